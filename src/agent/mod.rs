@@ -1,0 +1,13 @@
+//! The agent: one scan, its schedule, its spool and its upload.
+
+pub mod deliver;
+pub mod enrol;
+pub mod gatherer;
+pub mod identity;
+pub mod run;
+pub mod schedule;
+pub mod seal;
+pub mod seccomp;
+pub mod service;
+pub mod spool;
+pub mod upload;

@@ -1,0 +1,379 @@
+//! One scan: gather, probe, judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::facts::services::{self, Plan, Services, Surveyed};
+use crate::facts::tls::Tls;
+use crate::facts::{self, Document as _, FAMILIES, Family, Side, listeners::Listeners};
+use crate::host::{Host, clock};
+use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
+use crate::model::finding::Finding;
+use crate::model::gap::{Gap, Gaps, reason};
+use crate::model::policy::Policy;
+use crate::model::report::{ScanState, Software, Times};
+use crate::model::roster::Roster;
+use crate::probe::Limits;
+use crate::rules::{self, Pack};
+
+/// Longest scan when nobody says otherwise.
+pub const SCAN_DEADLINE: Duration = Duration::from_secs(900);
+/// Stable id of the limit on the whole scan.
+pub const LIMIT_DEADLINE: &str = "scan-deadline";
+/// Stable id of the limit on the number of gaps.
+const LIMIT_GAPS: &str = "gap-count";
+
+/// What to scan and against what to judge.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The machine or a mounted root.
+    pub host: &'a Host,
+    /// Only these families; empty: all.
+    pub families: Vec<String>,
+    /// Endpoints beside the host's own, and exclusions; `listeners` is filled in by the scan.
+    pub plan: Plan,
+    /// Bounds of the probes.
+    pub limits: Limits,
+    /// Thresholds.
+    pub policy: Policy,
+    /// Who left.
+    pub roster: Option<&'a Roster>,
+}
+
+/// How far a scan is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Families gathered.
+    pub families_done: usize,
+    /// Families planned.
+    pub families_total: usize,
+    /// Endpoints spoken to.
+    pub endpoints_done: usize,
+    /// Endpoints planned.
+    pub endpoints_total: usize,
+}
+
+/// Everything a scan saw and said.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Facts and gaps.
+    pub observation: Observation,
+    /// The facts as the blobs that a report carries, by family.
+    pub documents: Vec<(StableFacts, VolatileFacts)>,
+    /// Verdicts, failures first by severity.
+    pub findings: Vec<Finding>,
+    /// When.
+    pub times: Times,
+    /// How far it got.
+    pub state: ScanState,
+    /// Stable ids of the limits hit, sorted.
+    pub limits: Vec<String>,
+    /// What judged.
+    pub software: Software,
+}
+
+/// Why a scan can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// There is no such family.
+    #[error("there is no family {0:?}: use {1}")]
+    Family(String, String),
+    /// The rules don't load.
+    #[error("rules: {0}")]
+    Rules(String),
+    /// A thread or a runtime could not be started.
+    #[error("scan can't start: {0}")]
+    Start(std::io::Error),
+}
+
+/// What was read of the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    /// Family -> document.
+    pub families: BTreeMap<String, Value>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+    /// Whether the running machine was read: only then are its own listeners spoken to.
+    pub live: bool,
+    /// Whether the deadline cut it short.
+    pub cut: bool,
+}
+
+/// Scans once with the built-in rules. Blocks, and drives a runtime of its own: an asynchronous
+/// caller uses a blocking thread.
+pub fn scan(request: Request<'_>, progress: &(dyn Fn(Progress) + Sync)) -> anyhow::Result<Outcome> {
+    let pack = builtin_rules()?;
+    Ok(scan_with(request, &pack, SCAN_DEADLINE, progress)?)
+}
+
+/// The rules that are part of the program.
+pub fn builtin_rules() -> Result<Pack, ScanError> {
+    Pack::builtin(facts::schemas()).map_err(|e| ScanError::Rules(e.to_string()))
+}
+
+/// Scans once with the given rules, within `deadline`.
+pub fn scan_with(request: Request<'_>, pack: &Pack, deadline: Duration, progress: &(dyn Fn(Progress) + Sync)) -> Result<Outcome, ScanError> {
+    let scan = Started::now(deadline);
+    let planned = plan_families(&request.families)?;
+    let hosted: Vec<&'static Family> = planned.iter().copied().filter(|f| matches!(f.side, Side::Host(_))).collect();
+    let total = planned.len();
+    let report = |done| progress(Progress { families_done: done, families_total: total, ..Progress::default() });
+    let gathered = gather(request.host, &hosted, scan.until, &report)?;
+    conclude(scan, gathered, &planned, Judging { plan: request.plan, limits: request.limits, policy: &request.policy, roster: request.roster, pack }, progress)
+}
+
+/// When a scan began and must end.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    wall: i64,
+    boot_ms: u64,
+    /// When it must be done.
+    pub until: Instant,
+}
+
+impl Started {
+    /// A scan that begins now.
+    pub fn now(deadline: Duration) -> Self {
+        Self { wall: clock::unix_now(), boot_ms: clock::boot_ms(), until: Instant::now() + deadline }
+    }
+}
+
+/// What comes after reading the machine.
+#[derive(Debug)]
+pub struct Judging<'a> {
+    /// Endpoints beside the host's own.
+    pub plan: Plan,
+    /// Bounds of the probes.
+    pub limits: Limits,
+    /// Thresholds.
+    pub policy: &'a Policy,
+    /// Who left.
+    pub roster: Option<&'a Roster>,
+    /// Rules.
+    pub pack: &'a Pack,
+}
+
+/// The families of these names with what they need, in gathering order; all for an empty list.
+pub fn plan_families(names: &[String]) -> Result<Vec<&'static Family>, ScanError> {
+    if let Some(unknown) = names.iter().find(|n| facts::family(n).is_none()) {
+        let all: Vec<&str> = FAMILIES.iter().map(|f| f.name).collect();
+        return Err(ScanError::Family(unknown.clone(), all.join(", ")));
+    }
+    let asked = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    // Both probe families speak to the listeners.
+    let probes = asked(Services::NAME) || asked(Tls::NAME);
+    Ok(FAMILIES.iter().filter(|f| asked(f.name) || (probes && f.name == Listeners::NAME)).collect())
+}
+
+/// Reads host families on a thread of its own, so that a read that never returns (a dead network
+/// mount) costs its family and not the scan.
+pub fn gather(host: &Host, planned: &[&'static Family], until: Instant, done: &dyn Fn(usize)) -> Result<Gathered, ScanError> {
+    let (path, live) = (host.path().to_path_buf(), host.is_live());
+    let own: Vec<&'static Family> = planned.to_vec();
+    let (send, receive) = mpsc::channel();
+    std::thread::Builder::new().name("gather".into()).spawn(move || gather_all(&path, live, &own, &send)).map_err(ScanError::Start)?;
+    let mut gathered = Gathered { live, ..Gathered::default() };
+    let mut gaps = Gaps::new();
+    done(0);
+    for (number, family) in planned.iter().enumerate() {
+        let left = until.saturating_duration_since(Instant::now());
+        match receive.recv_timeout(left) {
+            Ok((value, own)) => {
+                if let Some(value) = value {
+                    gathered.families.insert(family.name.into(), value);
+                }
+                gaps.extend(own);
+                done(number + 1);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                gathered.cut = true;
+                for rest in planned.iter().skip(number) {
+                    let detail = format!("{} was not read before the deadline of the scan", rest.name);
+                    gaps.note(rest.name, "", "", reason::TIMEOUT, detail, "Look for a dead mount, or raise scan_deadline_seconds.");
+                }
+                break;
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                for rest in planned.iter().skip(number) {
+                    gaps.note(rest.name, "", "", reason::INTERNAL, format!("reading stopped before {}", rest.name), "Report this as a defect.");
+                }
+                break;
+            }
+        }
+    }
+    gathered.gaps = gaps.into_sorted();
+    Ok(gathered)
+}
+
+fn gather_all(path: &Path, live: bool, planned: &[&'static Family], send: &mpsc::Sender<(Option<Value>, Vec<Gap>)>) {
+    let host = if live { Host::live() } else { Host::rooted(path) };
+    for family in planned {
+        let mut gaps = Gaps::new();
+        let value = match &host {
+            Ok(host) => facts::gather(family, host, &mut gaps),
+            Err(e) => {
+                gaps.add(e.to_gap(family.name, "", ""));
+                None
+            }
+        };
+        // A family that says nothing at all must not look like one that was not asked for.
+        let mut gaps = gaps.into_sorted();
+        if value.is_none() && !gaps.iter().any(|g| g.path.is_empty() && g.subject.is_empty()) {
+            let mut missing = Gaps::new();
+            missing.note(family.name, "", "", reason::INTERNAL, format!("{} was not told", family.name), "");
+            gaps.extend(missing.into_sorted());
+        }
+        if send.send((value, gaps)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Probes, judges and closes a scan whose machine was read.
+pub fn conclude(
+    scan: Started,
+    gathered: Gathered,
+    planned: &[&'static Family],
+    judging: Judging<'_>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Outcome, ScanError> {
+    let Gathered { mut families, gaps: host_gaps, live, cut } = gathered;
+    let mut gaps = Gaps::new();
+    let probes: Vec<&'static str> = planned.iter().filter(|f| matches!(f.side, Side::Probe)).map(|f| f.name).collect();
+    let mut cut = cut;
+    if !probes.is_empty() {
+        let mut plan = judging.plan;
+        plan.listeners = local_endpoints(live, &families, &host_gaps, &probes, &mut gaps);
+        let totals = Progress { families_done: planned.len() - probes.len(), families_total: planned.len(), ..Progress::default() };
+        let (surveyed, in_time) = survey(&plan, &judging.limits, scan.until, totals, &mut gaps, progress)?;
+        cut |= !in_time;
+        keep_surveyed(surveyed, &probes, &mut families, &mut gaps);
+    }
+    gaps.extend(host_gaps);
+    let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
+    let documents = documents_of(&observation);
+    let input = rules::Input { observation: &observation, policy: judging.policy, roster: judging.roster };
+    let findings = rules::evaluate(judging.pack, &input);
+    let limits = limits_hit(&observation.gaps, cut);
+    Ok(Outcome {
+        documents,
+        findings,
+        times: Times { started: scan.wall, finished: clock::unix_now().max(scan.wall), boot_ms: scan.boot_ms },
+        state: if cut { ScanState::Aborted } else { ScanState::Complete },
+        limits,
+        software: Software { agent: env!("CARGO_PKG_VERSION").into(), pack: judging.pack.digest(), policy: judging.policy.digest() },
+        observation,
+    })
+}
+
+/// The host's own listeners that may be spoken to. What hides one becomes a gap of both probe families.
+fn local_endpoints(
+    live: bool,
+    families: &BTreeMap<String, Value>,
+    host_gaps: &[Gap],
+    probes: &[&'static str],
+    gaps: &mut Gaps,
+) -> Vec<facts::listeners::Listener> {
+    if !live {
+        for name in probes {
+            // One subject, so that named targets are still judged.
+            let detail = "the listeners of a mounted root do not run";
+            gaps.note(name, "", "listeners of the root", reason::NEEDS_LIVE_KERNEL, detail, "Scan the machine itself.");
+        }
+        return Vec::new();
+    }
+    for gap in host_gaps.iter().filter(|g| g.family == Listeners::NAME && g.subject.is_empty() && matches!(g.path.as_str(), "" | "items")) {
+        for name in probes {
+            gaps.add(Gap { family: (*name).into(), path: String::new(), ..gap.clone() });
+        }
+    }
+    let Some(value) = families.get(Listeners::NAME) else {
+        return Vec::new();
+    };
+    match serde_json::from_value::<Listeners>(value.clone()) {
+        Ok(listeners) => listeners.items,
+        Err(e) => {
+            for name in probes {
+                gaps.note(name, "", "", reason::INTERNAL, format!("listeners are not readable: {e}"), "Report this as a defect.");
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// Speaks to every endpoint; `false` when the deadline came first.
+fn survey(
+    plan: &Plan,
+    limits: &Limits,
+    until: Instant,
+    totals: Progress,
+    gaps: &mut Gaps,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<(Surveyed, bool), ScanError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ScanError::Start)?;
+    let report = |done, total| progress(Progress { endpoints_done: done, endpoints_total: total, ..totals });
+    let mut own = Gaps::new();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async { tokio::time::timeout_at(until.into(), services::survey(plan, limits, &mut own, &report)).await })
+    }));
+    // A resolver that hangs in the runtime's blocking pool must not hold the scan.
+    runtime.shutdown_background();
+    gaps.extend(own.into_sorted());
+    match result {
+        Ok(Ok(surveyed)) => Ok((surveyed, true)),
+        Ok(Err(_late)) => {
+            for name in [Services::NAME, Tls::NAME] {
+                gaps.note(name, "", "", reason::TIMEOUT, "endpoints were not all spoken to before the deadline of the scan", "Raise scan_deadline_seconds.");
+            }
+            Ok((Surveyed::default(), false))
+        }
+        Err(_panic) => {
+            for name in [Services::NAME, Tls::NAME] {
+                gaps.note(name, "", "", reason::INTERNAL, "speaking to the endpoints failed inside assay", "Report this as a defect.");
+            }
+            Ok((Surveyed::default(), true))
+        }
+    }
+}
+
+fn keep_surveyed(surveyed: Surveyed, probes: &[&'static str], families: &mut BTreeMap<String, Value>, gaps: &mut Gaps) {
+    let values = [(Services::NAME, surveyed.services.map(serde_json::to_value)), (Tls::NAME, surveyed.tls.map(serde_json::to_value))];
+    for (name, value) in values.into_iter().filter(|(name, _)| probes.contains(name)) {
+        match value {
+            Some(Ok(value)) => {
+                families.insert(name.into(), value);
+            }
+            Some(Err(e)) => gaps.note(name, "", "", reason::INTERNAL, format!("{name} does not serialise: {e}"), "Report this as a defect."),
+            None => gaps.note(name, "", "", reason::MISSING, "no endpoint was spoken to", ""),
+        }
+    }
+}
+
+/// The blobs of every family, by family.
+fn documents_of(observation: &Observation) -> Vec<(StableFacts, VolatileFacts)> {
+    let schemas = facts::schemas();
+    let mut documents = Vec::new();
+    for (name, value) in &observation.families {
+        let schema = schemas.iter().find(|(n, _)| n == name).map(|(_, s)| s);
+        if let (Some(family), Some(schema)) = (facts::family(name), schema) {
+            documents.push(fact::split(family.name, family.version, schema, value.clone()));
+        }
+    }
+    documents
+}
+
+fn limits_hit(gaps: &[Gap], cut: bool) -> Vec<String> {
+    let mut limits = BTreeSet::new();
+    if cut {
+        limits.insert(LIMIT_DEADLINE.to_string());
+    }
+    for gap in gaps.iter().filter(|g| g.reason == reason::LIMIT_REACHED) {
+        limits.insert(if gap.family.is_empty() { LIMIT_GAPS.into() } else { format!("{}-limit", gap.family.replace('_', "-")) });
+    }
+    limits.into_iter().collect()
+}

@@ -1,0 +1,147 @@
+//! What the agent must not forget: `state.json`.
+//!
+//! ```text
+//! {"digest":SHA-256 of the canonical state,"format":"assay.state.v1","state":{…}}
+//! ```
+//! Written whole or not at all. A missing or damaged one can't be trusted to continue: the agent
+//! opens a new lineage.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::durable;
+use crate::model::canonical;
+use crate::model::ids::{Digest, Lineage};
+
+/// Version that this code writes.
+const FORMAT: &str = "assay.state.v1";
+/// Largest state file, bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// What the agent remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The lineage that new reports belong to.
+    pub lineage: Lineage,
+    /// The one it continues.
+    pub parent: Option<Lineage>,
+    /// Number of the next report.
+    pub next_sequence: u64,
+    /// Highest number of the lineage with a receipt; 0 when none.
+    pub acknowledged: u64,
+    /// Reports dropped since the lineage began.
+    pub dropped: u64,
+    /// Files found damaged since the lineage began.
+    pub damaged: u64,
+    /// Files counted as dropped whose removal may not be finished.
+    pub dropping: Vec<String>,
+    /// Files counted as damaged whose moving aside may not be finished.
+    pub setting_aside: Vec<String>,
+    /// Lineages that the collector answered with a fork; what waits in them is sealed anew.
+    pub forked: Vec<Lineage>,
+    /// Windows fulfilled, the newest last.
+    pub done: Vec<String>,
+    /// Last signed checkpoint.
+    pub checkpoint: Option<String>,
+    /// Size of that checkpoint.
+    pub checkpoint_size: u64,
+    /// When the collector committed the last report it acknowledged, Unix seconds; 0 when none.
+    pub received: i64,
+    /// Last scan request that was carried out.
+    pub request: Option<String>,
+}
+
+/// What the state file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A state.
+    State(Box<State>),
+    /// No file.
+    Missing,
+    /// A file that is not as it was written.
+    Damaged,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    digest: Digest,
+    format: String,
+    state: State,
+}
+
+impl State {
+    /// The beginning of a lineage.
+    pub fn begin(lineage: Lineage, parent: Option<Lineage>) -> Self {
+        Self {
+            lineage,
+            parent,
+            next_sequence: 1,
+            acknowledged: 0,
+            dropped: 0,
+            damaged: 0,
+            dropping: Vec::new(),
+            setting_aside: Vec::new(),
+            forked: Vec::new(),
+            done: Vec::new(),
+            checkpoint: None,
+            checkpoint_size: 0,
+            received: 0,
+            request: None,
+        }
+    }
+
+    /// Reads a state file.
+    pub fn load(path: &Path) -> std::io::Result<Found> {
+        let mut bytes = Vec::new();
+        match std::fs::File::open(path) {
+            Ok(file) => file.take(MAX_FILE).read_to_end(&mut bytes)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(e) => return Err(e),
+        };
+        let Ok(stored) = serde_json::from_slice::<Stored>(&bytes) else {
+            return Ok(Found::Damaged);
+        };
+        let digest = canonical::to_bytes(&stored.state).map(|b| Digest::of(&b));
+        if stored.format != FORMAT || digest != Ok(stored.digest) {
+            return Ok(Found::Damaged);
+        }
+        Ok(Found::State(Box::new(stored.state)))
+    }
+
+    /// Writes the state file.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        let digest = Digest::of(&canonical::to_bytes(self).map_err(std::io::Error::other)?);
+        let stored = Stored { digest, format: FORMAT.into(), state: self.clone() };
+        let bytes = canonical::to_bytes(&stored).map_err(std::io::Error::other)?;
+        durable::write(path, &bytes, 0o600)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cut_and_every_changed_byte_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        assert_eq!(State::load(&path).unwrap(), Found::Missing);
+        let mut state = State::begin(Lineage::new([3; 16]), None);
+        state.done.push("2026-W47".into());
+        state.save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(State::load(&path).unwrap(), Found::State(Box::new(state)));
+        for at in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..at]).unwrap();
+            assert_eq!(State::load(&path).unwrap(), Found::Damaged, "cut at {at}");
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, &changed).unwrap();
+            assert_eq!(State::load(&path).unwrap(), Found::Damaged, "changed at {at}");
+        }
+    }
+}

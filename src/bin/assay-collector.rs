@@ -1,0 +1,5 @@
+//! The collector's binary.
+
+fn main() -> std::process::ExitCode {
+    assay::cli::collector::main()
+}

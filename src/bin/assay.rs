@@ -1,0 +1,5 @@
+//! The agent's binary.
+
+fn main() -> std::process::ExitCode {
+    assay::cli::assay::main()
+}

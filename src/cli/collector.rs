@@ -1,0 +1,42 @@
+//! The `assay-collector` command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps, judges and shows what the agents report.
+#[derive(Debug, Parser)]
+#[command(name = "assay-collector", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve agents and people
+    Serve(super::serve::Arguments),
+    /// Try everything on this machine: a collector, this machine enrolled and scanned, the pages
+    Demo(super::demo::Arguments),
+    /// Make an enrolment token
+    Token(super::token::Arguments),
+    /// Add a person who may sign in
+    User(super::user::Arguments),
+    /// Export SOC 2 evidence
+    Evidence(super::export::Arguments),
+}
+
+/// Parses the process's arguments and runs.
+pub fn main() -> ExitCode {
+    let cli: Cli = match super::assay::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    super::assay::finish(match &cli.command {
+        Command::Serve(a) => super::serve::run(a),
+        Command::Demo(a) => super::demo::run(a),
+        Command::Token(a) => super::token::run(a),
+        Command::User(a) => super::user::run(a),
+        Command::Evidence(a) => super::export::run(a),
+    })
+}

@@ -1,0 +1,39 @@
+//! `assay gatherer`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::Exit;
+use crate::agent::{gatherer, seccomp};
+use crate::config::agent::AgentConfig;
+
+const EXAMPLES: &str = "\
+Examples:
+  assay gatherer                                     as the service does
+  assay gatherer --config /etc/assay/agent.yaml      with another configuration
+  systemctl status assay-gatherer
+
+Usage: assay gatherer [OPTIONS]
+
+Options:
+{options}
+";
+
+/// Arguments of `assay gatherer`.
+#[derive(Args, Debug)]
+#[command(help_template = EXAMPLES)]
+pub struct Arguments {
+    /// Configuration [default: /etc/assay/agent.yaml if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    seccomp::install()?;
+    super::service::log();
+    let config = AgentConfig::load(arguments.config.as_deref())?;
+    gatherer::serve(&config.gatherer.socket, &config.gatherer.agent_user)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,264 @@
+//! `assay scan`
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use super::exit::Exit;
+use super::output;
+use crate::agent::run::{self, Outcome, Progress, Request};
+use crate::agent::{seccomp, service};
+use crate::config::agent::{self, AgentConfig};
+use crate::facts;
+use crate::host::Host;
+use crate::model::finding::{Severity, Verdict};
+use crate::model::gap::reason;
+use crate::model::policy::Policy;
+use crate::model::report::ScanState;
+use crate::model::roster::Roster;
+use crate::report;
+use crate::rules::{Pack, access};
+
+/// Largest roster file, bytes.
+const MAX_ROSTER: u64 = 16 << 20;
+/// Width without a terminal, columns.
+const PLAIN_WIDTH: usize = 120;
+/// Shortest time between two drawings of the progress line.
+const REDRAW: Duration = Duration::from_millis(80);
+/// Families that the derived family `access` joins.
+const ACCESS_NEEDS: [&str; 3] = ["accounts", "ssh_keys", "sudo"];
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo assay scan                                          this machine, everything
+  assay scan --roster leavers.csv --fail-on high           exit 13 or 14 if something high or critical fails
+  assay scan --family tls --target mail.example:25         one more endpoint, TLS only
+
+Usage: assay scan [OPTIONS]
+
+Options:
+{options}
+";
+
+/// Arguments of `assay scan`.
+#[derive(Args, Debug)]
+#[command(help_template = EXAMPLES)]
+pub struct Arguments {
+    /// Read a mounted root instead of this machine; nothing running is looked at
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Speak to this endpoint too; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    target: Vec<String>,
+    /// Who works here and who left (CSV or JSON): judge what leavers can still do
+    #[arg(long, value_name = "FILE")]
+    roster: Option<PathBuf>,
+    /// Only this family and the rules over it; may be repeated
+    #[arg(long, value_name = "NAME")]
+    family: Vec<String>,
+    /// What to print
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Exit with 10 to 14 if something of this severity or above fails: info, low, medium, high, critical
+    #[arg(long, value_name = "SEVERITY")]
+    fail_on: Option<Severity>,
+    /// Show what passes and what does not apply, too
+    #[arg(long)]
+    all: bool,
+    /// Thresholds instead of the built-in ones
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Rules of this folder instead of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// Targets, exclusions and bounds [default: /etc/assay/agent.yaml if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For programs: findings, gaps and facts
+    Json,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    seccomp::install()?;
+    let config = AgentConfig::load(arguments.config.as_deref())?;
+    let policy = match &arguments.policy {
+        Some(path) => agent::read_policy(path)?,
+        None => config.thresholds()?,
+    };
+    let roster = arguments.roster.as_deref().map(read_roster).transpose()?;
+    let pack = rules_of(arguments, roster.is_some())?;
+    let host = match &arguments.root {
+        Some(root) => Host::rooted(root)?,
+        None => Host::live()?,
+    };
+    let mut plan = service::plan_of(&config);
+    if arguments.root.is_some() {
+        // What the configuration names belongs to the running machine.
+        plan.targets.clear();
+    }
+    if let Some(wrong) = arguments.target.iter().find(|t| !agent::is_endpoint(t)) {
+        anyhow::bail!("--target {wrong:?} is not HOST:PORT (IPv6 in brackets)");
+    }
+    plan.targets.extend(arguments.target.iter().cloned());
+    let limits = service::limits_of(&config);
+    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), roster: roster.as_ref() };
+    let began = Instant::now();
+    let line = ProgressLine::new(began);
+    let outcome = run::scan_with(request, &pack, Duration::from_secs(config.scan_deadline_seconds.into()), &|p| line.draw(p))?;
+    line.clear();
+    show(arguments, &outcome, &pack, &policy, began.elapsed())?;
+    Ok(Exit::of(&outcome.findings, outcome.state == ScanState::Complete, arguments.fail_on))
+}
+
+/// All rules, or with `--family` those that read nothing else.
+fn rules_of(arguments: &Arguments, has_roster: bool) -> anyhow::Result<Pack> {
+    let mut pack = match &arguments.rules {
+        Some(folder) => Pack::load(folder, facts::schemas())?,
+        None => run::builtin_rules()?,
+    };
+    if !arguments.family.is_empty() {
+        let asked: Vec<&str> = run::plan_families(&arguments.family)?.into_iter().map(|f| f.name).collect();
+        let joins = has_roster && ACCESS_NEEDS.iter().all(|n| asked.contains(n));
+        pack.rules.retain(|rule| rule.families().iter().all(|f| asked.contains(f) || (joins && *f == access::NAME)));
+    }
+    Ok(pack)
+}
+
+pub(super) fn read_roster(path: &Path) -> anyhow::Result<Roster> {
+    let name = path.display().to_string();
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).with_context(|| format!("{name}: roster can't be read"))?;
+    file.take(MAX_ROSTER + 1).read_to_end(&mut bytes).with_context(|| format!("{name}: roster can't be read"))?;
+    if bytes.len() as u64 > MAX_ROSTER {
+        anyhow::bail!("{name}: roster is larger than {MAX_ROSTER} bytes; export active people and leavers only");
+    }
+    let roster = Roster::parse(&name, &bytes)?;
+    for note in &roster.notes {
+        say(&format!("note: {note}"));
+    }
+    Ok(roster)
+}
+
+fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, took: Duration) -> anyhow::Result<()> {
+    let (host, os) = named(outcome);
+    let text = match arguments.format {
+        Format::Json => report::json::render(&report::json::Document {
+            host: &host,
+            os: &os,
+            pack,
+            policy,
+            times: outcome.times,
+            state: outcome.state,
+            limits: &outcome.limits,
+            findings: &outcome.findings,
+            observation: &outcome.observation,
+        }),
+        Format::Table => table(outcome, pack, took, arguments.all),
+    };
+    output::print(&text)?;
+    if outcome.state == ScanState::Aborted {
+        say(&format!("incomplete: {}; what was not seen is unknown", outcome.limits.join(", ")));
+    }
+    if let Some(cure) = missing_rights(outcome, "sudo assay scan") {
+        say(&cure);
+    }
+    Ok(())
+}
+
+/// The findings as a table for standard output: as wide as the terminal, coloured on one only.
+pub(super) fn table(outcome: &Outcome, pack: &Pack, took: Duration, all: bool) -> String {
+    let terminal = std::io::stdout().is_terminal();
+    let width = terminal_size::terminal_size().filter(|_| terminal).map_or(PLAIN_WIDTH, |(w, _)| usize::from(w.0));
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let (host, os) = named(outcome);
+    let header = report::table::Header { host: &host, os: &os, rules: pack.rules.len(), seconds: took.as_secs_f64() };
+    report::table::render(&header, &outcome.findings, width, colour, all)
+}
+
+/// One line for everything that a right would have shown; `cure` is the command that has it.
+pub(super) fn missing_rights(outcome: &Outcome, cure: &str) -> Option<String> {
+    let denied = outcome.observation.gaps.iter().any(|g| g.reason == reason::PERMISSION_DENIED);
+    if !denied || rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let unknown = |f: &&crate::model::finding::Finding| f.verdict == Verdict::Unknown && f.reason.as_ref().is_some_and(|r| r.id == reason::PERMISSION_DENIED);
+    let count = outcome.findings.iter().filter(unknown).count();
+    Some(format!("{count} unknown for want of rights; with them: {cure}"))
+}
+
+/// Host and operating system for the head line.
+fn named(outcome: &Outcome) -> (String, String) {
+    let os = outcome.observation.families.get("os");
+    let text = |key: &str| os.and_then(|o| o.get(key)).and_then(|v| v.as_str()).unwrap_or_default().to_string();
+    let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
+    let was_asked = os.is_some() || outcome.observation.gaps.iter().any(|g| g.family == "os");
+    let no_name = if was_asked { "operating system unknown" } else { "operating system not read" };
+    (or(text("hostname"), "this machine"), or(text("pretty_name"), no_name))
+}
+
+fn say(line: &str) {
+    // Standard error may be closed; there is nobody to tell then.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// One line that is drawn over itself, on a terminal only.
+pub(super) struct ProgressLine {
+    began: Instant,
+    drawn: Option<Mutex<Instant>>,
+}
+
+impl ProgressLine {
+    pub(super) fn new(began: Instant) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self { began, drawn: terminal.then(|| Mutex::new(began)) }
+    }
+
+    pub(super) fn draw(&self, progress: Progress) {
+        let Some(Ok(mut drawn)) = self.drawn.as_ref().map(Mutex::lock) else {
+            return;
+        };
+        if drawn.elapsed() < REDRAW {
+            return;
+        }
+        *drawn = Instant::now();
+        let line = wording(progress, self.began.elapsed());
+        let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+    }
+
+    pub(super) fn clear(&self) {
+        if self.drawn.is_some() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+fn wording(progress: Progress, elapsed: Duration) -> String {
+    let Progress { families_done, families_total, endpoints_done, endpoints_total } = progress;
+    let endpoints = if endpoints_total > 0 { format!("   endpoints {endpoints_done}/{endpoints_total}") } else { String::new() };
+    format!("families {families_done}/{families_total}{endpoints}   {:.1} s", elapsed.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_progress_line_says_how_far_and_how_long() {
+        let mut progress = Progress { families_done: 3, families_total: 12, ..Progress::default() };
+        assert_eq!(wording(progress, Duration::from_millis(1240)), "families 3/12   1.2 s");
+        (progress.endpoints_done, progress.endpoints_total) = (1, 4);
+        assert_eq!(wording(progress, Duration::ZERO), "families 3/12   endpoints 1/4   0.0 s");
+    }
+}

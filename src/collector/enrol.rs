@@ -1,0 +1,83 @@
+//! `POST /v1/enrol`: a secret, a key and a salt become a host with a certificate.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::app::App;
+use super::body;
+use super::error::ApiError;
+use super::store::{Enrolled, NewHost};
+use crate::host::clock;
+use crate::model::ids::Salt;
+use crate::pki::keys;
+use crate::pki::token::Token;
+
+/// Largest request, bytes.
+const MAX_REQUEST: usize = 16 << 10;
+/// Longest host name, bytes (POSIX HOST_NAME_MAX is at most 255).
+const MAX_NAME: usize = 255;
+/// Longest machine mark, characters.
+const MAX_MACHINE: usize = 128;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    csr: String,
+    machine: String,
+    name: String,
+    salt: Salt,
+    token: String,
+}
+
+/// Enrols a host.
+pub async fn enrol(State(app): State<Arc<App>>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
+    let _turn = body::turn(&app.limits.enrolments).await?;
+    let received = body::receive(&app, &headers, request, MAX_REQUEST).await?;
+    let request: Request = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::Malformed(format!("the enrolment request: {e}")))?;
+    let now = clock::unix_now();
+    let token: Token = request.token.parse().map_err(|_| ApiError::BadToken)?;
+    if !token.pins(app.authority.der()) {
+        return Err(ApiError::BadToken);
+    }
+    check(&request)?;
+    let issued = app.authority.issue_host(&request.csr, &request.name, now).map_err(|e| ApiError::Malformed(e.to_string()))?;
+    let public_key = keys::raw_of(&issued.spki).ok_or_else(|| ApiError::Malformed("the host key is not Ed25519".into()))?;
+    let host =
+        NewHost { id: issued.host, name: request.name, public_key: issued.spki, salt: request.salt, machine: request.machine, secret: token.secret_digest() };
+    match app.store.enrol(&host, now).await? {
+        Enrolled::New | Enrolled::Again => {}
+        Enrolled::BadSecret => return Err(ApiError::BadToken),
+        Enrolled::KeyTaken => return Err(ApiError::KeyTaken),
+    }
+    app.keys.insert(host.id, public_key, host.salt);
+    app.contacts.note(host.id, now, "");
+    app.sequencer.wake();
+    tracing::info!(host = %host.id, name = host.name, "enrolled a host");
+    let answer = json!({
+        "ca": app.authority.pem(),
+        "certificate": issued.certificate,
+        "host": host.id,
+        "ledger": app.verifier.to_string(),
+        "origin": app.origin,
+    });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+fn check(request: &Request) -> Result<(), ApiError> {
+    let name = &request.name;
+    let fits = !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if !fits {
+        return Err(ApiError::Malformed("name: use letters, digits, dots and hyphens".into()));
+    }
+    if request.machine.len() > MAX_MACHINE || !request.machine.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(ApiError::Malformed("machine: must be lower-case hexadecimal".into()));
+    }
+    Ok(())
+}

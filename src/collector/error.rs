@@ -1,0 +1,120 @@
+//! What an agent is told when something is wrong: an id that never changes and a sentence.
+//! Causes go to the log.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::store::StoreError;
+use crate::model::ids::Address;
+
+/// Why a request of an agent was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No client certificate was shown.
+    #[error("this request needs the host's certificate; enrol the host first")]
+    CertificateRequired,
+    /// The certificate's key is not of an enrolled host, or the host is retired.
+    #[error("the host key is not enrolled here; enrol the host again")]
+    UnknownHost,
+    /// There is no such resource.
+    #[error("there is no such resource")]
+    NotFound,
+    /// The body is larger than the limit, bytes.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// No Content-Length.
+    #[error("the request has no content length")]
+    LengthRequired,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {0} seconds")]
+    Slow(u64),
+    /// The connection ended within the body.
+    #[error("the body is incomplete")]
+    Incomplete,
+    /// Too much at once from this host or in total.
+    #[error("too many requests at once; try again later")]
+    Busy,
+    /// Blobs that no report names have used up the host's share.
+    #[error("blobs that no report names exceed {0} bytes; send the report they belong to")]
+    Quota(u64),
+    /// Not what the format says; the text names the place.
+    #[error("{0}")]
+    Malformed(String),
+    /// The signature or the signer is wrong.
+    #[error("{0}")]
+    Signature(String),
+    /// The blob's bytes don't have its address.
+    #[error("{0}")]
+    Blob(String),
+    /// Another report has this number.
+    #[error("another report of this lineage has this number; open a new lineage")]
+    Fork,
+    /// Blobs that must come first.
+    #[error("blobs are missing; send them first")]
+    Missing(Vec<Address>),
+    /// The enrolment secret admits nobody.
+    #[error("the enrolment token is unknown, expired or used up; make a new one with `assay-collector token create`")]
+    BadToken,
+    /// The key is enrolled.
+    #[error("this host key is enrolled already; make a new key for this host")]
+    KeyTaken,
+    /// Stored, but not yet in the ledger.
+    #[error("the report is stored and waits for its ledger entry; send it again for its receipt")]
+    ReceiptPending,
+    /// Something of ours failed; the cause is in the log.
+    #[error("the collector failed; its log says why")]
+    Internal(String),
+}
+
+impl ApiError {
+    /// Stable id.
+    pub const fn id(&self) -> &'static str {
+        self.status_and_id().1
+    }
+
+    const fn status_and_id(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::CertificateRequired => (StatusCode::UNAUTHORIZED, "certificate-required"),
+            Self::UnknownHost => (StatusCode::FORBIDDEN, "unknown-host"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length-required"),
+            Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
+            Self::Incomplete => (StatusCode::BAD_REQUEST, "incomplete"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Quota(_) => (StatusCode::TOO_MANY_REQUESTS, "quota"),
+            Self::Malformed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "malformed"),
+            Self::Signature(_) => (StatusCode::FORBIDDEN, "signature"),
+            Self::Blob(_) => (StatusCode::UNPROCESSABLE_ENTITY, "blob"),
+            Self::Fork => (StatusCode::CONFLICT, "fork"),
+            Self::Missing(_) => (StatusCode::FAILED_DEPENDENCY, "missing-blobs"),
+            Self::BadToken => (StatusCode::FORBIDDEN, "token"),
+            Self::KeyTaken => (StatusCode::CONFLICT, "key-enrolled"),
+            Self::ReceiptPending => (StatusCode::SERVICE_UNAVAILABLE, "receipt-pending"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(e: StoreError) -> Self {
+        Self::Internal(e.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, id) = self.status_and_id();
+        match &self {
+            Self::Internal(cause) => tracing::error!(cause, "a request of an agent failed"),
+            other => tracing::debug!(id, "a request of an agent was refused: {other}"),
+        }
+        let body = match &self {
+            Self::Missing(addresses) => json!({ "missing": addresses }),
+            other => json!({ "error": id, "message": other.to_string() }),
+        };
+        (status, Json(body)).into_response()
+    }
+}

@@ -1,0 +1,59 @@
+//! `POST /v1/heartbeat`: the host is there; the answer carries the time and a scan somebody asked
+//! for. Never a row: contacts are written down together, once a minute.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::app::App;
+use super::body::{self, Peer};
+use super::error::ApiError;
+use crate::host::clock;
+use crate::model::ids::Lineage;
+
+/// Largest heartbeat, bytes.
+const MAX_HEARTBEAT: usize = 2048;
+/// Longest version of an agent that is kept, bytes.
+const MAX_VERSION: usize = 64;
+/// A clock that is off by more is logged, seconds; the report's own times make it a finding.
+const SKEW: i64 = 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Heartbeat {
+    agent: String,
+    checkpoint_size: u64,
+    lineage: Lineage,
+    now: i64,
+    sequence: u64,
+}
+
+/// Notes the contact.
+pub async fn heartbeat(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
+    let host = peer.host(&app)?;
+    let received = body::receive(&app, &headers, request, MAX_HEARTBEAT).await?;
+    let beat: Heartbeat = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::Malformed(format!("the heartbeat: {e}")))?;
+    let version = beat.agent.len() <= MAX_VERSION && beat.agent.bytes().all(|b| b.is_ascii_graphic());
+    if !version {
+        return Err(ApiError::Malformed(format!("agent: must be a version of at most {MAX_VERSION} printable characters")));
+    }
+    let now = clock::unix_now();
+    let known = *app.sequencer.size().borrow();
+    if beat.checkpoint_size > known {
+        // The host alone can't be believed in this; an operator who sees it from many hosts can.
+        tracing::warn!(host = %host.id, claimed = beat.checkpoint_size, known, "a host says that it saw a longer ledger than this one");
+    }
+    if beat.now.abs_diff(now) > SKEW.unsigned_abs() {
+        tracing::info!(host = %host.id, skew = beat.now.saturating_sub(now), "the clock of a host is off");
+    }
+    tracing::debug!(host = %host.id, lineage = %beat.lineage, sequence = beat.sequence, "heartbeat");
+    app.contacts.note(host.id, now, &beat.agent);
+    let scan = app.scan_requests.of(&host.id).map(|id| json!({ "id": id }));
+    Ok(Json(json!({ "now": now, "scan": scan })).into_response())
+}

@@ -1,0 +1,171 @@
+//! Blobs and reports: checked, judged, committed, and only then acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+
+use super::app::{App, HostKey};
+use super::body::{self, Peer};
+use super::error::ApiError;
+use super::judge::{self, Plains};
+use super::store::{Accepted, BlobRow, NewReport, ReportRow, StoreError};
+use super::verify;
+use crate::host::clock;
+use crate::model::blob::{self, Blob};
+use crate::model::envelope::Envelope;
+use crate::model::ids::{Address, Digest};
+use crate::model::report::{Report, ScanKind};
+
+/// Largest envelope of a report, bytes.
+pub const MAX_REPORT: usize = 1 << 20;
+/// Compressed blobs of one report together, bytes.
+const MAX_FRAMES: usize = 32 << 20;
+/// Plain blobs of one report together, bytes.
+const MAX_PLAINS: usize = 128 << 20;
+/// Blobs of a host that no report names yet, bytes together.
+const MAX_UNUSED: u64 = 64 << 20;
+/// Longest wait for the ledger entry of a stored report.
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `PUT /v1/blobs/ADDRESS`
+pub async fn put_blob(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path(address): Path<String>,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<StatusCode, ApiError> {
+    let host = peer.host(&app)?;
+    let address: Address = address.parse().map_err(|e| ApiError::Malformed(format!("the path: {e}")))?;
+    let _turn = body::turn(&host.requests).await?;
+    if app.store.unused_blob_bytes(&host.id).await? > MAX_UNUSED {
+        return Err(body::refuse(request, ApiError::Quota(MAX_UNUSED)).await);
+    }
+    let received = body::receive(&app, &headers, request, blob::MAX_FRAME).await?;
+    let judge = body::turn(&app.limits.judges).await?;
+    let (salt, frame) = (host.salt, received.bytes.to_vec());
+    let checked = tokio::task::spawn_blocking(move || Blob::open(&salt, &address, &frame).map(|_| frame)).await;
+    drop(judge);
+    let frame = checked.map_err(|e| ApiError::Internal(e.to_string()))?.map_err(|e| ApiError::Blob(e.to_string()))?;
+    app.store.put_blob(&host.id, &BlobRow { address, frame }, clock::unix_now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/reports`
+pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
+    let host = peer.host(&app)?;
+    let _turn = body::turn(&host.requests).await?;
+    let received = body::receive(&app, &headers, request, MAX_REPORT).await?;
+    let (envelope, report, id) = verify::report(&host, &received.bytes)?;
+    match app.store.report_at(&host.id, &report.lineage, report.sequence).await? {
+        Some(known) if known == id => return receipt(&app, &id).await,
+        Some(_) => {
+            tracing::warn!(host = %host.id, lineage = %report.lineage, sequence = report.sequence, "fork: a second report with the same number");
+            app.store.note_fork(&host.id, &report.lineage, report.sequence, &id, clock::unix_now()).await?;
+            return Err(ApiError::Fork);
+        }
+        None => {}
+    }
+    let new = judged(&app, &host, envelope, report, id).await?;
+    match app.store.accept(&new).await {
+        Ok(Accepted::New) => {
+            app.sequencer.wake();
+            app.contacts.note(host.id, new.row.received, "");
+            if new.row.kind == ScanKind::OnDemand {
+                app.scan_requests.done(&host.id);
+            }
+        }
+        Ok(Accepted::Known) => {}
+        Ok(Accepted::Fork) => return Err(ApiError::Fork),
+        Err(StoreError::BlobsMissing(_)) => return Err(ApiError::Missing(app.store.missing_blobs(&host.id, &new.report.addresses()).await?)),
+        Err(e) => return Err(e.into()),
+    }
+    receipt(&app, &id).await
+}
+
+/// The report with the collector's own verdicts.
+async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report: Report, id: Digest) -> Result<NewReport, ApiError> {
+    let missing = app.store.missing_blobs(&host.id, &report.addresses()).await?;
+    if !missing.is_empty() {
+        return Err(ApiError::Missing(missing));
+    }
+    let _turn = body::turn(&app.limits.judges).await?;
+    let mut frames = Vec::new();
+    let mut bytes = 0;
+    for address in report.addresses() {
+        let frame = app.store.blob(&host.id, &address).await?.ok_or_else(|| ApiError::Missing(vec![address]))?;
+        bytes += frame.len();
+        if bytes > MAX_FRAMES {
+            return Err(ApiError::TooLarge(MAX_FRAMES));
+        }
+        frames.push((address, frame));
+    }
+    let (app, host) = (app.clone(), host.clone());
+    let received = clock::unix_now();
+    let task = tokio::task::spawn_blocking(move || {
+        let plains = inflate(&host, &frames)?;
+        let observation = judge::observation(&report, &plains);
+        let findings = judge::judge(&app, &observation);
+        let row = ReportRow {
+            id,
+            host: report.host,
+            lineage: report.lineage,
+            sequence: report.sequence,
+            kind: report.scan.kind,
+            window: report.scan.window.clone(),
+            state: report.scan.state,
+            started: report.times.started,
+            finished: report.times.finished,
+            received,
+            counts: crate::model::finding::Counts::of(&findings),
+            disagrees: judge::disagrees(&app, &report, &plains, &findings),
+            envelope: envelope.to_bytes(),
+            leaf: None,
+        };
+        Ok(NewReport { os: judge::os_name(&observation), row, report, findings })
+    });
+    // A panic of the engine is a defect of ours: the host keeps its report and sends it again.
+    task.await.map_err(|e| ApiError::Internal(e.to_string()))?
+}
+
+fn inflate(host: &HostKey, frames: &[(Address, Vec<u8>)]) -> Result<Plains, ApiError> {
+    let mut plains = Plains::new();
+    let mut bytes = 0;
+    for (address, frame) in frames {
+        // Checked when it came; checked again, for a disk may lie.
+        let blob = Blob::open(&host.salt, address, frame).map_err(|e| ApiError::Internal(format!("stored blob: {e}")))?;
+        bytes += blob.plain.len();
+        if bytes > MAX_PLAINS {
+            return Err(ApiError::TooLarge(MAX_PLAINS));
+        }
+        plains.insert(*address, blob.plain);
+    }
+    Ok(plains)
+}
+
+/// Waits until the report's leaf is published and answers its receipt: the same bytes each time.
+async fn receipt(app: &App, id: &Digest) -> Result<Response, ApiError> {
+    let mut size = app.sequencer.size();
+    let wait = async {
+        loop {
+            size.borrow_and_update();
+            let row = app.store.report(id).await?;
+            if let Some(leaf) = row.and_then(|r| r.leaf)
+                && leaf < *size.borrow()
+                && let Some(receipt) = app.store.receipt(id).await?
+            {
+                return Ok(receipt);
+            }
+            if size.changed().await.is_err() {
+                return Err(ApiError::ReceiptPending);
+            }
+        }
+    };
+    let receipt = timeout(RECEIPT_TIMEOUT, wait).await.map_err(|_| ApiError::ReceiptPending)??;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], receipt).into_response())
+}

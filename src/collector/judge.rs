@@ -1,0 +1,80 @@
+//! From blobs to verdicts: the same engine as on the host, on the raw facts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::app::App;
+use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
+use crate::model::finding::{Counts, Finding, Verdict};
+use crate::model::gap::{Gap, Gaps, reason};
+use crate::model::ids::Address;
+use crate::model::report::Report;
+use crate::rules::{self, Input};
+
+/// Longest name of an operating system that is shown, characters.
+const MAX_OS_NAME: usize = 120;
+
+/// Plain blobs of one report by address.
+pub type Plains = HashMap<Address, Vec<u8>>;
+
+/// What a report observed. A blob that is absent (erased) or not readable is a gap over what it
+/// held, never an empty list.
+pub fn observation(report: &Report, plains: &Plains) -> Observation {
+    let mut gaps = Gaps::new();
+    match document::<Vec<Gap>>(plains, &report.gaps) {
+        Ok(list) => gaps.extend(list),
+        Err((id, detail)) => gaps.note("", "", "", id, format!("the list of gaps of the report {detail}"), "Scan the host again."),
+    }
+    let mut families = BTreeMap::new();
+    for blobs in &report.facts {
+        match family(&blobs.family, plains, &blobs.stable, &blobs.volatile) {
+            Ok(value) => {
+                families.insert(blobs.family.clone(), value);
+            }
+            Err((id, detail)) => gaps.note(&blobs.family, "", "", id, detail, "Scan the host again."),
+        }
+    }
+    Observation { gathered_at: report.times.finished, families, gaps: gaps.into_sorted() }
+}
+
+/// A document, or the id and text of the gap in its place.
+fn document<T: DeserializeOwned>(plains: &Plains, address: &Address) -> Result<T, (&'static str, String)> {
+    let plain = plains.get(address).ok_or((reason::MISSING, format!("is erased (blob {address})")))?;
+    serde_json::from_slice(plain).map_err(|e| (reason::MALFORMED, format!("is not readable (blob {address}): {e}")))
+}
+
+fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> Result<Value, (&'static str, String)> {
+    let called = |(id, detail): (&'static str, String)| (id, format!("the {name} facts: a blob {detail}"));
+    let stable: StableFacts = document(plains, stable).map_err(called)?;
+    let volatile: VolatileFacts = document(plains, volatile).map_err(called)?;
+    if stable.family != name {
+        return Err((reason::MALFORMED, format!("the {name} facts: the blob holds the family {:?}", stable.family)));
+    }
+    fact::merge(&stable, &volatile).map_err(|e| (reason::MALFORMED, format!("the {name} facts: {e}")))
+}
+
+/// The collector's verdicts on an observation: its own thresholds and roster.
+pub fn judge(app: &App, observation: &Observation) -> Vec<Finding> {
+    rules::evaluate(&app.pack, &Input { observation, policy: &app.policy, roster: app.roster.as_ref() })
+}
+
+/// Whether the host came to other verdicts although it judged by the same pack and thresholds. A
+/// roster, which hosts never have, makes the two not comparable.
+pub fn disagrees(app: &App, report: &Report, plains: &Plains, own: &[Finding]) -> bool {
+    let same_input = report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.roster.is_none();
+    if !same_input {
+        return false;
+    }
+    let Ok(theirs) = document::<Vec<Finding>>(plains, &report.findings) else { return true };
+    let verdicts =
+        |findings: &[Finding]| -> BTreeMap<(String, String), Verdict> { findings.iter().map(|f| ((f.rule.clone(), f.subject.clone()), f.verdict)).collect() };
+    report.counts != Counts::of(&theirs) || verdicts(&theirs) != verdicts(own)
+}
+
+/// Name of the operating system, if the facts tell it.
+pub fn os_name(observation: &Observation) -> Option<String> {
+    let name = observation.families.get("os")?.get("pretty_name")?.as_str()?;
+    Some(name.chars().filter(|c| !c.is_control()).take(MAX_OS_NAME).collect())
+}

@@ -1,0 +1,25 @@
+//! The collector: keeps, judges again, shows.
+//!
+//! ```text
+//! agents ==mTLS==> server -> enrol | heartbeat | ingest -> judge -> store -> sequencer -> receipt
+//! people ==HTTPS=> server -> pages
+//! ```
+
+pub mod app;
+pub mod auth;
+mod body;
+mod enrol;
+pub mod error;
+pub mod export;
+mod heartbeat;
+mod ingest;
+pub mod judge;
+pub mod sequencer;
+pub mod server;
+mod start;
+pub mod store;
+pub mod ui;
+mod verify;
+
+pub use app::App;
+pub use start::{Keys, Running, start};

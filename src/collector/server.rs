@@ -1,0 +1,150 @@
+//! Two listeners: agents by mutual TLS, people by HTTPS (or plain HTTP on loopback).
+//!
+//! Handshake, head, body and life of every connection are bounded in time, their number in total,
+//! so that silent, dripping or hanging peers cost a slot for a while and nothing else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use axum::routing::{post, put};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use super::app::App;
+use super::body::Peer;
+use super::error::ApiError;
+use super::{enrol, heartbeat, ingest};
+use crate::model::ids::HostId;
+
+/// Connections open at once on one listener.
+const MAX_CONNECTIONS: usize = 2048;
+/// Longest TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a request's head, and for silence between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection is asked to end after this long; new requests come on a new one.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// How long requests under way may take after that, or after the order to stop.
+const GRACE: Duration = Duration::from_secs(30);
+/// Read buffer of a connection: no head of ours comes near it, bytes.
+const MAX_BUFFER: usize = 32 << 10;
+/// Most header lines of a request.
+const MAX_HEADERS: usize = 64;
+/// Wait after a failed accept (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// The routes of the agents' listener.
+pub fn agents_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/enrol", post(enrol::enrol))
+        .route("/v1/reports", post(ingest::post_report))
+        .route("/v1/blobs/{address}", put(ingest::put_blob))
+        .route("/v1/heartbeat", post(heartbeat::heartbeat))
+        .fallback(|| async { ApiError::NotFound })
+        .method_not_allowed_fallback(|| async { ApiError::NotFound })
+        .with_state(app)
+}
+
+/// Serves `router` until `stop` is true, then lets requests under way finish. `tls` absent: plain
+/// HTTP.
+pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    while !*stop.borrow() {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            _ = stop.changed() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, from, slot)) => {
+                let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection(stream, from, tls, router, stop).await;
+                    drop(slot);
+                });
+            }
+            Err(e) => {
+                tracing::warn!("a connection could not be accepted: {e}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    if timeout(GRACE, finish).await.is_err() {
+        tracing::warn!("connections that did not end in time were cut");
+    }
+}
+
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    // The slot comes first: without one, callers wait in the kernel's queue.
+    let slot = slots.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, from) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, from, slot))
+}
+
+async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfig>>, router: Router, stop: watch::Receiver<bool>) {
+    let Some(config) = tls else {
+        return serve(stream, from, Peer(None), router, stop).await;
+    };
+    match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| host_of(leaf));
+            serve(stream, from, Peer(peer), router, stop).await;
+        }
+        Ok(Err(e)) => tracing::debug!(%from, "TLS handshake failed: {e}"),
+        Err(_) => tracing::debug!(%from, "TLS handshake took too long"),
+    }
+}
+
+/// The host id of the key in a certificate (DER) that rustls has verified.
+fn host_of(certificate: &[u8]) -> Option<HostId> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(HostId::of_spki(certificate.public_key().raw))
+}
+
+async fn serve<S>(stream: S, from: SocketAddr, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(ConnectInfo(from));
+        router.clone().oneshot(request)
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_BUFFER).max_headers(MAX_HEADERS);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = sleep(LIFETIME) => None,
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!(%from, "connection ended: {e}");
+    }
+}

@@ -1,0 +1,240 @@
+//! From configuration to a running collector, and back to rest.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::fs::{FlockOperation, flock};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::app::{App, Contacts, KeyTable, Limits, ScanRequests};
+use super::sequencer::Task;
+use super::server;
+use super::store::Store;
+use super::ui;
+use crate::config::collector::Config;
+use crate::facts;
+use crate::host::clock;
+use crate::ledger::Verifier;
+use crate::model::roster::Roster;
+use crate::pki::authority::Authority;
+use crate::pki::keys::SigningKey;
+use crate::pki::tls;
+use crate::rules::Pack;
+
+/// Contacts are written down this often.
+const FLUSH_EVERY: Duration = Duration::from_secs(60);
+/// Sweeps happen every so many flushes.
+const SWEEP_EVERY: u32 = 60;
+/// A blob that no report has named for so long is an orphan, seconds.
+const ORPHAN_AFTER: i64 = 2 * 86_400;
+/// Largest roster, bytes.
+const MAX_ROSTER: u64 = 16 << 20;
+/// Largest certificate or key file for people, bytes.
+const MAX_PEM: u64 = 1 << 20;
+
+/// A collector that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where agents connect.
+    pub agents: SocketAddr,
+    /// Where people connect.
+    pub people: SocketAddr,
+    /// Everything behind.
+    pub app: Arc<App>,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+    // Held until the end: one collector per data folder.
+    _lock: File,
+}
+
+impl Running {
+    /// Stops: no new connection, requests under way finish, contacts are written down, the ledger
+    /// catches up, the store closes.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.listeners.into_iter().chain(self.tasks) {
+            if let Err(e) = task.await {
+                tracing::error!("a task of the collector failed: {e}");
+            }
+        }
+        if let Err(e) = self.app.store.touch(&self.app.contacts.take()).await {
+            tracing::error!("the last contacts were not written down: {e}");
+        }
+        self.app.store.close().await;
+    }
+}
+
+/// The keys of a data folder: the authority, the ledger key and its name.
+#[derive(Debug)]
+pub struct Keys {
+    /// Issues certificates.
+    pub authority: Authority,
+    /// Signs the ledger.
+    pub signer: SigningKey,
+    /// The ledger's key under its name.
+    pub verifier: Verifier,
+}
+
+impl Keys {
+    /// Opens the keys of a data folder, or makes them.
+    pub fn load_or_create(data: &Path, now: i64) -> anyhow::Result<Self> {
+        let authority = Authority::load_or_create(data, now)?;
+        let signer = SigningKey::load_or_create(&data.join("ledger-key.pem"))?;
+        // Named after its key, so that no two ledgers have one name.
+        let id: String = signer.id().to_string().chars().take(16).collect();
+        let verifier = Verifier::new(&format!("assay.invalid/{id}"), signer.public_key())?;
+        Ok(Self { authority, signer, verifier })
+    }
+}
+
+/// Starts a collector. Every error is a sentence for the operator.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    config.check("collector configuration")?;
+    let now = clock::unix_now();
+    let policy = config.thresholds()?;
+    let roster = roster(&config.roster)?;
+    let schemas = facts::schemas();
+    let pack = if config.rules.as_os_str().is_empty() { Pack::builtin(schemas) } else { Pack::load(&config.rules, schemas) }?;
+    let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
+    let lock = lock(&config.data)?;
+    let Keys { authority, signer, verifier } = Keys::load_or_create(&config.data, now)?;
+    let signer = Arc::new(signer);
+    let (sequencer_task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await?;
+    let (agents_listener, people_listener) = (bind(config.agents, "agents").await?, bind(config.people, "people").await?);
+    let (agents, people) = (agents_listener.local_addr()?, people_listener.local_addr()?);
+    let names = names(&config, agents, people);
+    let agents_tls = Arc::new(tls::agents_server(&authority, authority.server_certificate(&names, now)?)?);
+    let people_tls = people_tls(&config, &authority, &names, now)?;
+    let scheme = if config.plain_http { "http" } else { "https" };
+    let app = Arc::new(App {
+        keys: KeyTable::load(&store).await?,
+        origin: verifier.name().to_string(),
+        people_url: url(scheme, &config, people),
+        agents_url: url("https", &config, agents),
+        plain_http: config.plain_http,
+        pack: Arc::new(pack),
+        contacts: Contacts::default(),
+        scan_requests: ScanRequests::default(),
+        limits: Limits::default(),
+        store,
+        policy,
+        roster,
+        authority,
+        signer,
+        verifier,
+        sequencer,
+    });
+    let (stop, stopped) = watch::channel(false);
+    let listeners = vec![
+        tokio::spawn(server::listen(agents_listener, Some(agents_tls), server::agents_router(app.clone()), stopped.clone())),
+        tokio::spawn(server::listen(people_listener, people_tls, ui::router(app.clone()), stopped.clone())),
+    ];
+    let tasks = vec![tokio::spawn(sequencer_task.run(stopped.clone())), tokio::spawn(housekeeping(app.clone(), stopped))];
+    Ok(Running { agents, people, app, stop, listeners, tasks, _lock: lock })
+}
+
+/// Writes down contacts, and now and then erases what nobody needs.
+async fn housekeeping(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut flushes: u32 = 0;
+    while !*stop.borrow() {
+        if flushes.is_multiple_of(SWEEP_EVERY) {
+            let now = clock::unix_now();
+            match (app.store.sweep_blobs(now - ORPHAN_AFTER).await, app.store.sweep_secrets(now).await) {
+                (Ok(0), Ok(_)) => {}
+                (Ok(blobs), Ok(_)) => tracing::info!(blobs, "erased blobs that no report ever named"),
+                (Err(e), _) | (_, Err(e)) => tracing::error!("the sweep failed: {e}"),
+            }
+        }
+        flushes = flushes.wrapping_add(1);
+        tokio::select! {
+            () = sleep(FLUSH_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+        let contacts = app.contacts.take();
+        if !contacts.is_empty()
+            && let Err(e) = app.store.touch(&contacts).await
+        {
+            tracing::error!("contacts were not written down: {e}");
+            for (host, at, agent) in contacts {
+                app.contacts.note(host, at, &agent);
+            }
+        }
+    }
+}
+
+/// One collector per data folder: two would number the ledger twice.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("can't open {}", path.display()))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .with_context(|| format!("another collector runs on {}; stop it or name another data folder", data.display()))?;
+    Ok(file)
+}
+
+async fn bind(address: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("can't listen for {whom} on {address}; free the address or choose another with --{whom}"))
+}
+
+fn roster(path: &Path) -> anyhow::Result<Option<Roster>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let bytes = bounded(path, MAX_ROSTER)?;
+    Ok(Some(Roster::parse(&path.display().to_string(), &bytes)?))
+}
+
+fn people_tls(config: &Config, authority: &Authority, names: &[String], now: i64) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    if config.plain_http {
+        return Ok(None);
+    }
+    let certificate = if config.people_certificate.as_os_str().is_empty() {
+        authority.server_certificate(names, now)?
+    } else {
+        let read = |path: &Path| -> anyhow::Result<String> {
+            String::from_utf8(bounded(path, MAX_PEM)?).map_err(|_| anyhow::anyhow!("{}: not PEM text; give a PEM file", path.display()))
+        };
+        tls::supplied_certificate(&read(&config.people_certificate)?, &read(&config.people_key)?)?
+    };
+    Ok(Some(Arc::new(tls::people_server(certificate)?)))
+}
+
+fn bounded(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("can't read {name}"))?;
+    anyhow::ensure!(file.metadata().with_context(|| format!("can't read {name}"))?.is_file(), "{name} is not a regular file");
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("can't read {name}"))?;
+    anyhow::ensure!(bytes.len() as u64 <= limit, "{name} is larger than {limit} bytes");
+    Ok(bytes)
+}
+
+/// Every name that a client may reach this collector by.
+fn names(config: &Config, agents: SocketAddr, people: SocketAddr) -> Vec<String> {
+    let mut names = config.names.clone();
+    names.extend(["localhost", "127.0.0.1", "::1"].map(String::from));
+    names.push(rustix::system::uname().nodename().to_string_lossy().into_owned());
+    names.extend([agents.ip(), people.ip()].iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string));
+    names.retain(|n| !n.is_empty() && n.is_ascii() && !n.contains(char::is_whitespace));
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn url(scheme: &str, config: &Config, at: SocketAddr) -> String {
+    let host = match (config.names.first(), at.ip().is_unspecified()) {
+        (_, false) => return format!("{scheme}://{at}"),
+        (Some(name), true) => name.clone(),
+        (None, true) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    format!("{scheme}://{host}:{}", at.port())
+}

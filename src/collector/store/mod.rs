@@ -1,0 +1,186 @@
+//! What the collector remembers, in the model's terms.
+
+mod blobs;
+mod findings;
+mod hosts;
+mod ledger;
+mod reports;
+mod sqlite;
+mod transitions;
+mod users;
+
+pub use hosts::{Enrolled, NewHost};
+pub use ledger::{Head, PendingLeaf};
+pub use reports::{Accepted, Missing, NewReport};
+pub use sqlite::{SILENT_AFTER, Store, StoreError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::finding::{Counts, Finding, Severity, Verdict};
+use crate::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
+use crate::model::report::{ScanKind, ScanState};
+
+/// Whether a host counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostState {
+    /// Enrolled and heard of.
+    Active,
+    /// Enrolled, not heard of for longer than the limit.
+    Silent,
+    /// Taken out by a person.
+    Retired,
+}
+
+/// One enrolled host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRow {
+    /// Its key.
+    pub id: HostId,
+    /// Name it gave; shown, never trusted.
+    pub name: String,
+    /// Ed25519 public key, SubjectPublicKeyInfo DER.
+    pub public_key: Vec<u8>,
+    /// Salt of its blob addresses.
+    pub salt: Salt,
+    /// `pretty_name` of its latest `os` facts; empty before the first report.
+    pub os: String,
+    /// Unix seconds.
+    pub enrolled_at: i64,
+    /// Last heartbeat or report, Unix seconds.
+    pub seen_at: Option<i64>,
+    /// State at the time asked for.
+    pub state: HostState,
+}
+
+/// One accepted report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportRow {
+    /// SHA-256 of the payload.
+    pub id: Digest,
+    /// Who.
+    pub host: HostId,
+    /// Which run of numbers.
+    pub lineage: Lineage,
+    /// Number.
+    pub sequence: u64,
+    /// Why it ran.
+    pub kind: ScanKind,
+    /// Window it fulfils.
+    pub window: Option<String>,
+    /// How far it got.
+    pub state: ScanState,
+    /// Unix seconds, the host's clock.
+    pub started: i64,
+    /// Unix seconds, the host's clock.
+    pub finished: i64,
+    /// Unix seconds, the collector's clock.
+    pub received: i64,
+    /// The collector's own verdicts.
+    pub counts: Counts,
+    /// Whether the host's verdicts differ from the collector's under equal inputs.
+    pub disagrees: bool,
+    /// The signed envelope, canonical JSON.
+    pub envelope: Vec<u8>,
+    /// Leaf index once sequenced.
+    pub leaf: Option<u64>,
+}
+
+/// One verdict over a span of time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingRow {
+    /// Host.
+    pub host: HostId,
+    /// The verdict and what it rests on.
+    pub finding: Finding,
+    /// First seen so, Unix seconds.
+    pub since: i64,
+    /// No longer so from this time on; `None`: still so.
+    pub until: Option<i64>,
+    /// Report that brought it.
+    pub report: Digest,
+}
+
+/// Which findings.
+#[derive(Clone, Debug, Default)]
+pub struct FindingFilter {
+    /// Of this host.
+    pub host: Option<HostId>,
+    /// Of this rule.
+    pub rule: Option<String>,
+    /// On this subject.
+    pub subject: Option<String>,
+    /// With one of these verdicts; empty: any.
+    pub verdicts: Vec<Verdict>,
+    /// At least this severe.
+    pub severity: Option<Severity>,
+    /// True at this time, Unix seconds; `None`: now.
+    pub as_of: Option<i64>,
+    /// Overlapping this span instead of a point in time, `[from, to)` Unix seconds.
+    pub period: Option<(i64, i64)>,
+    /// Most rows; 0: no limit.
+    pub limit: u32,
+}
+
+/// One ledger entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafRow {
+    /// Index, from 0.
+    pub index: u64,
+    /// `report`, `enrolment`, …
+    pub kind: String,
+    /// Canonical JSON of the leaf.
+    pub bytes: Vec<u8>,
+    /// What it is about: report digest or random id, hexadecimal.
+    pub reference: String,
+}
+
+/// A person who may sign in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// Stands for the person in the ledger.
+    pub id: RandomId,
+    /// Name to sign in with.
+    pub name: String,
+    /// `admin`, `reviewer`, `auditor` or `viewer`.
+    pub role: String,
+    /// Argon2id PHC string; empty when only a one-time sign-in was made.
+    pub password: String,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+/// One blob as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRow {
+    /// Its address on its host.
+    pub address: Address,
+    /// zstd frame.
+    pub frame: Vec<u8>,
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A real store in a temporary folder.
+    use super::*;
+
+    /// A Monday.
+    pub const NOW: i64 = 1_763_337_600;
+    pub const DAY: i64 = 86_400;
+
+    pub async fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        (folder, store)
+    }
+
+    /// Enrols host number `n` at [`NOW`].
+    pub async fn enrolled(store: &Store, n: u8) -> HostId {
+        let secret = Digest::of(&[n]);
+        store.put_secret("enrol", &secret, "", NOW + DAY, 1).await.unwrap();
+        let id = HostId::new([n; 32]);
+        let host = NewHost { id, name: format!("web{n:02}"), public_key: vec![n], salt: Salt::new([n; 32]), machine: String::new(), secret };
+        assert_eq!(store.enrol(&host, NOW).await.unwrap(), Enrolled::New);
+        id
+    }
+}

@@ -1,0 +1,276 @@
+//! Accepted reports, and the facts they name.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use super::sqlite::{Result, Store, StoreError, bytes, limit_of, signed, unsigned};
+use super::{ReportRow, blobs, findings, hosts, ledger};
+use crate::collector::judge;
+use crate::ledger::Leaf;
+use crate::model::envelope::{Envelope, REPORT_TYPE};
+use crate::model::fact::Observation;
+use crate::model::finding::{Counts, Finding};
+use crate::model::ids::{Digest, HostId, Lineage};
+use crate::model::report::{Report, ScanKind, ScanState};
+
+/// A verified and judged report on its way into the store.
+#[derive(Clone, Debug)]
+pub struct NewReport {
+    /// The row; its `leaf` is not looked at.
+    pub row: ReportRow,
+    /// The report.
+    pub report: Report,
+    /// The collector's verdicts.
+    pub findings: Vec<Finding>,
+    /// `pretty_name` of its `os` facts.
+    pub os: Option<String>,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is stored now.
+    New,
+    /// The same report was stored before.
+    Known,
+    /// Another report has its number.
+    Fork,
+}
+
+/// Numbers of a lineage that never arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Lineage.
+    pub lineage: Lineage,
+    /// First missing number.
+    pub from: u64,
+    /// Last missing number.
+    pub to: u64,
+}
+
+const REPORTS: &str = "SELECT r.*, l.number AS leaf FROM reports r LEFT JOIN leaves l ON l.kind = 'report' AND l.reference = r.id";
+
+impl Store {
+    /// Stores a report, its verdicts and its pending leaf: one transaction, durable when this
+    /// returns. A complete scan moves the findings; a drift or aborted one, which did not look at
+    /// everything, is kept but moves none.
+    pub async fn accept(&self, new: &NewReport) -> Result<Accepted> {
+        let row = &new.row;
+        let mut transaction = self.begin().await?;
+        if let Some(taken) = digest_at(&mut transaction, row).await? {
+            if taken == row.id {
+                return Ok(Accepted::Known);
+            }
+            note_fork(&mut transaction, &row.host, &row.lineage, row.sequence, &row.id, row.received).await?;
+            transaction.commit().await?;
+            return Ok(Accepted::Fork);
+        }
+        blobs::claim(&mut transaction, &row.host, &new.report.addresses()).await?;
+        let at = effective(&mut transaction, row).await?;
+        let applied = row.state == ScanState::Complete && row.kind != ScanKind::Drift;
+        let next: Option<i64> = sqlx::query_scalar("SELECT min(effective) FROM reports WHERE host = ? AND applied = 1 AND effective > ?")
+            .bind(row.host.bytes().to_vec())
+            .bind(at)
+            .fetch_one(&mut *transaction)
+            .await?;
+        insert(&mut transaction, row, at, applied).await?;
+        if applied {
+            findings::lay(&mut transaction, &row.host, &new.findings, row.id, at, next).await?;
+            if let (Some(os), None) = (&new.os, next) {
+                sqlx::query("UPDATE hosts SET os = ? WHERE id = ?").bind(os).bind(row.host.bytes().to_vec()).execute(&mut *transaction).await?;
+            }
+        }
+        hosts::contact(&mut transaction, &row.host, row.received, "", self.silent_after).await?;
+        let leaf = Leaf::report(ledger::random_id()?, row.id, row.host, row.lineage, row.sequence, row.received);
+        ledger::queue(&mut transaction, &leaf).await?;
+        transaction.commit().await?;
+        Ok(Accepted::New)
+    }
+
+    /// Whether a report with this host, lineage and number is stored: its digest.
+    pub async fn report_at(&self, host: &HostId, lineage: &Lineage, sequence: u64) -> Result<Option<Digest>> {
+        let row = sqlx::query("SELECT id FROM reports WHERE host = ? AND lineage = ? AND sequence = ?")
+            .bind(host.bytes().to_vec())
+            .bind(lineage.bytes().to_vec())
+            .bind(signed(sequence))
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(|row| Ok(Digest::new(bytes(&row, "id")?))).transpose()
+    }
+
+    /// The receipt (envelope, canonical JSON) of a report once its leaf has a number.
+    pub async fn receipt(&self, report: &Digest) -> Result<Option<Vec<u8>>> {
+        let receipt: Option<Option<Vec<u8>>> =
+            sqlx::query_scalar("SELECT receipt FROM reports WHERE id = ?").bind(report.bytes().to_vec()).fetch_optional(&self.reader).await?;
+        Ok(receipt.flatten())
+    }
+
+    /// Reports, newest first; `period` is `[from, to)` over `finished`; `limit` 0: all.
+    pub async fn reports(&self, host: Option<&HostId>, period: Option<(i64, i64)>, limit: u32) -> Result<Vec<ReportRow>> {
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(REPORTS);
+        query.push(" WHERE 1 = 1");
+        if let Some(host) = host {
+            query.push(" AND r.host = ").push_bind(host.bytes().to_vec());
+        }
+        if let Some((from, to)) = period {
+            query.push(" AND r.finished >= ").push_bind(from).push(" AND r.finished < ").push_bind(to);
+        }
+        query.push(" ORDER BY r.finished DESC, r.received DESC, r.id LIMIT ").push_bind(limit_of(limit));
+        let rows = query.build().fetch_all(&self.reader).await?;
+        rows.iter().map(report_row).collect()
+    }
+
+    /// One report.
+    pub async fn report(&self, id: &Digest) -> Result<Option<ReportRow>> {
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(REPORTS);
+        query.push(" WHERE r.id = ").push_bind(id.bytes().to_vec());
+        let row = query.build().fetch_optional(&self.reader).await?;
+        row.map(|row| report_row(&row)).transpose()
+    }
+
+    /// The newest complete report of a host received at or before `as_of`, with its facts and
+    /// gaps. An erased blob is a gap. Drift reports, which hold a few families only, don't count.
+    pub async fn observation(&self, host: &HostId, as_of: Option<i64>) -> Result<Option<(ReportRow, Observation)>> {
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(REPORTS);
+        query.push(" WHERE r.applied = 1 AND r.host = ").push_bind(host.bytes().to_vec());
+        if let Some(as_of) = as_of {
+            query.push(" AND r.received <= ").push_bind(as_of);
+        }
+        query.push(" ORDER BY r.effective DESC, r.received DESC LIMIT 1");
+        let Some(row) = query.build().fetch_optional(&self.reader).await? else { return Ok(None) };
+        let row = report_row(&row)?;
+        let report = payload(&row)?;
+        let mut plains = judge::Plains::new();
+        for address in report.addresses() {
+            if let Some(frame) = self.blob(host, &address).await? {
+                let plain = crate::model::blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
+                plains.insert(address, plain);
+            }
+        }
+        let observation = judge::observation(&report, &plains);
+        Ok(Some((row, observation)))
+    }
+
+    /// Numbers that never arrived although later ones of their lineage did.
+    pub async fn missing_reports(&self, host: &HostId) -> Result<Vec<Missing>> {
+        let rows = sqlx::query(
+            "SELECT lineage, before + 1 AS first, sequence - 1 AS last FROM
+               (SELECT lineage, sequence, lag(sequence, 1, 0) OVER (PARTITION BY lineage ORDER BY sequence) AS before FROM reports WHERE host = ?)
+             WHERE sequence > before + 1 ORDER BY lineage, first",
+        )
+        .bind(host.bytes().to_vec())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(Missing { lineage: Lineage::new(bytes(row, "lineage")?), from: unsigned(row, "first")?, to: unsigned(row, "last")? }))
+            .collect()
+    }
+
+    /// Writes down that a second report claimed a number already taken.
+    pub async fn note_fork(&self, host: &HostId, lineage: &Lineage, sequence: u64, report: &Digest, now: i64) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        note_fork(&mut transaction, host, lineage, sequence, report, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// How many forks were seen of a host: reports that claimed a number already taken.
+    pub async fn fork_count(&self, host: &HostId) -> Result<u64> {
+        let row = sqlx::query("SELECT count(*) AS n FROM forks WHERE host = ?").bind(host.bytes().to_vec()).fetch_one(&self.reader).await?;
+        unsigned(&row, "n")
+    }
+}
+
+async fn digest_at(transaction: &mut Transaction<'static, Sqlite>, row: &ReportRow) -> Result<Option<Digest>> {
+    let found = sqlx::query("SELECT id FROM reports WHERE host = ? AND lineage = ? AND sequence = ?")
+        .bind(row.host.bytes().to_vec())
+        .bind(row.lineage.bytes().to_vec())
+        .bind(signed(row.sequence))
+        .fetch_optional(&mut **transaction)
+        .await?;
+    found.map(|found| Ok(Digest::new(bytes(&found, "id")?))).transpose()
+}
+
+async fn note_fork(transaction: &mut Transaction<'static, Sqlite>, host: &HostId, lineage: &Lineage, sequence: u64, report: &Digest, now: i64) -> Result<()> {
+    sqlx::query("INSERT OR IGNORE INTO forks (host, lineage, sequence, report, seen_at) VALUES (?, ?, ?, ?, ?)")
+        .bind(host.bytes().to_vec())
+        .bind(lineage.bytes().to_vec())
+        .bind(signed(sequence))
+        .bind(report.bytes().to_vec())
+        .bind(now)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// When the report counts from: its own end, but never before the host was enrolled nor after the
+/// report arrived, so that a host with a wrong clock can't rewrite the past or book the future.
+async fn effective(transaction: &mut Transaction<'static, Sqlite>, row: &ReportRow) -> Result<i64> {
+    let enrolled_at: i64 =
+        sqlx::query_scalar("SELECT enrolled_at FROM hosts WHERE id = ?").bind(row.host.bytes().to_vec()).fetch_one(&mut **transaction).await?;
+    Ok(row.finished.min(row.received).max(enrolled_at))
+}
+
+async fn insert(transaction: &mut Transaction<'static, Sqlite>, row: &ReportRow, effective: i64, applied: bool) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO reports (id, host, lineage, sequence, kind, scan_window, state, started, finished, received, effective, applied,
+           pass, fail, unknown, not_applicable, disagrees, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(row.id.bytes().to_vec())
+    .bind(row.host.bytes().to_vec())
+    .bind(row.lineage.bytes().to_vec())
+    .bind(signed(row.sequence))
+    .bind(row.kind.id())
+    .bind(&row.window)
+    .bind(row.state.word())
+    .bind(row.started)
+    .bind(row.finished)
+    .bind(row.received)
+    .bind(effective)
+    .bind(applied)
+    .bind(signed(row.counts.pass))
+    .bind(signed(row.counts.fail))
+    .bind(signed(row.counts.unknown))
+    .bind(signed(row.counts.not_applicable))
+    .bind(row.disagrees)
+    .bind(row.envelope.clone())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// The report inside a stored row.
+fn payload(row: &ReportRow) -> Result<Report> {
+    let damaged = |e: String| StoreError::Damaged(format!("report {}: {e}", row.id));
+    let envelope = Envelope::parse(&row.envelope).map_err(|e| damaged(e.to_string()))?;
+    if envelope.payload_type != REPORT_TYPE {
+        return Err(damaged("not a report".into()));
+    }
+    let payload = envelope.payload_bytes().map_err(|e| damaged(e.to_string()))?;
+    serde_json::from_slice(&payload).map_err(|e| damaged(e.to_string()))
+}
+
+fn report_row(row: &SqliteRow) -> Result<ReportRow> {
+    let (kind, state): (String, String) = (row.try_get("kind")?, row.try_get("state")?);
+    Ok(ReportRow {
+        id: Digest::new(bytes(row, "id")?),
+        host: HostId::new(bytes(row, "host")?),
+        lineage: Lineage::new(bytes(row, "lineage")?),
+        sequence: unsigned(row, "sequence")?,
+        kind: ScanKind::from_id(&kind).ok_or_else(|| StoreError::Damaged(format!("scan kind {kind:?}")))?,
+        window: row.try_get("scan_window")?,
+        state: if state == ScanState::Complete.word() { ScanState::Complete } else { ScanState::Aborted },
+        started: row.try_get("started")?,
+        finished: row.try_get("finished")?,
+        received: row.try_get("received")?,
+        counts: Counts {
+            pass: unsigned(row, "pass")?,
+            fail: unsigned(row, "fail")?,
+            unknown: unsigned(row, "unknown")?,
+            not_applicable: unsigned(row, "not_applicable")?,
+        },
+        disagrees: row.try_get("disagrees")?,
+        envelope: row.try_get("envelope")?,
+        leaf: row.try_get::<Option<i64>, _>("leaf")?.and_then(|n| u64::try_from(n).ok()),
+    })
+}

@@ -1,0 +1,158 @@
+//! What every page works with: the store, the catalogue of rules and frameworks, the door.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::PageError;
+use crate::collector::App;
+use crate::collector::auth::Gate;
+use crate::collector::export;
+use crate::collector::store::Store;
+use crate::evidence::material::{Period, day_of};
+use crate::host::clock;
+use crate::model::finding::Severity;
+use crate::rules::{Pack, framework};
+
+/// A rule as pages show it.
+#[derive(Clone, Debug)]
+pub struct RuleCard {
+    /// Its id.
+    pub id: String,
+    /// One line.
+    pub title: String,
+    /// How bad a failure is.
+    pub severity: Severity,
+    /// Why it matters.
+    pub why: String,
+    /// How to mend it.
+    pub fix: String,
+    /// How to see for oneself, with the vendor's own command; may be empty.
+    pub verify: String,
+    /// External references.
+    pub refs: Vec<String>,
+}
+
+/// A control of a framework and the rules that speak to it.
+#[derive(Clone, Debug)]
+pub struct ControlCard {
+    /// Its id in the framework, such as `CC6.7`.
+    pub id: String,
+    /// One line in our own words.
+    pub title: String,
+    /// Rules that satisfy or support it.
+    pub rules: Vec<String>,
+    /// What a person must record; empty when rules serve it alone.
+    pub record: String,
+}
+
+/// A framework.
+#[derive(Clone, Debug)]
+pub struct FrameworkCard {
+    /// Its id, such as `soc2-2017`.
+    pub id: String,
+    /// Its name.
+    pub title: String,
+    /// Its controls, in its order.
+    pub controls: Vec<ControlCard>,
+}
+
+/// Rules and frameworks of the installed pack.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// By id.
+    pub rules: BTreeMap<String, RuleCard>,
+    /// In order of their files.
+    pub frameworks: Vec<FrameworkCard>,
+}
+
+impl Catalogue {
+    /// The rules of a pack and the frameworks that the program carries.
+    pub fn of(pack: &Pack) -> Self {
+        let frameworks = framework::builtin().unwrap_or_else(|e| {
+            tracing::error!("pages go without frameworks: {e}");
+            Vec::new()
+        });
+        Self { rules: pack.rules.iter().map(|r| (r.id.clone(), rule_card(r))).collect(), frameworks: frameworks.into_iter().map(framework_card).collect() }
+    }
+
+    /// Title of a rule; its id when the pack no longer has it.
+    pub fn title<'a>(&'a self, rule: &'a str) -> &'a str {
+        self.rules.get(rule).map_or(rule, |r| r.title.as_str())
+    }
+
+    /// Every control that a rule speaks to, with its framework.
+    pub fn controls_of(&self, rule: &str) -> Vec<(&FrameworkCard, &ControlCard)> {
+        let has = |c: &&ControlCard| c.rules.iter().any(|r| r == rule);
+        self.frameworks.iter().flat_map(|f| f.controls.iter().filter(has).map(move |c| (f, c))).collect()
+    }
+}
+
+fn rule_card(rule: &crate::rules::Rule) -> RuleCard {
+    RuleCard {
+        id: rule.id.clone(),
+        title: rule.title.clone(),
+        severity: rule.severity,
+        why: rule.why.clone(),
+        fix: rule.fix.clone(),
+        verify: rule.verify.clone(),
+        refs: rule.refs.clone(),
+    }
+}
+
+fn framework_card(framework: framework::Framework) -> FrameworkCard {
+    let control = |c: framework::Control| ControlCard { id: c.id, title: c.title, rules: c.rules.into_iter().map(|m| m.rule).collect(), record: c.record };
+    FrameworkCard { id: framework.id, title: framework.title, controls: framework.controls.into_iter().map(control).collect() }
+}
+
+/// Everything behind the pages.
+#[derive(Debug)]
+pub struct Site {
+    /// The collector.
+    pub app: Arc<App>,
+    /// What is judged.
+    pub catalogue: Catalogue,
+    /// Who may come in.
+    pub gate: Gate,
+}
+
+impl Site {
+    /// The pages' view of a collector.
+    pub fn new(app: Arc<App>, catalogue: Catalogue) -> Self {
+        Self { app, catalogue, gate: Gate::new() }
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &Store {
+        &self.app.store
+    }
+
+    /// Whether people come over HTTPS; false only for the demo on loopback.
+    pub fn is_secure(&self) -> bool {
+        !self.app.plain_http
+    }
+
+    /// The bundle of a framework over two days and those between, zip bytes.
+    pub async fn export(&self, framework: &str, from: &str, to: &str) -> Result<Vec<u8>, PageError> {
+        let failed = |e: &dyn std::fmt::Display| PageError::Internal(e.to_string());
+        let all = framework::builtin().map_err(|e| failed(&e))?;
+        let framework = framework::find(&all, framework).ok_or_else(|| PageError::NotFound(format!("A framework “{framework}”")))?;
+        let period = Period::parse(from, to).map_err(|e| PageError::Bad(format!("The period can’t be exported: {e}.")))?;
+        let app = &self.app;
+        let source = export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.pack.clone() };
+        let bundle = export::bundle(&source, framework, period, day_of(clock::unix_now())).await.map_err(|e| failed(&e))?;
+        app.sequencer.wake();
+        Ok(bundle.bytes)
+    }
+
+    /// Name of the session cookie: `__Host-` binds it to HTTPS, this host and the root path (RFC 6265bis section 4.1.3.2).
+    pub fn cookie_name(&self) -> &'static str {
+        if self.is_secure() { "__Host-assay" } else { "assay" }
+    }
+
+    /// A `Set-Cookie` value; an empty one takes the cookie away.
+    pub fn cookie(&self, value: &str) -> String {
+        let secure = if self.is_secure() { "; Secure" } else { "" };
+        let end = if value.is_empty() { "; Max-Age=0" } else { "" };
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{end}", self.cookie_name())
+    }
+}

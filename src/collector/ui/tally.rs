@@ -1,0 +1,172 @@
+//! Verdicts summed up: per rule, per control, per framework.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::site::{Catalogue, ControlCard, FrameworkCard};
+use crate::collector::store::FindingRow;
+use crate::model::finding::{Counts, Verdict};
+use crate::model::ids::HostId;
+
+/// Most findings that one page looks at.
+pub const MAX_FINDINGS: u32 = 200_000;
+
+/// Worst first: what is said of many verdicts at once.
+const WORST_FIRST: [Verdict; 6] = [Verdict::Fail, Verdict::Unknown, Verdict::NotRun, Verdict::Waived, Verdict::Pass, Verdict::NotApplicable];
+
+/// The worst of some verdicts; `not run` of none.
+pub fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+    let rank = |v: Verdict| WORST_FIRST.iter().position(|w| *w == v).unwrap_or(0);
+    verdicts.into_iter().min_by_key(|v| rank(*v)).unwrap_or(Verdict::NotRun)
+}
+
+/// Verdict per rule over all hosts and subjects.
+pub fn by_rule(rows: &[FindingRow]) -> BTreeMap<&str, Verdict> {
+    let mut grouped: BTreeMap<&str, Vec<Verdict>> = BTreeMap::new();
+    for row in rows {
+        grouped.entry(row.finding.rule.as_str()).or_default().push(row.finding.verdict);
+    }
+    grouped.into_iter().map(|(rule, verdicts)| (rule, worst(verdicts))).collect()
+}
+
+/// Verdict of a control: the worst of its rules, an unjudged rule counts as `not run`.
+pub fn of_control(control: &ControlCard, rules: &BTreeMap<&str, Verdict>) -> Verdict {
+    worst(control.rules.iter().map(|r| rules.get(r.as_str()).copied().unwrap_or(Verdict::NotRun)))
+}
+
+/// Counts per verdict of one host's findings.
+pub fn counts(rows: &[FindingRow], host: &HostId) -> Counts {
+    let mut counts = Counts::default();
+    for row in rows.iter().filter(|r| r.host == *host) {
+        match row.finding.verdict {
+            Verdict::Pass => counts.pass += 1,
+            Verdict::Fail => counts.fail += 1,
+            Verdict::Unknown => counts.unknown += 1,
+            _ => counts.not_applicable += 1,
+        }
+    }
+    counts
+}
+
+/// Hosts with a verdict.
+pub fn hosts_with(rows: &[FindingRow], verdict: Verdict) -> BTreeSet<HostId> {
+    rows.iter().filter(|r| r.finding.verdict == verdict).map(|r| r.host).collect()
+}
+
+/// One coloured stretch of a bar, in hundredths of its length.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// Class in the style sheet.
+    pub class: &'static str,
+    /// Beginning.
+    pub x: String,
+    /// Length.
+    pub width: String,
+    /// `4 fail`.
+    pub text: String,
+}
+
+/// A framework as a bar.
+#[derive(Clone, Debug)]
+pub struct Bar {
+    /// Id of the framework.
+    pub id: String,
+    /// Name.
+    pub title: String,
+    /// `9 of 9 controls judged`.
+    pub note: String,
+    /// Stretches from left to right.
+    pub stretches: Vec<Stretch>,
+    /// The bar in words.
+    pub text: String,
+}
+
+/// Class in the style sheet of a verdict's area.
+pub const fn area(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "bp",
+        Verdict::Fail => "bf",
+        Verdict::Unknown => "bu",
+        Verdict::Waived => "bw",
+        Verdict::NotRun => "bn",
+        Verdict::NotApplicable => "ba",
+    }
+}
+
+/// Stretches in the proportion of some counts; empty for no counts.
+pub fn stretches(counts: &[(Verdict, usize)]) -> Vec<Stretch> {
+    let total: usize = counts.iter().map(|(_, n)| n).sum();
+    let hundredth = |n: usize| n as f64 * 100.0 / total as f64;
+    let (mut out, mut before) = (Vec::new(), 0);
+    for (verdict, n) in counts.iter().filter(|(_, n)| *n > 0) {
+        out.push(Stretch {
+            class: area(*verdict),
+            x: format!("{:.2}", hundredth(before)),
+            width: format!("{:.2}", hundredth(*n)),
+            text: format!("{n} {}", verdict.word()),
+        });
+        before += n;
+    }
+    out
+}
+
+/// The bar of a framework over its controls that have rules.
+pub fn bar(framework: &FrameworkCard, rules: &BTreeMap<&str, Verdict>) -> Bar {
+    let with_rules: Vec<&ControlCard> = framework.controls.iter().filter(|c| !c.rules.is_empty()).collect();
+    let verdicts: Vec<Verdict> = with_rules.iter().map(|c| of_control(c, rules)).collect();
+    let order = [Verdict::Pass, Verdict::Fail, Verdict::Unknown, Verdict::Waived, Verdict::NotRun, Verdict::NotApplicable];
+    let stretches = stretches(&order.map(|v| (v, verdicts.iter().filter(|o| **o == v).count())));
+    let judged = verdicts.iter().filter(|v| **v != Verdict::NotRun).count();
+    let text = stretches.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(", ");
+    Bar {
+        id: framework.id.clone(),
+        title: framework.title.clone(),
+        note: format!("{judged} of {} controls judged", framework.controls.len()),
+        stretches,
+        text: if text.is_empty() { "no control has rules".into() } else { text },
+    }
+}
+
+/// The address of a finding's page.
+pub fn finding_path(row: &FindingRow) -> String {
+    let path = format!("/findings/{}/{}", row.host, super::text::encode(&row.finding.rule));
+    if row.finding.subject.is_empty() { path } else { format!("{path}?subject={}", super::text::encode(&row.finding.subject)) }
+}
+
+/// What a finding says, whatever its verdict.
+pub fn words(row: &FindingRow, catalogue: &Catalogue) -> String {
+    let finding = &row.finding;
+    let text = match (&finding.reason, finding.message.as_str()) {
+        (Some(reason), "") => reason.detail.clone(),
+        (None, "") => catalogue.title(&finding.rule).to_string(),
+        (_, message) => message.to_string(),
+    };
+    super::text::shown(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_is_as_good_as_its_worst_rule_and_an_unjudged_rule_is_not_a_pass() {
+        let control = |rules: &[&str]| ControlCard {
+            id: "CC6.7".into(),
+            title: String::new(),
+            rules: rules.iter().map(|r| r.to_string()).collect(),
+            record: String::new(),
+        };
+        let rules = BTreeMap::from([("a", Verdict::Pass), ("b", Verdict::Fail), ("c", Verdict::Unknown)]);
+        assert_eq!(of_control(&control(&["a"]), &rules), Verdict::Pass);
+        assert_eq!(of_control(&control(&["a", "c"]), &rules), Verdict::Unknown);
+        assert_eq!(of_control(&control(&["a", "b", "c"]), &rules), Verdict::Fail);
+        assert_eq!(of_control(&control(&["a", "absent"]), &rules), Verdict::NotRun);
+    }
+
+    #[test]
+    fn stretches_fill_the_bar() {
+        let parts = stretches(&[(Verdict::Pass, 3), (Verdict::Fail, 0), (Verdict::Unknown, 1)]);
+        let drawn: Vec<(&str, &str, &str)> = parts.iter().map(|s| (s.class, s.x.as_str(), s.width.as_str())).collect();
+        assert_eq!(drawn, [("bp", "0.00", "75.00"), ("bu", "75.00", "25.00")]);
+        assert!(stretches(&[]).is_empty());
+    }
+}

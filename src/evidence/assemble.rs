@@ -1,0 +1,341 @@
+//! Material to working paper: pure, in a fixed order.
+//!
+//! Truth first: a verdict counts only for a host with a complete scan in the bundle; a rule without
+//! a verdict is `not run`; a control without rules needs a person's record and is never green.
+
+use std::collections::BTreeMap;
+
+use super::material::{Control, Material, Transition};
+use super::paper::{CONTROL_FORMAT, Conclusion, ControlPaper, Cover, Design, Exception, Member, Outcome, Paper, Piece, Tally, WindowCount};
+use super::text::count;
+use super::windows::{Window, WindowState, windows};
+use crate::ledger::{Checkpoint, CheckpointError, checkpoint};
+use crate::model::envelope::{Envelope, EnvelopeError};
+use crate::model::finding::Verdict;
+use crate::model::ids::{Digest, HostId};
+use crate::model::report::{Report, ScanKind, ScanState};
+
+/// Why material is no evidence.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The checkpoint is not signed by the ledger key.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A stored envelope does not read.
+    #[error("stored report {0} is not readable: {1}")]
+    Report(usize, String),
+    /// A stored envelope does not read.
+    #[error("stored report: {0}")]
+    Envelope(#[from] EnvelopeError),
+    /// A control id that can't be a file name.
+    #[error("framework {framework}: control id {id:?} must be 1 to 40 letters, digits, dots or dashes")]
+    ControlId {
+        /// Framework.
+        framework: String,
+        /// Control.
+        id: String,
+    },
+}
+
+/// A report of the material, read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// SHA-256 of the payload.
+    pub digest: Digest,
+    /// What it says.
+    pub report: Report,
+}
+
+/// The working paper.
+pub fn assemble(material: &Material) -> Result<Paper, AssembleError> {
+    let checkpoint = checkpoint::open(&material.checkpoint, &material.verifier)?;
+    let reports = read_reports(material)?;
+    let all_windows = windows_of(material, &reports);
+    let population = population(material, &reports, &all_windows);
+    let controls = material.framework.controls.iter().map(|c| control(material, c, &population, &all_windows, &reports)).collect::<Result<_, _>>()?;
+    let cover = cover(material, &checkpoint, reports.len());
+    Ok(Paper { cover, population, windows: all_windows, controls, notes: notes(material, &reports) })
+}
+
+/// The material's reports, read, in its order.
+pub fn read_reports(material: &Material) -> Result<Vec<Read>, AssembleError> {
+    let read = |(i, signed): (usize, &super::material::SignedReport)| {
+        let payload = Envelope::parse(&signed.envelope)?.payload_bytes()?;
+        let report = serde_json::from_slice(&payload).map_err(|e| AssembleError::Report(i, e.to_string()))?;
+        Ok(Read { digest: Digest::of(&payload), report })
+    };
+    material.reports.iter().enumerate().map(read).collect()
+}
+
+fn windows_of(material: &Material, reports: &[Read]) -> Vec<Window> {
+    let pairs: Vec<(Digest, Report)> = reports.iter().map(|r| (r.digest, r.report.clone())).collect();
+    windows(&material.period, material.as_of, &material.hosts, &pairs)
+}
+
+fn cover(material: &Material, checkpoint: &Checkpoint, reports: usize) -> Cover {
+    let retired = material.hosts.iter().filter(|h| h.retired).count();
+    let mut scope = format!("all {} enrolled before the end of the period", count(material.hosts.len(), "host", "hosts"));
+    if retired > 0 {
+        scope.push_str(&format!(", {retired} of them retired"));
+    }
+    Cover {
+        framework: material.framework.id.clone(),
+        title: material.framework.title.clone(),
+        version: material.framework.version.clone(),
+        source: material.framework.source.clone(),
+        from: material.period.from.to_string(),
+        to: material.period.to.to_string(),
+        is_date: material.period.is_date(),
+        as_of: material.as_of.to_string(),
+        scope,
+        ledger: material.verifier.to_string(),
+        checkpoint_size: checkpoint.size,
+        checkpoint_root: checkpoint.root,
+        pack: material.pack,
+        reports,
+    }
+}
+
+fn population(material: &Material, reports: &[Read], windows: &[Window]) -> Vec<Member> {
+    let end = material.period.end();
+    let mut members: Vec<Member> = material
+        .hosts
+        .iter()
+        .map(|host| {
+            let own = || reports.iter().filter(|r| r.report.host == host.id);
+            // A drift scan reads a few families only: it confirms nothing about the rest.
+            let whole = |r: &&Read| r.report.scan.state == ScanState::Complete && r.report.scan.kind != ScanKind::Drift;
+            let complete = own().filter(|r| whole(r) && r.report.times.finished < end);
+            Member {
+                host: host.id,
+                name: host.name.clone(),
+                os: host.os.clone(),
+                enrolled_at: host.enrolled_at,
+                seen_at: host.seen_at,
+                retired: host.retired,
+                confirmed: complete.map(|r| r.report.times.finished).max(),
+                reports: own().count(),
+                windows: WindowCount::of(windows.iter().filter(|w| w.host == host.id)),
+            }
+        })
+        .collect();
+    members.sort_by(|a, b| (&a.name, a.host).cmp(&(&b.name, b.host)));
+    members
+}
+
+fn notes(material: &Material, reports: &[Read]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if material.unsequenced > 0 {
+        notes.push(format!(
+            "{} of the period came after the checkpoint and are not in this bundle: export again.",
+            count(usize::try_from(material.unsequenced).unwrap_or(usize::MAX), "report", "reports")
+        ));
+    }
+    let unproved = material.hosts.iter().filter(|h| h.enrolment.is_none()).count();
+    if unproved > 0 {
+        notes.push(format!("{} without an enrolment leaf in the ledger.", count(unproved, "host is", "hosts are")));
+    }
+    let held: std::collections::BTreeSet<_> = material.blobs.iter().map(|b| (b.host, b.address)).collect();
+    let named: std::collections::BTreeSet<_> = reports.iter().flat_map(|r| r.report.addresses().into_iter().map(|a| (r.report.host, a))).collect();
+    let erased = named.difference(&held).count();
+    if erased > 0 {
+        notes.push(format!("{} named by reports and no longer kept (erased or lost): those facts can't be shown.", count(erased, "blob is", "blobs are")));
+    }
+    let aborted = reports.iter().filter(|r| r.report.scan.state == ScanState::Aborted).count();
+    if aborted > 0 {
+        notes.push(format!("{} ended early; they fulfil no window.", count(aborted, "scan", "scans")));
+    }
+    notes.push("Hosts that were never enrolled do not appear here: compare the population with your own inventory.".into());
+    notes
+}
+
+fn control(material: &Material, control: &Control, population: &[Member], windows: &[Window], reports: &[Read]) -> Result<ControlPaper, AssembleError> {
+    if control.id.is_empty() || control.id.len() > 40 || !control.id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')) {
+        return Err(AssembleError::ControlId { framework: material.framework.id.clone(), id: control.id.clone() });
+    }
+    let tested = !control.rules.is_empty();
+    let results = results(material, control, population);
+    let exceptions = if tested { exceptions(material, control, population, windows) } else { Vec::new() };
+    let mut counts = Tally::default();
+    results.iter().for_each(|r| counts.add(r.verdict));
+    let operation = if tested { WindowCount::of(windows) } else { WindowCount::default() };
+    let conclusion = conclude(tested, &counts, &exceptions, population.len());
+    Ok(ControlPaper {
+        format: CONTROL_FORMAT,
+        id: control.id.clone(),
+        title: control.title.clone(),
+        text: control.text.clone(),
+        conclusion,
+        sentence: sentence(conclusion, &results, &exceptions, population.len(), &operation),
+        record: control.record.clone(),
+        design: design(material, control, &results),
+        population: population.len(),
+        operation,
+        counts,
+        results,
+        exceptions,
+        pieces: if tested { pieces(control, population, reports) } else { Vec::new() },
+    })
+}
+
+fn design(material: &Material, control: &Control, results: &[Outcome]) -> Vec<Design> {
+    let describe = |mapping: &super::material::Mapping| {
+        let rule = material.rules.iter().find(|r| r.id == mapping.rule);
+        let mut counts = Tally::default();
+        results.iter().filter(|r| r.rule == mapping.rule).for_each(|r| counts.add(r.verdict));
+        Design {
+            rule: mapping.rule.clone(),
+            title: rule.map_or_else(|| "not in the installed rule pack".into(), |r| r.title.clone()),
+            mapping: mapping.mapping.clone(),
+            severity: rule.map(|r| r.severity),
+            why: rule.map(|r| r.why.clone()).unwrap_or_default(),
+            verify: rule.map(|r| r.verify.clone()).unwrap_or_default(),
+            counts,
+        }
+    };
+    control.rules.iter().map(describe).collect()
+}
+
+/// One row per host, rule and subject as it was at the last second of the period.
+fn results(material: &Material, control: &Control, population: &[Member]) -> Vec<Outcome> {
+    let end = material.period.end();
+    let mut standing: BTreeMap<(HostId, &str), Vec<&Transition>> = BTreeMap::new();
+    for t in material.findings.iter().filter(|t| t.since < end && t.until.is_none_or(|u| u >= end)) {
+        standing.entry((t.host, t.finding.rule.as_str())).or_default().push(t);
+    }
+    let mut out = Vec::new();
+    for mapping in &control.rules {
+        for member in population {
+            let row = |t: Option<&&Transition>, verdict, message: String| Outcome {
+                host: member.host,
+                name: member.name.clone(),
+                rule: mapping.rule.clone(),
+                subject: t.map(|t| t.finding.subject.clone()).unwrap_or_default(),
+                verdict,
+                message,
+                reason: t.and_then(|t| t.finding.reason.clone()),
+                since: t.map(|t| t.since),
+                confirmed: member.confirmed,
+                report: t.map(|t| t.report),
+            };
+            let found = standing.get(&(member.host, mapping.rule.as_str()));
+            match (member.confirmed, found) {
+                (None, _) => out.push(row(None, Verdict::NotRun, "no complete scan of this host in the period".into())),
+                (Some(_), None) => out.push(row(None, Verdict::NotRun, "the scans of this host gave no verdict of this rule".into())),
+                (Some(_), Some(found)) => {
+                    let mut found = found.clone();
+                    found.sort_by(|a, b| (&a.finding.subject, a.since).cmp(&(&b.finding.subject, b.since)));
+                    out.extend(found.iter().map(|t| row(Some(t), t.finding.verdict, t.finding.message.clone())));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn exceptions(material: &Material, control: &Control, population: &[Member], windows: &[Window]) -> Vec<Exception> {
+    let (start, end) = (material.period.start(), material.period.end());
+    let name = |host: &HostId| population.iter().find(|m| m.host == *host).map(|m| m.name.clone());
+    let mut out: Vec<Exception> = Vec::new();
+    for t in &material.findings {
+        let bad = matches!(t.finding.verdict, Verdict::Fail | Verdict::Unknown | Verdict::Waived | Verdict::NotRun);
+        let overlaps = t.since < end && t.until.is_none_or(|u| u > start);
+        let ours = control.rules.iter().any(|m| m.rule == t.finding.rule);
+        let Some(name) = name(&t.host).filter(|_| bad && overlaps && ours) else { continue };
+        out.push(Exception {
+            host: t.host,
+            name,
+            rule: t.finding.rule.clone(),
+            subject: t.finding.subject.clone(),
+            verdict: t.finding.verdict,
+            severity: Some(t.finding.severity),
+            message: t.finding.message.clone(),
+            first_seen: t.since,
+            resolved: t.until.filter(|u| *u < end),
+            report: Some(t.report),
+        });
+    }
+    for w in windows.iter().filter(|w| w.state == WindowState::NotRun) {
+        out.push(Exception {
+            host: w.host,
+            name: name(&w.host).unwrap_or_default(),
+            rule: String::new(),
+            subject: w.window.clone(),
+            verdict: Verdict::NotRun,
+            severity: None,
+            message: format!("no complete {} scan in {}", w.kind, w.window),
+            first_seen: w.end,
+            resolved: None,
+            report: None,
+        });
+    }
+    let rank = |e: &Exception| (e.verdict == Verdict::NotRun, e.verdict != Verdict::Fail, std::cmp::Reverse(e.severity));
+    out.sort_by(|a, b| (rank(a), &a.rule, &a.name, a.host, &a.subject, a.first_seen).cmp(&(rank(b), &b.rule, &b.name, b.host, &b.subject, b.first_seen)));
+    out
+}
+
+fn conclude(tested: bool, counts: &Tally, exceptions: &[Exception], population: usize) -> Conclusion {
+    if !tested {
+        return Conclusion::Record;
+    }
+    let any = |v: Verdict, n: u64| n > 0 || exceptions.iter().any(|e| e.verdict == v);
+    if any(Verdict::Fail, counts.fail) {
+        Conclusion::Exceptions
+    } else if population == 0 || any(Verdict::NotRun, counts.not_run) {
+        Conclusion::NotRun
+    } else if any(Verdict::Unknown, counts.unknown) {
+        Conclusion::Unknown
+    } else if any(Verdict::Waived, counts.waived) {
+        Conclusion::Waived
+    } else if counts.pass == 0 {
+        Conclusion::NotApplicable
+    } else {
+        Conclusion::NoExceptions
+    }
+}
+
+fn sentence(conclusion: Conclusion, results: &[Outcome], exceptions: &[Exception], population: usize, operation: &WindowCount) -> String {
+    let on = |v: Verdict| {
+        let mut hosts: Vec<HostId> = results.iter().filter(|r| r.verdict == v).map(|r| r.host).collect();
+        hosts.extend(exceptions.iter().filter(|e| e.verdict == v).map(|e| e.host));
+        hosts.sort_unstable();
+        hosts.dedup();
+        format!("{} of {}", hosts.len(), count(population, "host", "hosts"))
+    };
+    let open = exceptions.iter().filter(|e| e.resolved.is_none() && e.verdict == Verdict::Fail).count();
+    let scans = format!("{} of {} done", operation.done, count(usize::try_from(operation.planned).unwrap_or(usize::MAX), "planned scan", "planned scans"));
+    match conclusion {
+        Conclusion::Record => "No rule tests this control: it needs a person's record.".into(),
+        Conclusion::NotApplicable => format!("No rule applies to any of {}; {scans}.", count(population, "host", "hosts")),
+        Conclusion::NoExceptions => format!("Every rule passed on {} where it applies; {scans}.", count(population, "host", "hosts")),
+        Conclusion::Waived => format!("Failures on {} are covered by waivers; {scans}.", on(Verdict::Waived)),
+        Conclusion::Unknown => format!("Not everything could be told on {}; {scans}.", on(Verdict::Unknown)),
+        Conclusion::NotRun if population == 0 => "The population is empty: nothing was tested.".into(),
+        Conclusion::NotRun => format!("Planned scans or results are missing on {}; {scans}.", on(Verdict::NotRun)),
+        Conclusion::Exceptions => format!("Rules failed on {}, {} open at the end; {scans}.", on(Verdict::Fail), count(open, "failure", "failures")),
+    }
+}
+
+fn pieces(control: &Control, population: &[Member], reports: &[Read]) -> Vec<Piece> {
+    let own = format!("controls/{}.json", control.id);
+    let mut list: Vec<(&'static str, String, String)> = vec![
+        ("design", "Rules that test the control, and why".into(), own.clone()),
+        ("population", "Hosts that count".into(), "population.csv".into()),
+        ("operation", "Planned scans and what became of them".into(), "windows.csv".into()),
+        ("results", "Results at the end of the period and exceptions during it".into(), own),
+    ];
+    for member in population {
+        list.push(("population", format!("Key and enrolment of {}", member.name), format!("hosts/{}.json", member.host)));
+        let mut own: Vec<&Read> = reports.iter().filter(|r| r.report.host == member.host).collect();
+        own.sort_by_key(|r| (r.report.times.finished, r.digest));
+        for read in own {
+            let window = read.report.scan.window.as_deref().map(|w| format!(" for {w}")).unwrap_or_default();
+            let title =
+                format!("Signed report of {}, {} scan{window}, {}", member.name, read.report.scan.kind.word(), super::text::time(read.report.times.finished));
+            list.push(("report", title, format!("reports/{}.json", read.digest)));
+        }
+    }
+    let number =
+        |(i, (kind, title, path)): (usize, (&'static str, String, String))| Piece { number: format!("{}-{:03}", control.id, i + 1), kind, title, path };
+    list.into_iter().enumerate().map(number).collect()
+}

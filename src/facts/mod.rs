@@ -1,0 +1,154 @@
+//! Fact families: what the machine and its endpoints say, without judgement.
+//!
+//! A family is one file with one document type and one line in [`FAMILIES`].
+
+pub mod accounts;
+pub mod kernel;
+pub mod listeners;
+pub mod os;
+pub mod packages;
+pub mod services;
+pub mod ssh_keys;
+pub mod sshd;
+pub mod storage;
+pub mod sudo;
+pub mod tls;
+pub mod updates;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::host::Host;
+use crate::model::gap::{Gaps, reason};
+
+/// A document that describes one area of a host.
+pub trait Document: Serialize + DeserializeOwned + JsonSchema {
+    /// Name of the family and of its variable in rules; snake_case.
+    const NAME: &'static str;
+    /// What it describes, one line.
+    const TITLE: &'static str;
+    /// Version of the schema, raised when a field changes its meaning.
+    const VERSION: u32 = 1;
+}
+
+/// A family read through [`Host`] alone.
+pub trait HostFamily: Document {
+    /// Reads it. What can't be read becomes a gap; `None` when nothing at all could be told (then
+    /// a gap with an empty path was added).
+    fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self>;
+}
+
+/// Which door a family gets.
+#[derive(Clone, Copy, Debug)]
+pub enum Side {
+    /// The machine.
+    Host(fn(&Host, &mut Gaps) -> Option<Value>),
+    /// Examined sockets: gathered by [`services::survey`], which speaks to every endpoint once
+    /// for all probe families.
+    Probe,
+}
+
+/// One family as everybody else sees it.
+#[derive(Debug)]
+pub struct Family {
+    /// Name and variable in rules.
+    pub name: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// Schema version.
+    pub version: u32,
+    /// Door.
+    pub side: Side,
+    /// JSON schema (draft 2020-12) of the document.
+    pub schema: fn() -> Value,
+}
+
+impl Family {
+    const fn host<T: HostFamily>() -> Self {
+        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, side: Side::Host(gather_value::<T>), schema: schema_of::<T> }
+    }
+
+    const fn probe<T: Document>() -> Self {
+        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, side: Side::Probe, schema: schema_of::<T> }
+    }
+}
+
+/// Every family, in the order in which they are gathered.
+pub static FAMILIES: &[Family] = &[
+    Family::host::<os::Os>(),
+    Family::host::<kernel::Kernel>(),
+    Family::host::<packages::Packages>(),
+    Family::host::<updates::Updates>(),
+    Family::host::<storage::Storage>(),
+    Family::host::<accounts::Accounts>(),
+    Family::host::<ssh_keys::SshKeys>(),
+    Family::host::<sudo::Sudo>(),
+    Family::host::<sshd::Sshd>(),
+    Family::host::<listeners::Listeners>(),
+    Family::probe::<services::Services>(),
+    Family::probe::<tls::Tls>(),
+];
+
+/// The family of this name.
+pub fn family(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|f| f.name == name)
+}
+
+/// Schema of every family, by name; built once.
+pub fn schemas() -> &'static [(&'static str, Value)] {
+    static SCHEMAS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| FAMILIES.iter().map(|f| (f.name, (f.schema)())).collect());
+    &SCHEMAS
+}
+
+/// Gathers one host family; a panic becomes a gap of kind `internal-error`.
+pub fn gather(family: &Family, host: &Host, gaps: &mut Gaps) -> Option<Value> {
+    let Side::Host(gather) = family.side else {
+        return None;
+    };
+    let mut own = Gaps::new();
+    let result = catch_unwind(AssertUnwindSafe(|| gather(host, &mut own)));
+    gaps.extend(own.into_sorted());
+    result.unwrap_or_else(|_| {
+        gaps.note(family.name, "", "", reason::INTERNAL, format!("gathering {} failed inside assay", family.name), "Report this as a defect.");
+        None
+    })
+}
+
+fn gather_value<T: HostFamily>(host: &Host, gaps: &mut Gaps) -> Option<Value> {
+    let document = T::gather(host, gaps)?;
+    match serde_json::to_value(&document) {
+        Ok(value) => Some(value),
+        Err(e) => {
+            gaps.note(T::NAME, "", "", reason::INTERNAL, format!("{} does not serialise: {e}", T::NAME), "Report this as a defect.");
+            None
+        }
+    }
+}
+
+fn schema_of<T: Document>() -> Value {
+    schemars::schema_for!(T).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_a_family() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap().trim_end_matches(".rs").to_string())
+            .filter(|n| n != "mod")
+            .collect();
+        let mut names: Vec<String> = FAMILIES.iter().map(|f| f.name.to_string()).collect();
+        files.sort();
+        names.sort();
+        assert_eq!(files, names);
+    }
+}

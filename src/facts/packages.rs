@@ -1,0 +1,99 @@
+//! Installed packages.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Document, HostFamily};
+use crate::host::Host;
+use crate::host::debian::status::{self, StatusError};
+use crate::model::fact::Source;
+use crate::model::gap::{Gaps, reason};
+
+/// The package database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Packages {
+    /// `dpkg`; other managers are a gap.
+    pub manager: String,
+    /// Packages whose files are on disk (dpkg status `installed`, `unpacked`, `half-configured`, `half-installed`, `triggers-*`), by name and architecture.
+    pub items: Vec<Package>,
+    /// The database.
+    pub source: Source,
+}
+
+impl Document for Packages {
+    const NAME: &'static str = "packages";
+    const TITLE: &'static str = "Installed packages";
+}
+
+impl HostFamily for Packages {
+    fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
+        let database = read_database(host, gaps, Self::NAME, "")?;
+        let items = database.packages.into_iter().map(Package::from).collect();
+        let source = Source::whole(database.place);
+        Some(Self { manager: "dpkg".into(), items, source })
+    }
+}
+
+/// dpkg's database; `None` leaves a gap over `path` of `family`.
+pub(super) fn read_database(host: &Host, gaps: &mut Gaps, family: &str, path: &str) -> Option<status::Database> {
+    match status::read(host) {
+        Ok(Some(database)) => Some(database),
+        Ok(None) => {
+            let other = OTHER_MANAGERS.iter().find(|(_, place)| host.exists(place).unwrap_or(true));
+            match other {
+                Some((name, place)) => {
+                    gaps.note(family, path, "", reason::UNSUPPORTED, format!("packages are kept by {name} ({place}), which is not read yet"), "");
+                }
+                None => gaps.note(family, path, "", reason::MISSING, format!("no package database at {}", status::STATUS), ""),
+            }
+            None
+        }
+        Err(StatusError::Read(e)) => {
+            gaps.add(e.to_gap(family, path, ""));
+            None
+        }
+        Err(e @ StatusError::Malformed(..)) => {
+            gaps.note(family, path, "", reason::MALFORMED, e.to_string(), "Repair dpkg's database (dpkg --audit).");
+            None
+        }
+    }
+}
+
+/// Databases of other package managers, each with its name.
+const OTHER_MANAGERS: &[(&str, &str)] =
+    &[("rpm", "/var/lib/rpm"), ("rpm", "/usr/lib/sysimage/rpm"), ("apk", "/lib/apk/db/installed"), ("pacman", "/var/lib/pacman/local")];
+
+impl From<status::Installed> for Package {
+    fn from(p: status::Installed) -> Self {
+        Self {
+            name: p.name,
+            version: p.version,
+            architecture: p.architecture,
+            source_name: p.source_name,
+            source_version: p.source_version,
+            status: p.state,
+            held: p.held,
+        }
+    }
+}
+
+/// One package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Binary package.
+    pub name: String,
+    /// Installed version.
+    pub version: String,
+    /// Architecture.
+    pub architecture: String,
+    /// Source package.
+    pub source_name: String,
+    /// Version of the source package.
+    pub source_version: String,
+    /// Third word of dpkg's `Status`.
+    pub status: String,
+    /// Whether the administrator put it on hold.
+    pub held: bool,
+}

@@ -1,0 +1,343 @@
+//! What answers behind each endpoint, found by talking to it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Document;
+use crate::model::fact::Source;
+use crate::model::gap::{Gap, Gaps, reason};
+use crate::probe::Limits;
+use crate::probe::dial::Dialer;
+use crate::probe::identify::{Outcome, identify};
+use crate::probe::service::{DIRECT, Seen, UNKNOWN};
+use crate::probe::tls::survey::survey as survey_tls;
+
+/// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
+const MARGIN: Duration = Duration::from_millis(200);
+
+/// Every endpoint that was spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Services {
+    /// By subject.
+    pub items: Vec<Service>,
+}
+
+impl Document for Services {
+    const NAME: &'static str = "services";
+    const TITLE: &'static str = "Protocol behind each listening socket";
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// `ADDRESS:PORT/tcp`; of a local listener the same text as in `listeners`.
+    pub subject: String,
+    /// Address spoken to.
+    pub address: String,
+    /// Port.
+    pub port: u32,
+    /// Whether it is a listener of this host.
+    pub local: bool,
+    /// Bind scope of a local listener, else `remote`.
+    pub scope: String,
+    /// Name of the process behind a local listener; empty when unknown.
+    pub process: String,
+    /// Package of that process; empty when unknown.
+    pub package: String,
+    /// `identified`, `unidentified` (it answered, in no known protocol), `silent` (it accepts and says
+    /// nothing), `refused`, `closed` (at once), `timeout` (no connection, or an answer without end),
+    /// `unreachable`. All but the first two leave a gap.
+    pub outcome: String,
+    /// `ftp`, `telnet`, `ssh`, `smtp`, `http`, `redis`, `postgresql`, `mysql`, `imap`, `pop3`, `tls` (an unknown protocol inside TLS), …; empty when not identified.
+    pub protocol: String,
+    /// Whether the protocol runs without encryption on this endpoint, at least until an upgrade.
+    pub plaintext: bool,
+    /// `direct`, `optional` (an upgrade is offered), `required` (nothing useful before the upgrade; HTTP
+    /// that only leads to HTTPS), `none`, or `unknown`.
+    pub tls: String,
+    /// `none` (commands were answered without), `required`, `unknown`.
+    pub authentication: String,
+    /// FTP: whether `USER anonymous` signs in; `null` for other protocols or when not tried.
+    pub anonymous: Option<bool>,
+    /// First line it sent (HTTP: and its Server header), printable characters, at most 120; product words only, never a basis for a vulnerability.
+    pub banner: String,
+    /// Exchange that decided.
+    pub source: Source,
+}
+
+/// What the probe side has to look at.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Listeners of this host, as gathered; only TCP ones are spoken to.
+    pub listeners: Vec<super::listeners::Listener>,
+    /// Other endpoints, `HOST:PORT`, from `--target` or the host's own configuration.
+    pub targets: Vec<String>,
+    /// Subjects or `ADDRESS:PORT` never spoken to.
+    pub exclusions: Vec<String>,
+}
+
+/// Both probe families and what could not be observed; a family is `None` when it was not asked for.
+#[derive(Debug, Default)]
+pub struct Surveyed {
+    /// Protocol per endpoint.
+    pub services: Option<Services>,
+    /// TLS per endpoint.
+    pub tls: Option<super::tls::Tls>,
+}
+
+/// Speaks to every endpoint of `plan`; `progress(done, total)` is called as endpoints finish.
+/// Never takes longer than the prober's limits allow, whatever the endpoints do.
+pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(dyn Fn(usize, usize) + Sync)) -> Surveyed {
+    let endpoints = endpoints(plan, limits, gaps).await;
+    let total = endpoints.len();
+    let connections = Arc::new(Semaphore::new(limits.total.max(2)));
+    // An endpoint's time starts when there is room for its connections.
+    let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
+    let mut running = JoinSet::new();
+    let mut subjects = std::collections::HashMap::new();
+    for endpoint in endpoints {
+        let (room, connections, limits) = (room.clone(), connections.clone(), limits.clone());
+        let subject = endpoint.subject.clone();
+        let handle = running.spawn(async move {
+            let _room = room.acquire_owned().await;
+            examine(endpoint, &limits, connections).await
+        });
+        subjects.insert(handle.id(), subject);
+    }
+    let (mut services, mut tls, mut done) = (Vec::new(), Vec::new(), 0);
+    progress(0, total);
+    while let Some(joined) = running.join_next().await {
+        match joined {
+            Ok(examined) => {
+                services.extend(examined.service);
+                tls.extend(examined.tls);
+                gaps.extend(examined.gaps);
+            }
+            Err(e) => {
+                let subject = subjects.get(&e.id()).map_or("", String::as_str);
+                both(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
+            }
+        }
+        done += 1;
+        progress(done, total);
+    }
+    services.sort_by(|a, b| a.subject.cmp(&b.subject));
+    tls.sort_by(|a, b| a.subject.cmp(&b.subject));
+    Surveyed { services: Some(Services { items: services }), tls: Some(super::tls::Tls { endpoints: tls }) }
+}
+
+/// One endpoint to speak to.
+#[derive(Clone, Debug)]
+struct Target {
+    subject: String,
+    address: SocketAddr,
+    outward: Option<SocketAddr>,
+    server_name: String,
+    local: bool,
+    scope: String,
+    process: String,
+    package: String,
+}
+
+/// What was seen at one endpoint.
+#[derive(Default)]
+struct Examined {
+    service: Option<Service>,
+    tls: Option<super::tls::Endpoint>,
+    gaps: Vec<Gap>,
+}
+
+/// Listeners and targets, without what is excluded and what can't be resolved.
+async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target> {
+    let mut out: Vec<Target> = Vec::new();
+    let outward = outward_address();
+    for listener in plan.listeners.iter().filter(|l| l.transport == "tcp") {
+        match of_listener(listener, outward) {
+            Some(target) => out.push(target),
+            None => both(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
+        }
+    }
+    for text in &plan.targets {
+        match of_target(text, limits).await {
+            // A listener that somebody names is one that others are meant to reach, wherever it is bound.
+            Ok(target) => match out.iter_mut().find(|t| t.subject == target.subject) {
+                Some(listener) => listener.scope = target.scope,
+                None => out.push(target),
+            },
+            Err((id, detail)) => both(gaps, &format!("{text}/tcp"), id, &detail, "Write the target as HOST:PORT, IPv6 in brackets."),
+        }
+    }
+    let excluded = |t: &Target| {
+        let spoken = t.address.to_string();
+        plan.exclusions.iter().any(|e| *e == t.subject || *e == spoken || t.subject.strip_suffix("/tcp") == Some(e))
+    };
+    for target in out.iter().filter(|t| excluded(t)) {
+        both(gaps, &target.subject, reason::EXCLUDED, "an exclusion names this endpoint", "Take it off the exclusions to have it examined.");
+    }
+    out.retain(|t| !excluded(t));
+    out
+}
+
+/// A listener is spoken to at its own address; one of all addresses, over loopback.
+fn of_listener(listener: &super::listeners::Listener, outward: Option<Ipv4Addr>) -> Option<Target> {
+    let bound: IpAddr = listener.address.split('%').next()?.parse().ok()?;
+    let port = u16::try_from(listener.port).ok()?;
+    let address = match bound {
+        IpAddr::V4(a) if a.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(a) if a.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        other => other,
+    };
+    let outward = outward.filter(|_| bound == IpAddr::V4(Ipv4Addr::UNSPECIFIED)).map(|a| SocketAddr::from((a, port)));
+    let process = listener.process.as_ref();
+    Some(Target {
+        subject: listener.subject.clone(),
+        address: SocketAddr::new(address, port),
+        outward,
+        server_name: String::new(),
+        local: true,
+        scope: listener.scope.clone(),
+        process: process.map_or_else(String::new, |p| p.name.clone()),
+        package: process.map_or_else(String::new, |p| p.package.clone()),
+    })
+}
+
+/// `HOST:PORT`; of a name with several addresses the first that the resolver gives.
+async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str, String)> {
+    let malformed = || (reason::MALFORMED, format!("target {text:?} is not HOST:PORT"));
+    let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
+    let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(malformed)?;
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    if host.is_empty() || host.len() > 253 || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(malformed());
+    }
+    let (address, server_name) = match host.parse::<IpAddr>() {
+        Ok(ip) => (SocketAddr::new(ip, port), String::new()),
+        Err(_) if host.contains(':') => return Err(malformed()),
+        Err(_) => {
+            let found = tokio::time::timeout(limits.answer_timeout, tokio::net::lookup_host((host, port))).await;
+            let mut found = found.map_err(|_| (reason::TIMEOUT, format!("name {host} was not resolved in time")))?;
+            let first = found.as_mut().ok().and_then(Iterator::next);
+            (first.ok_or_else(|| (reason::UNREACHABLE, format!("name {host} has no address")))?, host.to_string())
+        }
+    };
+    let empty = String::new;
+    Ok(Target { subject: format!("{text}/tcp"), address, outward: None, server_name, local: false, scope: "remote".into(), process: empty(), package: empty() })
+}
+
+/// The address from which this host reaches others, if it is not loopback. Nothing is sent:
+/// connecting a UDP socket only picks a route (192.0.2.0/24 is TEST-NET-1, RFC 5737).
+fn outward_address() -> Option<Ipv4Addr> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
+        _ => None,
+    }
+}
+
+/// Everything about one endpoint, within its deadline.
+async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>) -> Examined {
+    let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
+    let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
+    dialer.outward = target.outward;
+    let subject = target.subject.clone();
+    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer)).await {
+        Ok(examined) => examined,
+        Err(_) => {
+            let mut gaps = Gaps::new();
+            both(&mut gaps, &subject, reason::TIMEOUT, "the endpoint used up its time", "");
+            Examined { gaps: gaps.into_sorted(), ..Examined::default() }
+        }
+    }
+}
+
+async fn speak(target: &Target, dialer: &Dialer) -> Examined {
+    let mut gaps = Gaps::new();
+    let outcome = identify(dialer).await;
+    let mut service = service(target, &outcome, &mut gaps);
+    let mut tls = None;
+    if let Outcome::Identified(seen) = &outcome
+        && (seen.tls == DIRECT || seen.upgrade.is_some())
+    {
+        let survey = survey_tls(dialer, seen.upgrade).await;
+        if let Some(inner) = &survey.inner {
+            fill(&mut service, inner, &mut gaps);
+        }
+        tls = Some(super::tls::endpoint(&survey, seen.upgrade, dialer, &service, &mut gaps));
+    }
+    Examined { service: Some(service), tls, gaps: gaps.into_sorted() }
+}
+
+fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
+    let mut service = Service {
+        subject: target.subject.clone(),
+        address: target.address.ip().to_string(),
+        port: u32::from(target.address.port()),
+        local: target.local,
+        scope: target.scope.clone(),
+        process: target.process.clone(),
+        package: target.package.clone(),
+        outcome: String::new(),
+        protocol: String::new(),
+        plaintext: false,
+        tls: UNKNOWN.into(),
+        authentication: UNKNOWN.into(),
+        anonymous: None,
+        banner: String::new(),
+        source: Source { place: format!("tcp {}", target.address), line: 0, directive: String::new() },
+    };
+    let (name, missing): (&str, Option<(&str, String)>) = match outcome {
+        Outcome::Identified(seen) => {
+            fill(&mut service, seen, gaps);
+            ("identified", None)
+        }
+        Outcome::Unidentified { banner, head } => {
+            service.banner.clone_from(banner);
+            service.source.directive = if head.is_empty() { "closed after each question".into() } else { format!("first bytes {head}") };
+            ("unidentified", None)
+        }
+        Outcome::Silent => ("silent", Some((reason::TIMEOUT, "it accepts connections and answers nothing".into()))),
+        Outcome::Refused => ("refused", Some((reason::UNREACHABLE, "connection refused".into()))),
+        Outcome::Closed => ("closed", Some((reason::UNREACHABLE, "it closes each connection at once".into()))),
+        Outcome::Timeout(what) => ("timeout", Some((reason::TIMEOUT, what.clone()))),
+        Outcome::Unreachable(what) => ("unreachable", Some((reason::UNREACHABLE, what.clone()))),
+    };
+    service.outcome = name.into();
+    if let Some((id, detail)) = missing {
+        service.source.directive.clone_from(&detail);
+        let detail = format!("{}: {detail}", service.source.place);
+        let remedy = "Look which program listens there and speak to it by hand, or exclude the endpoint.";
+        gaps.note(Services::NAME, "items", &target.subject, id, detail.clone(), remedy);
+        gaps.note(super::tls::Tls::NAME, "endpoints", &target.subject, id, detail, remedy);
+    }
+    service
+}
+
+fn fill(service: &mut Service, seen: &Seen, gaps: &mut Gaps) {
+    service.protocol = seen.protocol.into();
+    service.plaintext = seen.plaintext;
+    service.tls = seen.tls.into();
+    service.authentication = seen.authentication.into();
+    service.anonymous = seen.anonymous;
+    service.banner.clone_from(&seen.banner);
+    service.source.directive.clone_from(&seen.exchange);
+    for (field, problem) in &seen.unanswered {
+        let detail = format!("{}: {problem}", service.source.place);
+        gaps.note(Services::NAME, &format!("items.{field}"), &service.subject, reason::TIMEOUT, detail, "");
+    }
+}
+
+/// A gap in both probe families.
+fn both(gaps: &mut Gaps, subject: &str, id: &str, detail: &str, remedy: &str) {
+    for family in [Services::NAME, super::tls::Tls::NAME] {
+        gaps.note(family, "", subject, id, detail, remedy);
+    }
+}

@@ -1,0 +1,225 @@
+//! Who may run what as whom by sudoers.
+//!
+//! sudoers(5) with its includes: the grammar is in `parse`, what takes effect in `resolve`.
+//! Policies of LDAP or SSSD that nsswitch.conf(5) names under `sudoers` are a gap.
+
+mod parse;
+mod resolve;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::accounts::database;
+use super::{Document, HostFamily};
+use crate::host::root::CONFIG_LIMIT;
+use crate::host::{FileKind, Host};
+use crate::model::fact::Source;
+use crate::model::gap::{Gaps, reason};
+use parse::Statement;
+use resolve::{Policy, Rule, World};
+
+/// The sudoers policy with its includes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sudo {
+    /// Whether `/etc/sudoers` exists.
+    pub installed: bool,
+    /// One per user or group of a rule, aliases resolved, in file order.
+    pub grants: Vec<Grant>,
+    /// Files read, in order.
+    pub files: Vec<String>,
+}
+
+impl Document for Sudo {
+    const NAME: &'static str = "sudo";
+    const TITLE: &'static str = "Privileges granted by sudoers";
+}
+
+impl HostFamily for Sudo {
+    fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
+        match host.exists(MAIN) {
+            Ok(true) => {}
+            Ok(false) => return Some(Self { installed: false, grants: Vec::new(), files: Vec::new() }),
+            Err(e) => {
+                gaps.add(e.to_gap(Self::NAME, "", ""));
+                return None;
+            }
+        }
+        let users = named(database::passwd(host), gaps);
+        let groups = named(database::group(host), gaps);
+        let hostname = host.read_text("/etc/hostname", CONFIG_LIMIT).unwrap_or_default().trim().to_string();
+        let directory = note_directories(host, gaps);
+        let mut reader = Reader { host, hostname: &hostname, gaps, policy: Policy::default(), files: Vec::new() };
+        reader.file(MAIN, 0);
+        let Reader { policy, files, .. } = reader;
+        let world = World { users: &users, groups: &groups, hostname: &hostname, directory };
+        let grants = policy.grants(&world, gaps);
+        Some(Self { installed: true, grants, files })
+    }
+}
+
+const MAIN: &str = "/etc/sudoers";
+/// Deepest nesting of includes; sudo's own limit is 128.
+const DEPTH_LIMIT: usize = 32;
+/// Most files read.
+const FILE_LIMIT: usize = 1024;
+/// Most rules kept.
+const RULE_LIMIT: usize = 20_000;
+
+fn named<T>(read: Result<(Vec<T>, Vec<database::Malformed>), crate::host::ReadError>, gaps: &mut Gaps) -> Vec<T> {
+    match read {
+        Ok((lines, _)) => lines,
+        Err(e) => {
+            gaps.add(e.to_gap(Sudo::NAME, "grants.accounts", ""));
+            Vec::new()
+        }
+    }
+}
+
+/// Whether groups may come from a directory; sudoers of a directory become a gap.
+fn note_directories(host: &Host, gaps: &mut Gaps) -> bool {
+    let Ok(text) = host.read_text("/etc/nsswitch.conf", CONFIG_LIMIT) else { return false };
+    let foreign =
+        |name: &str| database::services_for(&text, name).unwrap_or_default().into_iter().find(|s| matches!(s.as_str(), "ldap" | "sss" | "nis" | "winbind"));
+    if let Some(service) = foreign("sudoers") {
+        let detail = format!("/etc/nsswitch.conf names {service} for sudoers: its rules can't be read from files");
+        gaps.note(Sudo::NAME, "grants", &service, reason::UNSUPPORTED, detail, "Review the rules of the directory service at their source.");
+    }
+    foreign("group").is_some()
+}
+
+struct Reader<'a> {
+    host: &'a Host,
+    hostname: &'a str,
+    gaps: &'a mut Gaps,
+    policy: Policy,
+    files: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, path: &str, depth: usize) {
+        if depth > DEPTH_LIMIT || self.files.len() >= FILE_LIMIT {
+            let detail = format!("{path}: more than {DEPTH_LIMIT} levels or {FILE_LIMIT} files of includes");
+            return self.gaps.note(Sudo::NAME, "", "", reason::LIMIT_REACHED, detail, "Simplify the includes of sudoers.");
+        }
+        let text = match self.host.read_text(path, CONFIG_LIMIT) {
+            Ok(text) => text,
+            // Without the main file nothing is known; sudo goes on when an included one is missing.
+            Err(e) => return self.gaps.add(e.to_gap(Sudo::NAME, "", if e.is_not_found() { path } else { "" })),
+        };
+        self.files.push(path.to_string());
+        for (number, line) in parse::logical_lines(&text) {
+            match parse::statement(&line) {
+                Ok(None) => {}
+                Ok(Some(statement)) => self.statement(statement, path, number, depth),
+                Err(problem) => {
+                    let place = format!("{path}:{number}");
+                    self.gaps.note(Sudo::NAME, "grants", &place, reason::MALFORMED, format!("{place}: {problem}"), "Mend the line with visudo.");
+                }
+            }
+        }
+    }
+
+    fn statement(&mut self, statement: Statement, path: &str, number: usize, depth: usize) {
+        match statement {
+            Statement::Include(target) => {
+                let target = self.path_of(&target, path);
+                self.file(&target, depth + 1);
+            }
+            Statement::IncludeFolder(target) => {
+                let target = self.path_of(&target, path);
+                self.folder(&target, depth);
+            }
+            Statement::Aliases(kind, aliases) => {
+                for (name, items) in aliases {
+                    // Redefining an alias is an error; the first definition stands.
+                    self.policy.aliases.entry((kind, name)).or_insert(items);
+                }
+            }
+            Statement::Defaults(scope, parameters) => {
+                for p in parameters {
+                    match p.name.as_str() {
+                        "authenticate" => self.policy.authenticate.push((scope.clone(), !p.negated)),
+                        "runas_default" => self.policy.run_as_default = Some(p.value),
+                        "exempt_group" => self.policy.exempt_group = Some(p.value).filter(|_| !p.negated),
+                        _ => {}
+                    }
+                }
+            }
+            Statement::Rule(users, privileges) => {
+                for privilege in privileges {
+                    for commands in privilege.groups {
+                        if self.policy.rules.len() >= RULE_LIMIT {
+                            return self.gaps.note(
+                                Sudo::NAME,
+                                "grants",
+                                "",
+                                reason::LIMIT_REACHED,
+                                format!("{path}:{number}: more than {RULE_LIMIT} rules"),
+                                "",
+                            );
+                        }
+                        let source = Source::line(path, number, "");
+                        self.policy.rules.push(Rule { users: users.clone(), hosts: privilege.hosts.clone(), commands, source });
+                    }
+                }
+            }
+        }
+    }
+
+    /// `%h` is the short host name; a relative path starts at the folder of the including file.
+    fn path_of(&self, target: &str, from: &str) -> String {
+        let target = target.replace("%h", self.hostname.split('.').next().unwrap_or(""));
+        if target.starts_with('/') {
+            return target;
+        }
+        let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{folder}/{target}")
+    }
+
+    /// Files in lexical order; names that end in `~` or contain a dot are passed over.
+    fn folder(&mut self, path: &str, depth: usize) {
+        let entries = match self.host.list(path) {
+            Ok(entries) => entries,
+            Err(e) if e.is_not_found() => return,
+            Err(e) => return self.gaps.add(e.to_gap(Sudo::NAME, "", "")),
+        };
+        let path = path.trim_end_matches('/');
+        for entry in entries {
+            let passed_over = entry.name.ends_with('~') || entry.name.contains('.') || entry.kind == FileKind::Folder;
+            if !passed_over {
+                self.file(&format!("{path}/{}", entry.name), depth + 1);
+            }
+        }
+    }
+}
+
+/// One permission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// `WHO PATH:LINE`.
+    pub subject: String,
+    /// User name, `%group`, `#uid`, `%#gid` or `ALL`; `!` in front negates.
+    #[schemars(extend("x-personal" = true))]
+    pub who: String,
+    /// Accounts that this grant reaches by passwd(5) and group(5), sorted; none when the host list names other hosts, and without those for whom a later line decides otherwise.
+    #[schemars(extend("x-personal" = true))]
+    pub accounts: Vec<String>,
+    /// Host list.
+    pub hosts: Vec<String>,
+    /// Users that commands may run as; `root` when the rule names none.
+    pub run_as: Vec<String>,
+    /// Commands as written, aliases resolved, arguments left out.
+    pub commands: Vec<String>,
+    /// Whether `ALL` commands are permitted.
+    pub all_commands: bool,
+    /// Whether root is among the run-as users.
+    pub as_root: bool,
+    /// False for NOPASSWD or `!authenticate`.
+    pub password_needed: bool,
+    /// `NOTAFTER`, Unix seconds.
+    pub not_after: Option<i64>,
+    /// File and line.
+    pub source: Source,
+}

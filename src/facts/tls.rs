@@ -1,0 +1,194 @@
+//! What each TLS endpoint accepts and shows.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Document;
+use crate::model::fact::Source;
+use crate::model::gap::{Gaps, reason};
+use crate::probe::dial::Dialer;
+use crate::probe::service::Upgrade;
+use crate::probe::tls::certificate;
+use crate::probe::tls::survey::Survey;
+
+/// Every endpoint on which TLS was spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// By subject.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Document for Tls {
+    const NAME: &'static str = "tls";
+    const TITLE: &'static str = "Accepted TLS versions and certificates";
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// `ADDRESS:PORT/tcp`, with ` sni NAME` when a server name was sent.
+    pub subject: String,
+    /// Address spoken to.
+    pub address: String,
+    /// Port.
+    pub port: u32,
+    /// Name of the process behind a local listener; empty when unknown.
+    pub process: String,
+    /// Bind scope of a local listener, else `remote`.
+    pub scope: String,
+    /// Protocol of the upgrade, such as `smtp`; empty for direct TLS.
+    pub starttls: String,
+    /// Server name sent (RFC 6066); may be empty.
+    pub server_name: String,
+    /// Every version asked, oldest first.
+    pub versions: Vec<Version>,
+    /// Names of accepted versions, oldest first.
+    pub accepted: Vec<String>,
+    /// Wire code of the oldest accepted version; 0 when none.
+    pub lowest_code: u32,
+    /// Whether the server asks for a client certificate; `null` when no handshake got that far.
+    pub client_certificate_requested: Option<bool>,
+    /// Certificates as sent, leaf first; empty with a gap when none could be read.
+    pub chain: Vec<Certificate>,
+    /// The endpoint.
+    pub source: Source,
+}
+
+/// Answer to our hello of one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    /// `SSLv2`, `SSLv3`, `TLSv1.0` to `TLSv1.3`.
+    pub name: String,
+    /// Wire code.
+    pub code: u32,
+    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `unreachable`.
+    pub outcome: String,
+    /// Whether the server chose this version.
+    pub accepted: bool,
+    /// Cipher suite it chose, IANA name or `0x….`; empty when not accepted.
+    pub suite: String,
+    /// Alert or first bytes that decided.
+    pub detail: String,
+}
+
+/// One certificate of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Subject, RFC 4514 text.
+    pub subject_name: String,
+    /// Issuer, RFC 4514 text.
+    pub issuer_name: String,
+    /// dNSName and iPAddress entries of the subject alternative name.
+    pub names: Vec<String>,
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// Unix seconds.
+    pub not_before: i64,
+    /// Unix seconds.
+    pub not_after: i64,
+    /// `rsa`, `ec`, `ed25519`, `ed448`, `dsa` or the OID.
+    pub key_kind: String,
+    /// Size of the key, bits; 0 when not known.
+    pub key_bits: u32,
+    /// Signature algorithm, such as `sha256WithRSAEncryption`.
+    pub signature: String,
+    /// `sha256`, `sha1`, `md5`, … or empty where the scheme has its own.
+    pub signature_hash: String,
+    /// Subject equals issuer and the signature verifies under its own key; where it can't be verified
+    /// (MD5, DSA, Ed448, sizes below 1024 bits), the key identifiers are equal instead.
+    pub self_signed: bool,
+    /// Basic constraints.
+    pub is_ca: bool,
+    /// SHA-256 of the DER, hexadecimal.
+    pub fingerprint: String,
+}
+
+/// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
+pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
+    let subject = match dialer.server_name.as_str() {
+        "" => service.subject.clone(),
+        name => format!("{} sni {name}", service.subject),
+    };
+    let versions: Vec<Version> = survey.versions.iter().map(version).collect();
+    let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
+    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable")) {
+        let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
+        let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
+        gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");
+        gaps.note(Tls::NAME, "endpoints.lowest_code", &subject, id, detail.trim_end(), "");
+    }
+    if accepted.is_empty() {
+        let detail = format!("{}: no version was accepted", service.source.place);
+        for path in ["endpoints.accepted", "endpoints.lowest_code"] {
+            gaps.note(Tls::NAME, path, &subject, reason::UNSUPPORTED, detail.clone(), "Name the host as a target if it serves named hosts only.");
+        }
+    }
+    if let Some(problem) = &survey.chain_problem {
+        let detail = format!("{}: {problem}", service.source.place);
+        gaps.note(Tls::NAME, "endpoints.chain", &subject, reason::UNSUPPORTED, detail, "Look at the certificate with openssl s_client.");
+    }
+    for (place, c) in survey.chain.iter().enumerate() {
+        unread(c, place + 1, &subject, &service.source.place, gaps);
+    }
+    Endpoint {
+        address: service.address.clone(),
+        port: service.port,
+        process: service.process.clone(),
+        scope: service.scope.clone(),
+        starttls: upgrade.map_or("", Upgrade::name).into(),
+        server_name: dialer.server_name.clone(),
+        accepted: accepted.iter().map(|v| v.name.clone()).collect(),
+        lowest_code: accepted.iter().map(|v| v.code).min().unwrap_or(0),
+        client_certificate_requested: survey.client_certificate_requested,
+        chain: survey.chain.iter().map(certificate).collect(),
+        source: Source { place: service.source.place.clone(), line: 0, directive: "ClientHello of each version".into() },
+        subject,
+        versions,
+    }
+}
+
+/// Keys and signatures of a kind that is not known can't be called strong.
+fn unread(c: &certificate::Certificate, number: usize, subject: &str, place: &str, gaps: &mut Gaps) {
+    if c.key_bits == 0 {
+        let detail = format!("{place}: certificate {number} has a key of kind {} whose size is not known", c.key_kind);
+        gaps.note(Tls::NAME, "endpoints.chain.key_bits", subject, reason::UNSUPPORTED, detail, "");
+    }
+    if c.signature_hash.is_empty() && !matches!(c.signature.as_str(), "ed25519" | "ed448") {
+        let detail = format!("{place}: certificate {number} is signed with {}, whose hash is not known", c.signature);
+        gaps.note(Tls::NAME, "endpoints.chain.signature_hash", subject, reason::UNSUPPORTED, detail, "");
+    }
+}
+
+fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
+    Version {
+        name: answer.name.into(),
+        code: u32::from(answer.code),
+        outcome: answer.outcome.into(),
+        accepted: answer.outcome == "accepted",
+        suite: answer.suite.clone(),
+        detail: answer.detail.clone(),
+    }
+}
+
+fn certificate(c: &certificate::Certificate) -> Certificate {
+    let c = c.clone();
+    Certificate {
+        subject_name: c.subject_name,
+        issuer_name: c.issuer_name,
+        names: c.names,
+        serial: c.serial,
+        not_before: c.not_before,
+        not_after: c.not_after,
+        key_kind: c.key_kind,
+        key_bits: c.key_bits,
+        signature: c.signature,
+        signature_hash: c.signature_hash,
+        self_signed: c.self_signed,
+        is_ca: c.is_ca,
+        fingerprint: c.fingerprint,
+    }
+}

@@ -1,0 +1,227 @@
+//! Block devices as sysfs shows them (Documentation/ABI/testing/sysfs-block, -dm, -bcache).
+
+use super::layer::{End, Layer};
+use super::luks;
+use super::mounts::Mounts;
+use crate::host::{Host, ReadError, machine};
+
+/// Deepest stack of devices that is followed.
+const DEPTH_LIMIT: usize = 32;
+/// Most devices that are followed below one mount.
+const DEVICE_LIMIT: usize = 4096;
+/// Longest sysfs attribute, bytes: a page.
+const ATTRIBUTE: usize = 4096;
+
+/// Follows devices down; notes what it could not read.
+#[derive(Debug)]
+pub struct Tracer<'h> {
+    pub(super) host: &'h Host,
+    pub(super) mounts: &'h Mounts,
+    cloud: Option<&'static str>,
+    virtual_machine: bool,
+    left: usize,
+    /// Details that could not be read although the answer stands.
+    pub errors: Vec<ReadError>,
+}
+
+impl<'h> Tracer<'h> {
+    /// A tracer over the mounts of a host.
+    pub fn new(host: &'h Host, mounts: &'h Mounts) -> Self {
+        let virtual_machine = matches!(machine::virtualization(host), "kvm" | "xen" | "vmware" | "hyperv" | "other");
+        Self { host, mounts, cloud: machine::cloud(host), virtual_machine, left: DEVICE_LIMIT, errors: Vec::new() }
+    }
+
+    /// The device `MAJOR:MINOR` and everything below.
+    pub fn device(&mut self, number: &str, depth: usize) -> Layer {
+        let place = format!("/sys/dev/block/{number}");
+        self.left = self.left.saturating_sub(1);
+        if depth > DEPTH_LIMIT || self.left == 0 {
+            let why = format!("more devices below {number} than {DEPTH_LIMIT} levels or {DEVICE_LIMIT} in all");
+            return Layer::last("unknown", number, "", &place, End::Unknown(why));
+        }
+        let valid = number.bytes().all(|b| b.is_ascii_digit() || b == b':');
+        if !valid || !self.host.exists(&place).unwrap_or(false) {
+            return Layer::last("unknown", number, "", &place, End::Unknown(format!("device {number} is not visible in sysfs")));
+        }
+        let name = self.name(&place, number);
+        let has = |file: &str| self.host.exists(&format!("{place}/{file}")).unwrap_or(false);
+        if has("dm") {
+            return self.mapped(&place, &name, depth);
+        }
+        if has("md") {
+            let level = self.attribute(&place, "md/level");
+            let below = self.parts(&place, "slaves", depth);
+            return Layer::over("raid", name, level, place, below);
+        }
+        if has("loop/backing_file") {
+            return self.looped(&place, &name, depth);
+        }
+        if has("bcache") && !has("partition") {
+            let below = self.parts(&place, "slaves", depth);
+            if !below.is_empty() {
+                return Layer::over("bcache", name, "", place, below);
+            }
+        }
+        if has("partition") {
+            let parent = self.attribute(&place, "../dev");
+            let below = vec![self.device(&parent, depth + 1)];
+            return Layer::over("partition", name, "", place, below);
+        }
+        if name.starts_with("zram") || name.strip_prefix("ram").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
+            return self.memory(&place, &name, depth);
+        }
+        self.disk(&place, name)
+    }
+
+    /// The device of a name below `/dev`, such as `dm-1`, `sda2` or `mapper/root`.
+    pub fn number_of(&self, path: &str) -> Option<String> {
+        let name = path.strip_prefix("/dev/").unwrap_or(path);
+        let direct = self.attribute(&format!("/sys/class/block/{}", name.replace('/', "!")), "dev");
+        if !direct.is_empty() {
+            return Some(direct);
+        }
+        if let Some(mapped) = name.strip_prefix("mapper/") {
+            let all = self.host.list("/sys/class/block").unwrap_or_default();
+            let found = all.iter().filter(|e| e.name.starts_with("dm-")).find(|e| self.attribute(&format!("/sys/class/block/{}", e.name), "dm/name") == mapped);
+            if let Some(entry) = found {
+                return Some(self.attribute(&format!("/sys/class/block/{}", entry.name), "dev"));
+            }
+        }
+        let special = self.host.stat(path).ok().map(|s| s.special_device).filter(|d| *d != 0)?;
+        Some(format!("{}:{}", rustix::fs::major(special), rustix::fs::minor(special)))
+    }
+
+    fn mapped(&mut self, place: &str, name: &str, depth: usize) -> Layer {
+        let (uuid, label) = (self.attribute(place, "dm/uuid"), self.attribute(place, "dm/name"));
+        let shown = if label.is_empty() { name.to_string() } else { label };
+        let below = self.parts(place, "slaves", depth);
+        let over = |kind, detail: &str, below| Layer::over(kind, &shown, detail, format!("{place}/dm/uuid"), below);
+        let mut words = uuid.split('-');
+        match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
+            ("CRYPT", kind @ ("LUKS1" | "LUKS2")) => {
+                let (detail, encrypts) = self.luks(kind, &below);
+                let end = if encrypts { End::Continues } else { End::Plain(detail.clone()) };
+                Layer { encrypts, end, ..over("crypt", &detail, below) }
+            }
+            ("CRYPT", kind @ ("PLAIN" | "TCRYPT" | "BITLK" | "FVAULT2" | "LOOPAES")) => {
+                let detail = format!("dm-crypt {}, cipher not visible", kind.to_ascii_lowercase());
+                Layer { encrypts: true, ..over("crypt", &detail, below) }
+            }
+            // Integrity and verity authenticate, they do not hide.
+            ("CRYPT", kind) => over("unknown", &format!("device-mapper {}", kind.to_ascii_lowercase()), below),
+            ("LVM", _) => over("lvm", "", below),
+            ("mpath", _) => over("multipath", "", below),
+            (part, "mpath") if part.starts_with("part") => over("partition", "", below),
+            (part, _) if part.starts_with("part") => over("partition", "", below),
+            ("DMRAID", _) => over("raid", "dmraid", below),
+            _ => {
+                let why = format!("device-mapper target of {shown} is not visible");
+                Layer { end: End::Unknown(why), ..over("unknown", &uuid, below) }
+            }
+        }
+    }
+
+    /// Cipher from the header of the device below; the kernel's own word is enough for the answer.
+    fn luks(&mut self, kind: &str, below: &[Layer]) -> (String, bool) {
+        let Some(device) = below.first().map(|l| l.name.clone()) else {
+            return (format!("{kind}, no device below"), true);
+        };
+        let path = match below.first() {
+            Some(l) if l.kind == "lvm" || l.kind == "crypt" || l.kind == "multipath" => format!("/dev/mapper/{device}"),
+            _ => format!("/dev/{device}"),
+        };
+        match luks::read(self.host, &path) {
+            Ok(Some(luks)) => (luks.shown(), !luks.partly_plain),
+            Ok(None) => (format!("{kind}, header is not on {device}"), true),
+            Err(e) => {
+                self.errors.push(e);
+                (format!("{kind}, cipher not readable"), true)
+            }
+        }
+    }
+
+    fn looped(&mut self, place: &str, name: &str, depth: usize) -> Layer {
+        let file = self.attribute(place, "loop/backing_file");
+        let place = format!("{place}/loop/backing_file");
+        if file.is_empty() || file.ends_with(" (deleted)") {
+            return Layer::last("loop", name, &file, place, End::Unknown(format!("the file behind {name} has no name any more")));
+        }
+        match self.mounts.of_path(&file).cloned() {
+            Some(mount) => {
+                let below = vec![self.mount(&mount, depth + 1)];
+                Layer::over("loop", name, file, place, below)
+            }
+            None => Layer::last("loop", name, &file, place, End::Unknown(format!("the file system of {file} is not visible"))),
+        }
+    }
+
+    fn memory(&mut self, place: &str, name: &str, depth: usize) -> Layer {
+        let backing = self.attribute(place, "backing_dev");
+        if backing.is_empty() || backing == "none" {
+            return Layer::last("zram", name, "memory only", place, End::Memory);
+        }
+        let below = match self.number_of(&backing) {
+            Some(number) => vec![self.device(&number, depth + 1)],
+            None => Vec::new(),
+        };
+        Layer::over("zram", name, format!("writes back to {backing}"), place, below)
+    }
+
+    fn disk(&self, place: &str, name: String) -> Layer {
+        // virtio shows a PCI number as vendor.
+        let words = [self.attribute(place, "device/vendor"), self.attribute(place, "device/model")];
+        let model = words.iter().filter(|w| !w.is_empty() && !w.starts_with("0x")).map(String::as_str).collect::<Vec<_>>().join(" ");
+        let path = self.host.read_link(place).unwrap_or_default();
+        let transport = self.attribute(place, "device/transport");
+        let remote = ["rbd", "nbd", "drbd"].iter().any(|p| name.starts_with(p))
+            || path.contains("/session")
+            || path.contains("/rport-")
+            || (name.starts_with("nvme") && !matches!(transport.as_str(), "" | "pcie"));
+        if remote {
+            let why = format!("{name} is a remote disk: encryption below it is not visible");
+            return Layer::last("network", name, model, place, End::Unknown(why));
+        }
+        if let Some(cloud) = self.cloud {
+            let why = format!("virtual disk {name} of {cloud}: encryption below it is not visible");
+            return Layer::last("disk", name, model, place, End::Unknown(why));
+        }
+        let marks = ["qemu", "vmware", "msft", "vbox", "virtual"];
+        let is_virtual =
+            self.virtual_machine || name.starts_with("vd") || name.starts_with("xvd") || marks.iter().any(|m| model.to_ascii_lowercase().contains(m));
+        let why = if is_virtual {
+            format!("no encrypting layer down to virtual disk {name}; what lies below it is not visible")
+        } else {
+            format!("no encrypting layer down to disk {name}")
+        };
+        let detail = if is_virtual { format!("virtual disk {model}").trim().to_string() } else { model };
+        Layer::last("disk", name, detail, place, End::Plain(why))
+    }
+
+    fn name(&self, place: &str, number: &str) -> String {
+        let uevent = self.host.read_text(&format!("{place}/uevent"), ATTRIBUTE).unwrap_or_default();
+        uevent.lines().find_map(|l| l.strip_prefix("DEVNAME=")).unwrap_or(number).to_string()
+    }
+
+    /// Layers of the devices in a folder of links (`slaves`, `devices`).
+    pub(super) fn parts(&mut self, place: &str, folder: &str, depth: usize) -> Vec<Layer> {
+        let mut entries = match self.host.list(&format!("{place}/{folder}")) {
+            Ok(entries) => entries,
+            Err(e) => {
+                self.errors.push(e);
+                Vec::new()
+            }
+        };
+        entries.truncate(self.left);
+        entries
+            .into_iter()
+            .map(|entry| {
+                let number = self.attribute(&format!("{place}/{folder}/{}", entry.name), "dev");
+                self.device(&number, depth + 1)
+            })
+            .collect()
+    }
+
+    fn attribute(&self, place: &str, name: &str) -> String {
+        self.host.read_text(&format!("{place}/{name}"), ATTRIBUTE).unwrap_or_default().trim().to_string()
+    }
+}

@@ -1,0 +1,26 @@
+//! The only place that reads clocks.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Wall clock, Unix seconds.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn unix_now() -> i64 {
+    let signed = |d: std::time::Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => signed(after),
+        Err(before) => -signed(before.duration()),
+    }
+}
+
+/// CLOCK_BOOTTIME, milliseconds since boot, suspend included.
+pub fn boot_ms() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// Processor time of the calling thread, milliseconds: a budget in it does not depend on what else
+/// the machine does.
+pub fn thread_cpu_ms() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
+}

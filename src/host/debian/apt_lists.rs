@@ -1,0 +1,213 @@
+//! What `apt update` left: Release files and package lists below `/var/lib/apt/lists`.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+
+use super::apt_pins::Release;
+use super::control::Paragraphs;
+use crate::host::lz4::Lz4Reader;
+use crate::host::{Host, ReadError};
+
+/// Where apt keeps its lists.
+pub const FOLDER: &str = "/var/lib/apt/lists";
+/// Largest Release file, bytes (Debian's has 150 KiB).
+const RELEASE_LIMIT: usize = 16 << 20;
+/// Most decompressed bytes read of one list (Debian's main has 60 MiB).
+pub const LIST_BYTES: u64 = 1 << 30;
+/// Suffixes of lists that can be read, plain first.
+const READABLE: &[&str] = &["", ".lz4", ".zst"];
+/// Suffixes of lists that apt may keep and that can't.
+const UNREADABLE: &[&str] = &[".xz", ".gz", ".bz2", ".lzma"];
+
+/// One Release file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseFile {
+    /// Path of it.
+    pub place: String,
+    /// What pins look at.
+    pub release: Release,
+    /// `Architectures`.
+    pub architectures: Vec<String>,
+    /// `No-Support-for-Architecture-all: Packages`: the lists of each architecture hold `all`, too.
+    pub all_is_inside: bool,
+    /// Modification time, Unix seconds: apt sets it to the server's time of change.
+    pub modified: i64,
+    /// Size of each file that the checksums name, by path below the suite.
+    pub sizes: BTreeMap<String, u64>,
+}
+
+/// Reads `InRelease`, else `Release`, by the names that apt gives them.
+pub fn read_release(host: &Host, names: &[String]) -> Result<Option<ReleaseFile>, ReadError> {
+    for name in names {
+        let place = format!("{FOLDER}/{name}");
+        match host.read(&place, RELEASE_LIMIT) {
+            Ok(bytes) => {
+                let modified = host.stat(&place)?.modified;
+                return Ok(Some(parse_release(&bytes, place, modified)));
+            }
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(None)
+}
+
+fn parse_release(bytes: &[u8], place: String, modified: i64) -> ReleaseFile {
+    let mut out = ReleaseFile { place, release: Release::default(), architectures: Vec::new(), all_is_inside: false, modified, sizes: BTreeMap::new() };
+    let mut in_checksums = false;
+    for line in bytes.split(|b| *b == b'\n') {
+        let Ok(line) = std::str::from_utf8(line) else {
+            continue;
+        };
+        if let Some(entry) = line.strip_prefix(' ') {
+            let mut words = entry.split_whitespace();
+            if in_checksums
+                && let (Some(_), Some(size), Some(path)) = (words.next(), words.next(), words.next())
+                && path.contains("Packages")
+                && let Ok(size) = size.parse()
+            {
+                out.sizes.insert(path.into(), size);
+            }
+            continue;
+        }
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        let value = value.trim();
+        in_checksums = matches!(name, "SHA256" | "SHA512" | "MD5Sum" | "SHA1");
+        let release = &mut out.release;
+        match name {
+            "Suite" => release.suite = value.into(),
+            "Codename" => release.codename = value.into(),
+            "Version" => release.version = value.into(),
+            "Origin" => release.origin = value.into(),
+            "Label" => release.label = value.into(),
+            "NotAutomatic" => release.not_automatic = value == "yes",
+            "ButAutomaticUpgrades" => release.but_automatic_upgrades = value == "yes",
+            "No-Support-for-Architecture-all" => out.all_is_inside = value.split_whitespace().any(|w| w == "Packages"),
+            "Architectures" => out.architectures = value.split_whitespace().map(String::from).collect(),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// A list file on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It can be read.
+    Readable(String),
+    /// It is compressed in a way that can't be read.
+    Compressed(String),
+    /// It is not there.
+    Absent,
+}
+
+/// Looks for the list `name` under every suffix that apt uses.
+pub fn find_list(host: &Host, name: &str) -> Result<Found, ReadError> {
+    for suffix in READABLE {
+        let path = format!("{FOLDER}/{name}{suffix}");
+        if host.exists(&path)? {
+            return Ok(Found::Readable(path));
+        }
+    }
+    for suffix in UNREADABLE {
+        let path = format!("{FOLDER}/{name}{suffix}");
+        if host.exists(&path)? {
+            return Ok(Found::Compressed(path));
+        }
+    }
+    Ok(Found::Absent)
+}
+
+/// One paragraph of a package list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stanza {
+    /// Binary package.
+    pub name: String,
+    /// Architecture, `all` included.
+    pub architecture: String,
+    /// Version.
+    pub version: String,
+    /// Source package.
+    pub source: String,
+    /// Line of the paragraph, from 1.
+    pub line: u64,
+}
+
+/// Streams a list and calls `each` for every package whose name `wanted` accepts.
+pub fn read_list(host: &Host, path: &str, wanted: impl Fn(&[u8]) -> bool, mut each: impl FnMut(Stanza)) -> Result<(), ReadError> {
+    let mut paragraphs = Paragraphs::new(open(host, path)?, &["Package", "Version", "Architecture", "Source"]);
+    let fail = |e: super::control::ControlError| ReadError::Io(path.into(), e.to_string());
+    while paragraphs.advance().map_err(fail)? {
+        if !paragraphs.bytes(0).is_some_and(&wanted) {
+            continue;
+        }
+        let (Some(name), Some(version), Some(architecture)) = (paragraphs.text(0), paragraphs.text(1), paragraphs.text(2)) else {
+            return Err(ReadError::Io(path.into(), format!("line {}: package without version or architecture", paragraphs.paragraph_line())));
+        };
+        let source = paragraphs.text(3).and_then(|s| s.split_whitespace().next().map(String::from)).unwrap_or_else(|| name.clone());
+        each(Stanza { name, architecture, version, source, line: paragraphs.paragraph_line() });
+    }
+    Ok(())
+}
+
+fn open(host: &Host, path: &str) -> Result<Box<dyn BufRead>, ReadError> {
+    const BUFFER: usize = 1 << 16;
+    let file = host.open_file(path)?;
+    let bounded = |reader: Box<dyn Read>| -> Box<dyn BufRead> { Box::new(BufReader::with_capacity(BUFFER, Bounded { inner: reader, left: LIST_BYTES })) };
+    Ok(match path.rsplit_once('.').map(|(_, suffix)| suffix) {
+        Some("lz4") => bounded(Box::new(Lz4Reader::new(BufReader::with_capacity(BUFFER, file)))),
+        Some("zst") => bounded(Box::new(zstd::stream::read::Decoder::new(file).map_err(|e| ReadError::Io(path.into(), e.to_string()))?)),
+        _ => bounded(Box::new(file)),
+    })
+}
+
+/// Unlike `Take`, fails at the limit: a list cut short would hide updates.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(out)?;
+        self.left = self.left.checked_sub(n as u64).ok_or_else(|| std::io::Error::other(format!("list is larger than {LIST_BYTES} bytes")))?;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn release_fields_and_sizes() {
+        let text = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\nLabel: Debian-Security\nSuite: oldstable-security\nCodename: bookworm-security\n\
+            Architectures: amd64 arm64\nSHA256:\n 00 0 main/binary-amd64/Packages\n 00 12 main/Contents-amd64\n-----BEGIN PGP SIGNATURE-----\n\nabc=\n";
+        let file = parse_release(text, "/x".into(), 5);
+        assert_eq!((file.release.label.as_str(), file.release.codename.as_str()), ("Debian-Security", "bookworm-security"));
+        assert_eq!(file.sizes, BTreeMap::from([("main/binary-amd64/Packages".to_string(), 0)]));
+        assert_eq!(file.architectures, ["amd64", "arm64"]);
+    }
+
+    #[test]
+    fn only_wanted_packages_in_every_readable_form() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("var/lib/apt/lists");
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = "Package: a\nSource: s (1)\nVersion: 1\nArchitecture: all\n\nPackage: b\nVersion: 2\nArchitecture: amd64\n\n";
+        std::fs::write(folder.join("p"), text).unwrap();
+        std::fs::write(folder.join("z.zst"), zstd::bulk::compress(text.as_bytes(), 1).unwrap()).unwrap();
+        std::fs::write(folder.join("x.xz"), "").unwrap();
+        let host = Host::rooted(root.path()).unwrap();
+        for name in ["p", "z"] {
+            let Found::Readable(path) = find_list(&host, name).unwrap() else { panic!("{name}") };
+            let mut seen = Vec::new();
+            read_list(&host, &path, |n| n == b"b", |s| seen.push(format!("{} {} {}", s.name, s.version, s.line))).unwrap();
+            assert_eq!(seen, ["b 2 6"]);
+        }
+        assert_eq!(find_list(&host, "x").unwrap(), Found::Compressed(format!("{FOLDER}/x.xz")));
+        assert_eq!(find_list(&host, "y").unwrap(), Found::Absent);
+    }
+}

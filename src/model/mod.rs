@@ -1,0 +1,15 @@
+//! The nouns: plain data and the bytes they are written as. No I/O, no clock.
+
+pub mod blob;
+pub mod canonical;
+pub mod envelope;
+pub mod fact;
+pub mod finding;
+pub mod gap;
+pub mod ids;
+pub mod pattern;
+pub mod policy;
+pub mod receipt;
+pub mod redact;
+pub mod report;
+pub mod roster;

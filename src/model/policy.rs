@@ -1,0 +1,128 @@
+//! Thresholds: one file with complete defaults, `policy` in rules.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// TLS versions by name and wire code (RFC 8446 section 4.1.2 and predecessors), oldest first.
+pub const TLS_VERSIONS: [(&str, u16); 6] =
+    [("SSLv2", 0x0002), ("SSLv3", 0x0300), ("TLSv1.0", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", 0x0303), ("TLSv1.3", 0x0304)];
+
+/// The thresholds that rules judge against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Oldest TLS version that may be accepted, a name of [`TLS_VERSIONS`].
+    pub tls_minimum_version: String,
+    /// A certificate must be valid for at least this many more days.
+    pub certificate_remaining_days: i64,
+    /// Smallest RSA key, bits.
+    pub rsa_minimum_bits: i64,
+    /// Smallest elliptic-curve key, bits.
+    pub ec_minimum_bits: i64,
+    /// Oldest package list that still tells what is pending, days.
+    pub package_lists_maximum_days: i64,
+    /// A pending security update must be installed within this many days of its publication.
+    pub security_update_maximum_days: i64,
+    /// Days after the employment end until every way in must be closed.
+    pub leaver_limit_days: i64,
+    /// An account that can sign in must have done so within this many days.
+    pub dormant_account_days: i64,
+    /// Password hash schemes that may be used (names of crypt(5)).
+    pub password_schemes: Vec<String>,
+    /// Longest permitted password age, days; 0: no limit.
+    pub password_maximum_days: i64,
+    /// Warn about the end of life of the operating system this many days ahead.
+    pub os_end_of_life_warning_days: i64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            tls_minimum_version: "TLSv1.2".into(),
+            certificate_remaining_days: 14,
+            rsa_minimum_bits: 2048,
+            ec_minimum_bits: 224,
+            package_lists_maximum_days: 7,
+            security_update_maximum_days: 30,
+            leaver_limit_days: 1,
+            dormant_account_days: 90,
+            password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
+            password_maximum_days: 0,
+            os_end_of_life_warning_days: 0,
+        }
+    }
+}
+
+/// A threshold that makes no sense.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{key}: {problem}")]
+pub struct PolicyError {
+    /// The key.
+    pub key: &'static str,
+    /// What is wrong and how to mend it.
+    pub problem: String,
+}
+
+impl Policy {
+    /// Checks ranges and names.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if self.tls_minimum_code().is_none() {
+            let names: Vec<&str> = TLS_VERSIONS.iter().map(|v| v.0).collect();
+            let problem = format!("{:?} is not a TLS version, use one of {}", self.tls_minimum_version, names.join(", "));
+            return Err(PolicyError { key: "tls_minimum_version", problem });
+        }
+        for (key, value) in self.days() {
+            if !(0..=36_500).contains(&value) {
+                return Err(PolicyError { key, problem: format!("{value} is not between 0 and 36500") });
+            }
+        }
+        Ok(())
+    }
+
+    fn days(&self) -> [(&'static str, i64); 9] {
+        [
+            ("certificate_remaining_days", self.certificate_remaining_days),
+            ("rsa_minimum_bits", self.rsa_minimum_bits),
+            ("ec_minimum_bits", self.ec_minimum_bits),
+            ("package_lists_maximum_days", self.package_lists_maximum_days),
+            ("security_update_maximum_days", self.security_update_maximum_days),
+            ("leaver_limit_days", self.leaver_limit_days),
+            ("dormant_account_days", self.dormant_account_days),
+            ("password_maximum_days", self.password_maximum_days),
+            ("os_end_of_life_warning_days", self.os_end_of_life_warning_days),
+        ]
+    }
+
+    /// Wire code of the minimum version.
+    pub fn tls_minimum_code(&self) -> Option<u16> {
+        TLS_VERSIONS.iter().find(|v| v.0 == self.tls_minimum_version).map(|v| v.1)
+    }
+
+    /// What rules see: the thresholds and `tls_minimum_code`.
+    pub fn as_facts(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let (Some(map), Some(code)) = (value.as_object_mut(), self.tls_minimum_code()) {
+            map.insert("tls_minimum_code".into(), code.into());
+        }
+        value
+    }
+
+    /// SHA-256 of the canonical thresholds.
+    pub fn digest(&self) -> super::ids::Digest {
+        super::ids::Digest::of(&super::canonical::to_bytes(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_sound_and_nonsense_names_its_key() {
+        Policy::default().check().unwrap();
+        let policy = Policy { tls_minimum_version: "1.2".into(), ..Policy::default() };
+        assert_eq!(policy.check().unwrap_err().key, "tls_minimum_version");
+        let policy = Policy { leaver_limit_days: -1, ..Policy::default() };
+        assert_eq!(policy.check().unwrap_err().to_string(), "leaver_limit_days: -1 is not between 0 and 36500");
+    }
+}

@@ -1,0 +1,348 @@
+//! Connections with a deadline and a byte cap.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use super::Limits;
+
+/// Longest line of a text protocol, bytes (RFC 5321 allows 512, IMAP servers send more).
+pub const LINE_LIMIT: usize = 4096;
+/// Most lines of one multi-line answer.
+pub const LINES_LIMIT: usize = 100;
+/// A greeting without a line end counts as complete after this pause.
+const QUIET: Duration = Duration::from_millis(400);
+/// Shortest greeting that may end in a pause, bytes: fewer can be told from nothing.
+const GREETING_MINIMUM: usize = 4;
+/// Longest greeting looked at, bytes.
+const GREETING_LIMIT: usize = 1024;
+/// Bytes read at once.
+const CHUNK: usize = 4096;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// The host answers that nothing listens.
+    #[error("connection refused")]
+    Refused,
+    /// No answer in time.
+    #[error("no answer to the connection request in time")]
+    Timeout,
+    /// Anything else.
+    #[error("not reachable: {0}")]
+    Unreachable(String),
+}
+
+/// Why an answer is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The other side closed the connection.
+    #[error("the connection was closed")]
+    Closed,
+    /// Not one byte in time.
+    #[error("no answer in time")]
+    Silent,
+    /// An answer began and did not end in time.
+    #[error("the answer did not end in time")]
+    Incomplete,
+    /// More bytes than a limit.
+    #[error("the answer is larger than the limit")]
+    Limit,
+    /// Bytes that the protocol does not allow.
+    #[error("the answer is malformed")]
+    Malformed,
+}
+
+/// Opens connections to one endpoint, within its caps and its deadline.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// The same listener at an address of this host that is not loopback: servers that trust
+    /// loopback answer there as they answer strangers. `None` for other endpoints.
+    pub outward: Option<SocketAddr>,
+    /// Name for TLS server name indication (RFC 6066); empty for none.
+    pub server_name: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// When everything said to this endpoint ends.
+    pub deadline: Instant,
+    total: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+}
+
+impl Dialer {
+    /// A dialer whose time starts now; one connection waits for a greeting while another asks, so
+    /// the cap is never below two.
+    pub fn new(address: SocketAddr, server_name: &str, limits: &Limits, total: Arc<Semaphore>, budget: Duration) -> Self {
+        Self {
+            address,
+            outward: None,
+            server_name: server_name.into(),
+            limits: limits.clone(),
+            deadline: Instant::now() + budget,
+            total,
+            own: Arc::new(Semaphore::new(limits.per_target.max(2))),
+        }
+    }
+
+    /// The same with an earlier deadline.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { deadline: self.deadline.min(deadline), ..self.clone() }
+    }
+
+    /// Time left.
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Connects to the endpoint.
+    pub async fn connect(&self) -> Result<Connection, DialError> {
+        self.connect_to(self.address).await
+    }
+
+    /// Connects as strangers do, where that is known to be possible.
+    pub async fn connect_outward(&self) -> Result<Connection, DialError> {
+        self.connect_to(self.outward.unwrap_or(self.address)).await
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+        let closed = |_| DialError::Unreachable("the survey has ended".into());
+        let permits = async {
+            let own = self.own.clone().acquire_owned().await.map_err(closed)?;
+            let total = self.total.clone().acquire_owned().await.map_err(closed)?;
+            Ok([own, total])
+        };
+        let permits = timeout(self.left(), permits).await.map_err(|_| DialError::Timeout)??;
+        let wait = self.limits.answer_timeout.min(self.left());
+        let stream = match timeout(wait, TcpStream::connect(address)).await {
+            Err(_) => return Err(DialError::Timeout),
+            Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => return Err(DialError::Refused),
+            Ok(Err(e)) => return Err(DialError::Unreachable(e.kind().to_string())),
+            Ok(Ok(stream)) => stream,
+        };
+        // Only a matter of speed.
+        let _ = stream.set_nodelay(true);
+        let capped = Capped { stream, remaining: self.limits.bytes, _permits: permits };
+        Ok(Connection { stream: Box::new(capped), pending: Vec::new(), answer_timeout: self.limits.answer_timeout, deadline: self.deadline })
+    }
+}
+
+/// A byte stream in both directions.
+pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+/// A TCP stream that stops after so many bytes; holds its place in the connection caps.
+#[derive(Debug)]
+struct Capped {
+    stream: TcpStream,
+    remaining: usize,
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+impl AsyncRead for Capped {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.remaining == 0 {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::FileTooLarge)));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        // One read may pass the cap by at most the caller's buffer.
+        self.remaining = self.remaining.saturating_sub(buf.filled().len().saturating_sub(before));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Capped {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// One connection to one endpoint.
+pub struct Connection {
+    stream: Box<dyn Wire>,
+    pending: Vec<u8>,
+    answer_timeout: Duration,
+    deadline: Instant,
+}
+
+impl Connection {
+    /// Sends all of `bytes`.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let end = self.answer_by();
+        let sending = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        match tokio::time::timeout_at(end, sending).await {
+            Err(_) => Err(Stop::Silent),
+            Ok(Err(_)) => Err(Stop::Closed),
+            Ok(Ok(())) => Ok(()),
+        }
+    }
+
+    /// The first bytes of the server, waiting at most `wait` for the first one: a line, a pause
+    /// after a few bytes, or a packet that `complete` knows.
+    pub async fn greeting(&mut self, wait: Duration, complete: fn(&[u8]) -> bool) -> Result<Vec<u8>, Stop> {
+        self.fill((Instant::now() + wait).min(self.deadline)).await?;
+        let end = self.answer_by();
+        while !complete(&self.pending) && self.pending.len() < GREETING_LIMIT {
+            let pause = if self.pending.len() < GREETING_MINIMUM { end } else { (Instant::now() + QUIET).min(end) };
+            match self.fill(pause).await {
+                Ok(()) => {}
+                Err(Stop::Silent) if self.pending.len() >= GREETING_MINIMUM => break,
+                Err(Stop::Silent) => return Err(Stop::Incomplete),
+                Err(_) => break,
+            }
+        }
+        Ok(std::mem::take(&mut self.pending))
+    }
+
+    /// Bytes as they come, at least one.
+    pub async fn some(&mut self) -> Result<Vec<u8>, Stop> {
+        self.some_by(self.answer_by()).await
+    }
+
+    /// Bytes as they come, at least one, until `end`.
+    pub async fn some_by(&mut self, end: Instant) -> Result<Vec<u8>, Stop> {
+        if self.pending.is_empty() {
+            self.fill(end).await?;
+        }
+        Ok(std::mem::take(&mut self.pending))
+    }
+
+    /// Exactly `count` bytes, within the time of one answer.
+    pub async fn exactly(&mut self, count: usize) -> Result<Vec<u8>, Stop> {
+        let end = self.answer_by();
+        while self.pending.len() < count {
+            self.fill(end).await.map_err(|e| self.partial(e))?;
+        }
+        let rest = self.pending.split_off(count);
+        Ok(std::mem::replace(&mut self.pending, rest))
+    }
+
+    /// One line without its end, within the time of one answer.
+    pub async fn line(&mut self) -> Result<Vec<u8>, Stop> {
+        let end = self.answer_by();
+        self.line_by(end).await
+    }
+
+    async fn line_by(&mut self, end: Instant) -> Result<Vec<u8>, Stop> {
+        let mut searched = 0;
+        loop {
+            let found = self.pending.get(searched..).and_then(|new| new.iter().position(|b| *b == b'\n'));
+            if let Some(at) = found {
+                let rest = self.pending.split_off(searched + at + 1);
+                let mut line = std::mem::replace(&mut self.pending, rest);
+                while line.last().is_some_and(|b| *b == b'\n' || *b == b'\r') {
+                    line.pop();
+                }
+                return Ok(line);
+            }
+            searched = self.pending.len();
+            if searched > LINE_LIMIT {
+                return Err(Stop::Limit);
+            }
+            self.fill(end).await.map_err(|e| self.partial(e))?;
+        }
+    }
+
+    /// Lines up to and including the first that `last` accepts, within the time of one answer.
+    pub async fn lines(&mut self, last: impl Fn(&[u8]) -> bool) -> Result<Vec<Vec<u8>>, Stop> {
+        let end = self.answer_by();
+        let mut lines = Vec::new();
+        while lines.len() < LINES_LIMIT {
+            let line = self.line_by(end).await?;
+            let done = last(&line);
+            lines.push(line);
+            if done {
+                return Ok(lines);
+            }
+        }
+        Err(Stop::Limit)
+    }
+
+    /// One answer of SMTP or FTP: `250-more`, `250 last` (RFC 959 section 4.2, RFC 5321 section 4.2).
+    pub async fn reply(&mut self) -> Result<Reply, Stop> {
+        let lines = self.lines(|l| l.get(..3).is_some_and(|c| c.iter().all(u8::is_ascii_digit)) && l.get(3) != Some(&b'-')).await?;
+        let code = lines.last().and_then(|l| l.get(..3)).and_then(|c| std::str::from_utf8(c).ok()).and_then(|c| c.parse().ok());
+        Ok(Reply { code: code.ok_or(Stop::Malformed)?, lines: lines.iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect() })
+    }
+
+    /// Gives bytes back, to be read again.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        self.pending.splice(0..0, bytes.iter().copied());
+    }
+
+    /// The stream below, for a TLS handshake.
+    pub fn into_stream(self) -> Box<dyn Wire> {
+        self.stream
+    }
+
+    /// A connection over `stream` with the time limits of `dialer`.
+    pub fn over(stream: Box<dyn Wire>, dialer: &Dialer) -> Self {
+        Self { stream, pending: Vec::new(), answer_timeout: dialer.limits.answer_timeout, deadline: dialer.deadline }
+    }
+
+    /// When an answer that is awaited from now on must have ended.
+    pub fn answer_by(&self) -> Instant {
+        (Instant::now() + self.answer_timeout).min(self.deadline)
+    }
+
+    fn partial(&self, stop: Stop) -> Stop {
+        if stop == Stop::Silent && !self.pending.is_empty() { Stop::Incomplete } else { stop }
+    }
+
+    async fn fill(&mut self, end: Instant) -> Result<(), Stop> {
+        let mut chunk = [0; CHUNK];
+        match tokio::time::timeout_at(end, self.stream.read(&mut chunk)).await {
+            Err(_) => Err(Stop::Silent),
+            Ok(Ok(0)) => Err(Stop::Closed),
+            Ok(Ok(n)) => {
+                self.pending.extend_from_slice(chunk.get(..n).unwrap_or_default());
+                Ok(())
+            }
+            Ok(Err(e)) if e.kind() == io::ErrorKind::FileTooLarge => Err(Stop::Limit),
+            Ok(Err(_)) => Err(Stop::Closed),
+        }
+    }
+}
+
+/// One answer with a three-digit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The code of its last line.
+    pub code: u16,
+    /// Its lines with codes.
+    pub lines: Vec<String>,
+}
+
+impl Reply {
+    /// Whether any line holds `word`, in any case.
+    pub fn mentions(&self, word: &str) -> bool {
+        self.lines.iter().any(|l| l.to_ascii_uppercase().contains(word))
+    }
+
+    /// The first line.
+    pub fn first(&self) -> &str {
+        self.lines.first().map_or("", String::as_str)
+    }
+}

@@ -1,0 +1,36 @@
+//! The only door to examined sockets: bounded in time, bytes and connections.
+//!
+//! ```text
+//! Dialer -> identify: wait for a greeting | ask politely, one fresh connection per question -> Seen
+//!        -> tls::survey: one connection per version, then one finished handshake          -> Survey
+//! ```
+//! Nothing here judges, and nothing here changes what it speaks to.
+
+pub mod dial;
+pub mod identify;
+pub mod reader;
+pub mod service;
+pub mod tls;
+
+use std::time::Duration;
+
+/// Bounds of a survey.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest time for everything said to one endpoint.
+    pub endpoint_deadline: Duration,
+    /// Longest time to connect, and to wait for one answer.
+    pub answer_timeout: Duration,
+    /// Connections at once to one endpoint; two at least.
+    pub per_target: usize,
+    /// Connections at once in all.
+    pub total: usize,
+    /// Bytes read of one connection.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { endpoint_deadline: Duration::from_secs(10), answer_timeout: Duration::from_secs(3), per_target: 2, total: 64, bytes: 64 << 10 }
+    }
+}

@@ -1,0 +1,120 @@
+//! FTP (RFC 959) and its AUTH TLS (RFC 4217).
+
+use super::{OPTIONAL, OUR_NAME, REQUIRED, Seen, UNKNOWN, Upgrade};
+use crate::probe::dial::{Connection, Dialer, Reply, Stop};
+
+/// A server that greets with 220 and is no SMTP: FEAT (RFC 2389) and SYST are of FTP alone.
+pub async fn is_ftp(connection: &mut Connection) -> bool {
+    let feat = command(connection, "FEAT").await;
+    if feat.as_ref().is_ok_and(|r| r.code == 211) {
+        return true;
+    }
+    command(connection, "SYST").await.is_ok_and(|r| r.code == 215 || (r.code == 530 && feat.is_ok_and(|f| f.code == 530)))
+}
+
+/// Is TLS offered, is plaintext sign-in possible, is anonymous welcome?
+pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> Seen {
+    let mut seen = Seen::plain("ftp", greeting.first().as_bytes(), "AUTH TLS refused");
+    if greeting.code != 220 {
+        seen.tls = UNKNOWN;
+        seen.exchange = format!("greeting {}", greeting.code);
+        seen.open("tls", format!("the server greets with {} only", greeting.code));
+        seen.open("anonymous", format!("the server greets with {} only", greeting.code));
+        return seen;
+    }
+    let (offered, connection) = match offers_tls(connection).await {
+        Ok(answer) => answer,
+        Err(stop) => {
+            seen.tls = UNKNOWN;
+            seen.exchange = format!("AUTH TLS: {stop}");
+            seen.open("tls", format!("AUTH TLS: {stop}"));
+            (false, None)
+        }
+    };
+    if offered {
+        seen.upgrade = Some(Upgrade::Ftp);
+        seen.exchange = "AUTH TLS accepted".into();
+        match named(dialer).await {
+            Ok(refused) => seen.tls = if refused { REQUIRED } else { OPTIONAL },
+            Err(stop) => {
+                seen.tls = UNKNOWN;
+                seen.open("tls", format!("USER: {stop}"));
+            }
+        }
+    }
+    match anonymous(dialer, connection).await {
+        Ok(signed_in) => {
+            seen.anonymous = Some(signed_in);
+            if signed_in && seen.tls == REQUIRED {
+                seen.tls = OPTIONAL;
+            }
+            seen.exchange.push_str(if signed_in { ", USER anonymous signed in" } else { ", USER anonymous refused" });
+        }
+        Err(stop) => seen.open("anonymous", format!("USER anonymous: {stop}")),
+    }
+    seen
+}
+
+async fn fresh(dialer: &Dialer) -> Result<Connection, Stop> {
+    let mut connection = dialer.connect().await.map_err(|_| Stop::Closed)?;
+    connection.reply().await?;
+    Ok(connection)
+}
+
+/// Whether AUTH TLS is accepted; gives the connection back when it can go on in plaintext.
+async fn offers_tls(mut connection: Connection) -> Result<(bool, Option<Connection>), Stop> {
+    match command(&mut connection, "AUTH TLS").await?.code {
+        234 => Ok((true, None)),
+        // Service not available, closing the connection.
+        421 => Ok((false, None)),
+        _ => Ok((false, Some(connection))),
+    }
+}
+
+/// Whether a name is refused for want of TLS before its password; some servers hang up after that.
+async fn named(dialer: &Dialer) -> Result<bool, Stop> {
+    let mut connection = fresh(dialer).await?;
+    let reply = command(&mut connection, &format!("USER {OUR_NAME}")).await?;
+    Ok(reply.code != 331 && wants_tls(&reply))
+}
+
+/// Whether anonymous signs in without TLS, on the connection that is left or on a fresh one.
+async fn anonymous(dialer: &Dialer, connection: Option<Connection>) -> Result<bool, Stop> {
+    let mut connection = match connection {
+        Some(same) => same,
+        None => fresh(dialer).await?,
+    };
+    let mut reply = command(&mut connection, "USER anonymous").await?;
+    if reply.code == 331 {
+        // RFC 1635: a mail address; this one names nobody. Servers let a failed sign-in wait.
+        let answer = match command(&mut connection, "PASS anonymous@").await {
+            Err(Stop::Silent) => connection.reply().await,
+            other => other,
+        };
+        reply = match answer {
+            // Hanging up is a refusal.
+            Err(Stop::Closed) => return Ok(false),
+            other => other?,
+        };
+    }
+    // Best effort: leave in order.
+    let _ = connection.send(b"QUIT\r\n").await;
+    Ok(reply.code == 230)
+}
+
+fn wants_tls(reply: &Reply) -> bool {
+    // 522 (RFC 4217 section 2), 534 and 421, 503, 530, 550 with words: vsftpd, ProFTPD, Pure-FTPd.
+    let words = ["TLS", "SSL", "ENCRYPT"].iter().any(|w| reply.mentions(w));
+    reply.code == 522 || (matches!(reply.code, 421 | 503 | 530 | 534 | 550) && words)
+}
+
+async fn command(connection: &mut Connection, line: &str) -> Result<Reply, Stop> {
+    connection.send(format!("{line}\r\n").as_bytes()).await?;
+    connection.reply().await
+}
+
+/// AUTH TLS.
+pub async fn upgrade(connection: &mut Connection) -> Result<(), Stop> {
+    connection.reply().await?;
+    if command(connection, "AUTH TLS").await?.code == 234 { Ok(()) } else { Err(Stop::Malformed) }
+}

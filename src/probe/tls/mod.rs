@@ -1,0 +1,29 @@
+//! TLS as examined, not as used: our own hellos, the server's plain replies, and one handshake that
+//! accepts anything. None of this protects a connection of our own.
+
+pub mod certificate;
+pub mod client_hello;
+pub mod finisher;
+pub mod server_reply;
+pub mod suites;
+pub mod survey;
+
+use super::dial::Dialer;
+use super::service::{Asked, DIRECT, Seen, exchange};
+
+/// A handshake or alert record of SSL 3.0 or later (RFC 8446 section 5.1).
+pub fn speaks(first: &[u8]) -> bool {
+    matches!(first, [21 | 22, 3, 0..=4, ..])
+}
+
+/// Whether a server answers a hello that offers every version from TLS 1.0 to 1.3.
+pub async fn ask(dialer: &Dialer) -> Asked {
+    match exchange(dialer, &client_hello::any_version(&dialer.server_name), |b| b.len() >= 7 || b.contains(&b'\n')).await {
+        Err(asked) => asked,
+        Ok((_, first)) if speaks(&first) => {
+            let record = if first.first() == Some(&21) { "ClientHello answered by an alert" } else { "ClientHello answered by a handshake" };
+            Asked::Found(Box::new(Seen { plaintext: false, tls: DIRECT, ..Seen::plain("tls", b"", record) }))
+        }
+        Ok((_, first)) => Asked::Answered(first),
+    }
+}

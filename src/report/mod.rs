@@ -1,0 +1,4 @@
+//! Findings as bytes: one file per format.
+
+pub mod json;
+pub mod table;

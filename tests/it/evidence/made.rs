@@ -1,0 +1,224 @@
+//! Material with real keys, signatures, blobs and a real ledger; every value is fixed.
+
+use std::collections::BTreeMap;
+
+use assay::evidence::archive;
+use assay::evidence::material::{Control, Framework, Host, Mapping, Material, Period, PlainBlob, Proof, Rule, SignedReport, Transition, day_start};
+use assay::evidence::{Bundle, Verification, verify};
+use assay::ledger::tree::{Tree, leaf_hash};
+use assay::ledger::{Kind, Leaf, Verifier, checkpoint};
+use assay::model::blob::Blob;
+use assay::model::canonical;
+use assay::model::envelope::{Envelope, REPORT_TYPE};
+use assay::model::finding::{Counts, Finding, Severity, Verdict};
+use assay::model::ids::{Digest, HostId, Lineage, RandomId, Salt};
+use assay::model::report::{FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
+use assay::pki::keys::spki_of;
+use jiff::civil::{Date, date};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use serde_json::json;
+
+/// An Ed25519 key of a fixed seed.
+pub fn pair(seed: u8) -> (Ed25519KeyPair, [u8; 32]) {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+    let public = pair.public_key().as_ref().try_into().unwrap();
+    (pair, public)
+}
+
+const LEDGER: u8 = 0x33;
+
+pub fn verifier() -> Verifier {
+    Verifier::new("assay.invalid/00112233445566778899aabbccddeeff", pair(LEDGER).1).unwrap()
+}
+
+/// What a test may change before the bundle is made.
+#[derive(Clone)]
+pub struct Made {
+    pub material: Material,
+    leaves: Vec<Leaf>,
+}
+
+pub fn finding(rule: &str, subject: &str, verdict: Verdict) -> Finding {
+    let message = if verdict == Verdict::Pass { String::new() } else { format!("{rule} on {subject}") };
+    Finding { rule: rule.into(), subject: subject.into(), verdict, severity: Severity::High, message, reason: None, citations: Vec::new() }
+}
+
+fn framework() -> Framework {
+    let control = |id: &str, rules: &[&str], record: &str| Control {
+        id: id.into(),
+        title: format!("Control {id}"),
+        text: "What it asks for, <b>in our words</b>.".into(),
+        rules: rules.iter().map(|r| Mapping { rule: (*r).into(), mapping: "supports".into() }).collect(),
+        record: record.into(),
+    };
+    Framework {
+        id: "soc2-2017".into(),
+        title: "SOC 2".into(),
+        version: "2017".into(),
+        source: "https://www.aicpa-cima.com".into(),
+        controls: vec![
+            control("CC6.7", &["tls-version-minimum"], ""),
+            control("CC6.1", &["ssh-root-login"], ""),
+            control("CC1.1", &[], "A signed code of conduct."),
+        ],
+    }
+}
+
+impl Made {
+    /// No host, no report.
+    pub fn empty() -> Self {
+        let rule =
+            |id: &str| Rule { id: id.into(), title: format!("Rule {id}"), severity: Severity::High, why: "It matters.".into(), verify: "sshd -T".into() };
+        let material = Material {
+            framework: framework(),
+            rules: vec![rule("tls-version-minimum"), rule("ssh-root-login")],
+            pack: Digest::of(b"pack"),
+            period: Period { from: date(2026, 11, 2), to: date(2026, 11, 15) },
+            as_of: date(2026, 12, 10),
+            hosts: Vec::new(),
+            reports: Vec::new(),
+            unsequenced: 0,
+            findings: Vec::new(),
+            blobs: Vec::new(),
+            verifier: verifier(),
+            checkpoint: String::new(),
+        };
+        let start = Leaf::new(Kind::LedgerStart, RandomId::new([0; 16]), Digest::of(b"start"), None, day_start(date(2026, 10, 1)));
+        Self { material, leaves: vec![start] }
+    }
+
+    /// Enrols host `n`.
+    pub fn host(&mut self, n: u8, name: &str) -> HostId {
+        let spki = spki_of(&pair(n).1);
+        let id = HostId::of_spki(&spki);
+        let at = day_start(date(2026, 10, 1));
+        self.leaves.push(Leaf::new(Kind::Enrolment, RandomId::new([n; 16]), Digest::new(*id.bytes()), Some(id), at));
+        self.material.hosts.push(Host {
+            id,
+            name: name.into(),
+            public_key: spki,
+            salt: Salt::new([n; 32]),
+            os: "Debian 12".into(),
+            enrolled_at: at,
+            seen_at: Some(at),
+            retired: false,
+            enrolment: None,
+        });
+        id
+    }
+
+    /// A report of host `n` with these findings.
+    pub fn report(&mut self, n: u8, kind: ScanKind, window: &str, day: Date, findings: &[Finding]) -> Digest {
+        self.report_changed(n, kind, window, day, findings, |_| ())
+    }
+
+    pub fn report_changed(&mut self, n: u8, kind: ScanKind, window: &str, day: Date, findings: &[Finding], change: impl FnOnce(&mut Report)) -> Digest {
+        let (key, public) = pair(n);
+        let host = HostId::of_spki(&spki_of(&public));
+        let salt = Salt::new([n; 32]);
+        let mut add = |document: &serde_json::Value| {
+            let blob = Blob::of(&salt, document).unwrap();
+            let plain = PlainBlob { host, address: blob.address, plain: blob.plain };
+            if !self.material.blobs.contains(&plain) {
+                self.material.blobs.push(plain);
+            }
+            blob.address
+        };
+        let started = day_start(day) + 7200;
+        let facts = FamilyBlobs {
+            family: "sshd".into(),
+            stable: add(&json!({"family": "sshd", "facts": {"n": n}, "version": 1})),
+            volatile: add(&json!({"family": "sshd", "values": {"/at": started}, "version": 1})),
+        };
+        let sequence = self.material.reports.len() as u64 + 1;
+        let mut report = Report {
+            format: FORMAT.into(),
+            host,
+            lineage: Lineage::new([n; 16]),
+            parent: None,
+            sequence,
+            scan: Scan { kind, window: Some(window.into()), state: ScanState::Complete },
+            times: Times { started, finished: started + 4, boot_ms: 1000 },
+            software: Software { agent: "0.1.0".into(), pack: Digest::of(b"pack"), policy: Digest::of(b"policy") },
+            facts: vec![facts],
+            gaps: add(&json!([])),
+            findings: add(&serde_json::to_value(findings).unwrap()),
+            counts: Counts::of(findings),
+            limits: Vec::new(),
+            losses: Losses::default(),
+        };
+        change(&mut report);
+        let payload = canonical::to_bytes(&report).unwrap();
+        let digest = Digest::of(&payload);
+        let envelope = Envelope::seal(REPORT_TYPE, &payload, &host.to_string(), |m| key.sign(m).as_ref().to_vec()).to_bytes();
+        let received = report.times.finished + 1;
+        self.leaves.push(Leaf::report(RandomId::new([sequence as u8; 16]), digest, host, report.lineage, report.sequence, received));
+        let proof = Proof { index: 0, leaf: String::new(), proof: Vec::new() };
+        self.material.reports.push(SignedReport { envelope, received, proof });
+        digest
+    }
+
+    pub fn transition(&mut self, host: HostId, finding: Finding, since: Date, until: Option<Date>, report: Digest) {
+        let at = |d: Date| day_start(d) + 7204;
+        self.material.findings.push(Transition { host, finding, since: at(since), until: until.map(at), report });
+    }
+
+    /// Logs everything: proofs and checkpoint.
+    pub fn logged(&self) -> Material {
+        let mut material = self.material.clone();
+        let texts: Vec<String> = self.leaves.iter().map(|l| String::from_utf8(l.to_bytes().unwrap()).unwrap()).collect();
+        let tree = Tree::from_leaf_hashes(texts.iter().map(|t| leaf_hash(t.as_bytes())));
+        let proof = |i: usize| Proof { index: i as u64, leaf: texts[i].clone(), proof: tree.inclusion(i as u64, tree.size()).unwrap() };
+        let mut report = 0;
+        for (i, leaf) in self.leaves.iter().enumerate() {
+            match leaf.kind {
+                Kind::Enrolment => material.hosts.iter_mut().filter(|h| Some(h.id) == leaf.host).for_each(|h| h.enrolment = Some(proof(i))),
+                Kind::Report => {
+                    material.reports[report].proof = proof(i);
+                    report += 1;
+                }
+                _ => (),
+            }
+        }
+        material.checkpoint = checkpoint::sign(&verifier(), tree.size(), &tree.root(), |m| pair(LEDGER).0.sign(m).as_ref().to_vec());
+        material
+    }
+
+    pub fn bundle(&self) -> Bundle {
+        bundle(&self.logged())
+    }
+}
+
+/// Sealed by the ledger key.
+pub fn bundle(material: &Material) -> Bundle {
+    Bundle::of(material, |m| pair(LEDGER).0.sign(m).as_ref().to_vec()).unwrap()
+}
+
+/// One host, both weeks, one failure that was resolved.
+pub fn small() -> Made {
+    let mut made = Made::empty();
+    made.material.framework.controls.truncate(1);
+    let host = made.host(1, "web01");
+    let first = made.report(1, ScanKind::Monthly, "2026-11", date(2026, 11, 3), &[finding("tls-version-minimum", "0.0.0.0:443/tcp", Verdict::Fail)]);
+    let second = made.report(1, ScanKind::Weekly, "2026-W46", date(2026, 11, 10), &[finding("tls-version-minimum", "0.0.0.0:443/tcp", Verdict::Pass)]);
+    made.transition(host, finding("tls-version-minimum", "0.0.0.0:443/tcp", Verdict::Fail), date(2026, 11, 3), Some(date(2026, 11, 10)), first);
+    made.transition(host, finding("tls-version-minimum", "0.0.0.0:443/tcp", Verdict::Pass), date(2026, 11, 10), None, second);
+    made
+}
+
+/// The bundle with other files.
+pub fn changed(bytes: &[u8], change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Vec<u8> {
+    let archive = archive::read(bytes).unwrap();
+    let mut files = archive.files.iter().map(|(p, b)| (p.clone(), b.to_vec())).collect();
+    change(&mut files);
+    archive::write(&files).unwrap()
+}
+
+/// Problems as `path id`.
+pub fn problems(found: &Verification) -> Vec<String> {
+    found.problems.iter().map(|p| format!("{} {}", p.path, p.id)).collect()
+}
+
+pub fn checked(bytes: &[u8]) -> Verification {
+    verify(bytes, Some(&verifier()))
+}

@@ -1,0 +1,7 @@
+//! Bundles made from real keys and signatures: verified, tampered with, verified by another implementation.
+
+mod assembling;
+mod commands;
+mod exporting;
+mod made;
+mod tampering;

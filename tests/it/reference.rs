@@ -1,0 +1,86 @@
+//! REFERENCE.md is generated from the schemas and the rule pack; written anew with
+//! `ASSAY_WRITE_VECTORS=1`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use assay::facts::{self, FAMILIES};
+use assay::model::fact::{is_marked, resolve};
+use assay::rules::{Pack, access, framework};
+use serde_json::Value;
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+fn kind(root: &Value, schema: &Value) -> String {
+    let optional = schema.get("anyOf").is_some() || schema["type"].as_array().is_some_and(|t| t.iter().any(|t| t == "null"));
+    let resolved = resolve(root, schema);
+    let name = match &resolved["type"] {
+        Value::Array(types) => types.iter().find_map(|t| t.as_str().filter(|t| *t != "null")).unwrap_or("any").to_string(),
+        other => other.as_str().unwrap_or("any").to_string(),
+    };
+    let name = match name.as_str() {
+        "array" => format!("list of {}", kind(root, &resolved["items"])),
+        other => other.to_string(),
+    };
+    if optional { format!("{name} or null") } else { name }
+}
+
+fn fields(out: &mut String, root: &Value, schema: &Value, prefix: &str) {
+    let schema = resolve(root, schema);
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for (name, field) in properties {
+        let path = format!("{prefix}{name}");
+        let marks = [("x-volatile", "volatile"), ("x-personal", "personal data")];
+        let marks: Vec<&str> = marks.into_iter().filter(|(mark, _)| is_marked(field, mark)).map(|(_, word)| word).collect();
+        let text = one_line(field["description"].as_str().unwrap_or_default());
+        // A source looks the same everywhere and stands in the introduction.
+        if name == "source" {
+            continue;
+        }
+        let _ =
+            writeln!(out, "| `{path}` | {} | {text}{} |", kind(root, field), if marks.is_empty() { String::new() } else { format!(" *{}*", marks.join(", ")) });
+        let inner = resolve(root, field);
+        let (inner, prefix) = if inner["items"].is_object() { (&inner["items"], format!("{path}[].")) } else { (inner, format!("{path}.")) };
+        fields(out, root, inner, &prefix);
+    }
+}
+
+fn family(out: &mut String, name: &str, title: &str, schema: &Value) {
+    let _ = write!(out, "\n### {name}\n\n{title}.\n\n| field | type | meaning |\n|---|---|---|\n");
+    fields(out, schema, schema, "");
+}
+
+fn generated() -> String {
+    let mut out = String::from(
+        "# Reference\n\nGenerated from the program (`tests/it/reference.rs`); not edited by hand.\n\n## Facts\n\nEvery item carries \
+         `source {place, line, directive}`: where it was observed. *Volatile* fields change by themselves and are kept apart from the digest of the \
+         facts. Rules see a family under its name.\n",
+    );
+    for entry in FAMILIES {
+        family(&mut out, entry.name, entry.title, &(entry.schema)());
+    }
+    family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", &access::schema());
+    let pack = Pack::builtin(facts::schemas()).unwrap();
+    let frameworks = framework::builtin().unwrap();
+    out.push_str("\n## Rules\n\n| rule | severity | what must hold | promises | controls |\n|---|---|---|---|---|\n");
+    for rule in &pack.rules {
+        let controls: Vec<String> = frameworks.iter().flat_map(|f| f.controls_of(&rule.id)).map(|c| c.id.clone()).collect();
+        let _ =
+            writeln!(out, "| `{}` | {} | {} | {} | {} |", rule.id, rule.severity.word(), one_line(&rule.title), rule.promises.join(" "), controls.join(" "));
+    }
+    out
+}
+
+#[test]
+fn the_reference_page_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+    let text = generated();
+    if std::env::var_os("ASSAY_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == text, "REFERENCE.md is not current; write it with ASSAY_WRITE_VECTORS=1 cargo nextest run reference");
+    assert!(text.lines().count() > 200);
+}

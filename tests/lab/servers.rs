@@ -1,0 +1,192 @@
+//! One function per server.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::Signal;
+
+use super::{Certificate, Server, as_user, folder, free_port, give, run};
+
+/// OpenSSL with every suite and version that it was built with, and these further arguments.
+pub fn openssl(certificate: &Certificate, arguments: &[&str]) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let config = folder.path().join("openssl.cnf");
+    std::fs::write(&config, "openssl_conf=x\n[x]\nssl_conf=s\n[s]\nsystem_default=d\n[d]\nMinProtocol=None\nCipherString=ALL:@SECLEVEL=0\n").unwrap();
+    let mut command = Command::new("openssl");
+    command.env("OPENSSL_CONF", config).args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-cert"]).arg(&certificate.cert);
+    Server::start_with(port, folder, command.arg("-key").arg(&certificate.key).args(arguments), Signal::KILL)
+}
+
+/// GnuTLS with this priority string.
+pub fn gnutls(certificate: &Certificate, priority: &str) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let mut command = Command::new("gnutls-serv");
+    command.args(["--http", "--disable-client-cert", "--priority", priority, "-p", &port.to_string()]);
+    Server::start_with(port, folder, command.arg("--x509certfile").arg(&certificate.cert).arg("--x509keyfile").arg(&certificate.key), Signal::KILL)
+}
+
+/// nginx with this text in its one `server` block; `{port}` is filled in.
+pub fn nginx(server: &str) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let path = folder.path().display().to_string();
+    let config = format!(
+        "daemon off; master_process off; pid {path}/pid; error_log stderr;\nevents {{}}\nhttp {{ access_log off; client_body_temp_path {path}/a; proxy_temp_path {path}/b; \
+         fastcgi_temp_path {path}/c; uwsgi_temp_path {path}/d; scgi_temp_path {path}/e;\nserver {{ {} }} }}\n",
+        server.replace("{port}", &format!("127.0.0.1:{port}"))
+    );
+    std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
+    let mut command = Command::new("/usr/sbin/nginx");
+    command.arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf")).args(["-e", "stderr"]);
+    Server::start(port, folder, &mut command)
+}
+
+/// vsftpd with these further lines in its configuration.
+pub fn vsftpd(lines: &str) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let path = folder.path().display().to_string();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let config = format!(
+        "listen=YES\nlisten_ipv6=NO\nlisten_address=127.0.0.1\nlisten_port={port}\nbackground=NO\nsecure_chroot_dir={path}/empty\nanon_root={path}/empty\nseccomp_sandbox=NO\nxferlog_enable=NO\n{lines}\n"
+    );
+    std::fs::write(folder.path().join("vsftpd.conf"), config).unwrap();
+    let mut command = Command::new("/usr/sbin/vsftpd");
+    command.arg(folder.path().join("vsftpd.conf"));
+    Server::start(port, folder, &mut command)
+}
+
+/// Redis with these further arguments; `address` is what it binds.
+pub fn redis(address: &str, arguments: &[&str]) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", address, "--save", "", "--dir"]).arg(folder.path()).args(arguments);
+    Server::start(port, folder, &mut command)
+}
+
+/// memcached.
+pub fn memcached() -> Server {
+    let port = free_port();
+    Server::start(port, folder(), Command::new("memcached").args(["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]))
+}
+
+/// PostgreSQL with this `pg_hba.conf` and these settings (`name=value`).
+pub fn postgresql(hba: &str, certificate: Option<&Certificate>, settings: &[&str]) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let bin = std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|e| e.unwrap().path().join("bin")).max().unwrap();
+    let data = folder.path().join("data");
+    give(folder.path(), "postgres");
+    run(as_user("postgres", bin.join("initdb")).args(["-N", "-A", "trust", "-U", "postgres", "--locale=C", "-D"]).arg(&data));
+    std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
+    let mut command = as_user("postgres", bin.join("postgres"));
+    command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k"]).arg(folder.path());
+    if let Some(certificate) = certificate {
+        for (from, to) in [(&certificate.cert, "server.crt"), (&certificate.key, "server.key")] {
+            std::fs::copy(from, data.join(to)).unwrap();
+        }
+        run(Command::new("chmod").arg("0600").arg(data.join("server.key")));
+        command.args(["-c", "ssl=on"]);
+    }
+    give(&data, "postgres");
+    for setting in settings {
+        command.args(["-c", setting]);
+    }
+    Server::start_with(port, folder, &mut command, Signal::INT)
+}
+
+/// MariaDB with these further arguments.
+pub fn mariadb(certificate: Option<&Certificate>, arguments: &[&str]) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    give(folder.path(), "mysql");
+    run(Command::new("mariadb-install-db")
+        .args(["--no-defaults", "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=normal"])
+        .arg(format!("--datadir={}", data.display())));
+    let mut command = Command::new("/usr/sbin/mariadbd");
+    command.args(["--no-defaults", "--user=mysql", "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M"]);
+    command.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", folder.path().join("s").display())).arg(format!("--port={port}"));
+    if let Some(certificate) = certificate {
+        command.arg(format!("--ssl-cert={}", certificate.cert.display())).arg(format!("--ssl-key={}", certificate.key.display()));
+    }
+    Server::start(port, folder, command.args(arguments))
+}
+
+/// Dovecot: IMAP and, on the second port, POP3, both with STARTTLS.
+pub fn dovecot(certificate: &Certificate) -> (Server, u16) {
+    let (folder, port, pop3) = (folder(), free_port(), free_port());
+    let path = folder.path().display().to_string();
+    let config = format!(
+        "base_dir = {path}/run\nstate_dir = {path}/state\nlog_path = {path}/log\nprotocols = imap pop3\nlisten = 127.0.0.1\nmail_location = maildir:{path}/mail\n\
+         ssl = yes\nssl_cert = <{}\nssl_key = <{}\npassdb {{\n driver = static\n args = password=x\n}}\nuserdb {{\n driver = static\n args = uid=nobody gid=nogroup home={path}\n}}\n\
+         service imap-login {{\n inet_listener imap {{\n port = {port}\n }}\n inet_listener imaps {{\n port = 0\n }}\n}}\n\
+         service pop3-login {{\n inet_listener pop3 {{\n port = {pop3}\n }}\n inet_listener pop3s {{\n port = 0\n }}\n}}\n",
+        certificate.cert.display(),
+        certificate.key.display()
+    );
+    std::fs::write(folder.path().join("dovecot.conf"), config).unwrap();
+    let mut command = Command::new("/usr/sbin/dovecot");
+    command.arg("-F").arg("-c").arg(folder.path().join("dovecot.conf"));
+    (Server::start(port, folder, &mut command), pop3)
+}
+
+/// An SMTP server (aiosmtpd); with a certificate it offers STARTTLS, and demands it if told so.
+pub fn smtp(certificate: Option<&Certificate>, demand: bool) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let mut command = Command::new("/usr/bin/python3");
+    // aiosmtpd warns about demanding authentication without TLS; there is none here.
+    command.args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}"), "-c", "aiosmtpd.handlers.Sink"]);
+    if let Some(certificate) = certificate {
+        command.arg("--tlscert").arg(&certificate.cert).arg("--tlskey").arg(&certificate.key);
+        if !demand {
+            command.arg("--no-requiretls");
+        }
+    }
+    Server::start_with(port, folder, &mut command, Signal::KILL)
+}
+
+/// OpenSSH.
+pub fn sshd() -> Server {
+    let (folder, port) = (folder(), free_port());
+    let key = folder.path().join("key");
+    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
+    std::fs::create_dir_all("/run/sshd").unwrap();
+    let mut command = Command::new("/usr/sbin/sshd");
+    command.args(["-D", "-e", "-f", "/dev/null", "-o", "PidFile=none", "-o", &format!("ListenAddress=127.0.0.1:{port}"), "-h"]).arg(key);
+    Server::start(port, folder, &mut command)
+}
+
+/// A program that serves one connection on its standard input and output, as inetd starts it.
+pub struct Inetd {
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
+    children: Arc<Mutex<Vec<Child>>>,
+}
+
+impl Inetd {
+    /// Starts `program` for each connection.
+    pub fn start(program: &'static str) -> Self {
+        let port = free_port();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let children = Arc::new(Mutex::new(Vec::new()));
+        let started = children.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let fd = OwnedFd::from(stream);
+                let (input, output) = (Stdio::from(fd.try_clone().unwrap()), Stdio::from(fd));
+                let child = Command::new(program).stdin(input).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+                started.lock().unwrap().push(child);
+            }
+        });
+        Self { port, children }
+    }
+}
+
+impl Drop for Inetd {
+    fn drop(&mut self) {
+        for child in self.children.lock().unwrap().iter_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
