@@ -77,8 +77,7 @@ struct Response {
 }
 
 /// Serves requests of `agent_user` and root until the process ends.
-pub fn serve(socket: &Path, agent_user: &str) -> Result<(), GathererError> {
-    let host = Host::live()?;
+pub fn serve(host: Host, socket: &Path, agent_user: &str) -> Result<(), GathererError> {
     let allowed = uid_of(&host, agent_user)?;
     let listener = bind(socket)?;
     tracing::info!(socket = %socket.display(), user = agent_user, "gatherer is listening");
@@ -227,7 +226,7 @@ mod tests {
     fn serving(dir: &Path, user: &str) -> std::path::PathBuf {
         let socket = dir.join("gatherer.sock");
         let (path, user) = (socket.clone(), user.to_string());
-        std::thread::spawn(move || serve(&path, &user));
+        std::thread::spawn(move || serve(Host::live().unwrap(), &path, &user));
         for _ in 0..200 {
             if UnixStream::connect(&socket).is_ok() {
                 return socket;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 use crate::facts::services::{self, Plan, Services, Surveyed};
 use crate::facts::tls::Tls;
 use crate::facts::{self, Document as _, FAMILIES, Family, Side, listeners::Listeners};
-use crate::host::{Host, clock};
+use crate::host::{Host, ReadError, clock};
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::Finding;
 use crate::model::gap::{Gap, Gaps, reason};
@@ -173,11 +172,11 @@ pub fn plan_families(names: &[String]) -> Result<Vec<&'static Family>, ScanError
 /// Reads host families on a thread of its own, so that a read that never returns (a dead network
 /// mount) costs its family and not the scan.
 pub fn gather(host: &Host, planned: &[&'static Family], until: Instant, done: &dyn Fn(usize)) -> Result<Gathered, ScanError> {
-    let (path, live) = (host.path().to_path_buf(), host.is_live());
+    let again = host.again();
     let own: Vec<&'static Family> = planned.to_vec();
     let (send, receive) = mpsc::channel();
-    std::thread::Builder::new().name("gather".into()).spawn(move || gather_all(&path, live, &own, &send)).map_err(ScanError::Start)?;
-    let mut gathered = Gathered { live, ..Gathered::default() };
+    std::thread::Builder::new().name("gather".into()).spawn(move || gather_all(again.as_ref(), &own, &send)).map_err(ScanError::Start)?;
+    let mut gathered = Gathered { live: host.is_live(), ..Gathered::default() };
     let mut gaps = Gaps::new();
     done(0);
     for (number, family) in planned.iter().enumerate() {
@@ -210,11 +209,10 @@ pub fn gather(host: &Host, planned: &[&'static Family], until: Instant, done: &d
     Ok(gathered)
 }
 
-fn gather_all(path: &Path, live: bool, planned: &[&'static Family], send: &mpsc::Sender<(Option<Value>, Vec<Gap>)>) {
-    let host = if live { Host::live() } else { Host::rooted(path) };
+fn gather_all(host: Result<&Host, &ReadError>, planned: &[&'static Family], send: &mpsc::Sender<(Option<Value>, Vec<Gap>)>) {
     for family in planned {
         let mut gaps = Gaps::new();
-        let value = match &host {
+        let value = match host {
             Ok(host) => facts::gather(family, host, &mut gaps),
             Err(e) => {
                 gaps.add(e.to_gap(family.name, "", ""));

@@ -94,7 +94,7 @@ pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy) -> Result<Outcom
     let planned = run::plan_families(&config.families)?;
     let hosted: Vec<_> = planned.iter().copied().filter(|f| matches!(f.side, Side::Host(_))).collect();
     let gathered = if config.gatherer.in_process {
-        let host = Host::live().map_err(|e| ScanError::Start(std::io::Error::other(e.to_string())))?;
+        let host = Host::live().map_err(|e| ScanError::Start(std::io::Error::other(e.to_string())))?.with_declared(config.declared());
         run::gather(&host, &hosted, started.until, &|_| {})?
     } else {
         let names: Vec<&str> = hosted.iter().map(|f| f.name).collect();

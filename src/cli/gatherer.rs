@@ -7,6 +7,7 @@ use clap::Args;
 use super::exit::Exit;
 use crate::agent::{gatherer, seccomp};
 use crate::config::agent::AgentConfig;
+use crate::host::Host;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,6 +35,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     seccomp::install()?;
     super::service::log();
     let config = AgentConfig::load(arguments.config.as_deref())?;
-    gatherer::serve(&config.gatherer.socket, &config.gatherer.agent_user)?;
+    gatherer::serve(Host::live()?.with_declared(config.declared()), &config.gatherer.socket, &config.gatherer.agent_user)?;
     Ok(Exit::Ok)
 }

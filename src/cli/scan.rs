@@ -100,8 +100,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let roster = arguments.roster.as_deref().map(read_roster).transpose()?;
     let pack = rules_of(arguments, roster.is_some())?;
     let host = match &arguments.root {
-        Some(root) => Host::rooted(root)?,
-        None => Host::live()?,
+        Some(root) => {
+            let host = Host::rooted(root)?;
+            // What a machine declares stands in its own configuration unless another one is named.
+            let declared = if arguments.config.is_some() { config.declared() } else { AgentConfig::load_below(&host)?.declared() };
+            host.with_declared(declared)
+        }
+        None => Host::live()?.with_declared(config.declared()),
     };
     let mut plan = service::plan_of(&config);
     if arguments.root.is_some() {

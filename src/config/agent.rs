@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use crate::host::Host;
+use crate::host::root::CONFIG_LIMIT;
+use crate::model::declared::{DataPath, DatabaseAccess, Declared};
 use crate::model::policy::Policy;
 
 /// Where the file is when nobody says otherwise.
@@ -43,6 +46,10 @@ pub struct AgentConfig {
     pub targets: Vec<String>,
     /// Endpoints never spoken to, `ADDRESS:PORT`.
     pub exclusions: Vec<String>,
+    /// Folders or files whose protection matters, beside what is found by itself.
+    pub data: Vec<DataPath>,
+    /// Databases whose roles are read through their local socket.
+    pub databases: Vec<DatabaseAccess>,
     /// File with thresholds; empty: the defaults.
     pub policy: PathBuf,
     /// How the machine is read.
@@ -98,6 +105,8 @@ impl Default for AgentConfig {
             probe: ProbeBounds::default(),
             targets: Vec::new(),
             exclusions: Vec::new(),
+            data: Vec::new(),
+            databases: Vec::new(),
             policy: PathBuf::new(),
             gatherer: Gatherer::default(),
         }
@@ -139,6 +148,23 @@ impl AgentConfig {
         Ok(config)
     }
 
+    /// The configuration of another machine's root, `/etc/assay/agent.yaml` below it; the defaults when there is none.
+    pub fn load_below(root: &Host) -> Result<Self, ConfigError> {
+        let shown = root.path().join(DEFAULT_PATH.trim_start_matches('/')).display().to_string();
+        let config: Self = match root.read_text(DEFAULT_PATH, CONFIG_LIMIT) {
+            Ok(text) => super::parse(&shown, &text)?,
+            Err(e) if e.is_not_found() => Self::default(),
+            Err(e) => return Err(ConfigError::Value { file: shown, key: "file".into(), problem: e.to_string() }),
+        };
+        config.check(&shown)?;
+        Ok(config)
+    }
+
+    /// What the operator declares.
+    pub fn declared(&self) -> Declared {
+        Declared { data: self.data.clone(), databases: self.databases.clone() }
+    }
+
     /// The thresholds: the policy file, or the defaults.
     pub fn thresholds(&self) -> Result<Policy, ConfigError> {
         if self.policy.as_os_str().is_empty() {
@@ -167,6 +193,15 @@ impl AgentConfig {
             }
             if let Some(wrong) = list.iter().find(|t| !is_endpoint(t)) {
                 return bad(key, format!("{wrong:?} is not HOST:PORT (IPv6 in brackets)"));
+            }
+        }
+        let declared = self.data.iter().map(|d| ("data", d.path.as_str())).chain(self.databases.iter().map(|d| ("databases", d.socket.as_str())));
+        for (count, (key, path)) in declared.enumerate() {
+            if count == MAX_ENDPOINTS {
+                return bad(key, format!("more than {MAX_ENDPOINTS} declarations"));
+            }
+            if !path.starts_with('/') {
+                return bad(key, format!("{path:?} is not an absolute path"));
             }
         }
         for (key, path) in [("state_dir", &self.state_dir), ("gatherer.socket", &self.gatherer.socket)] {

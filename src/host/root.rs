@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::model::declared::Declared;
 use crate::model::gap::{Gap, reason};
 
 /// Ordinary limit of a configuration file, bytes.
@@ -120,6 +121,7 @@ pub struct Host {
     live: bool,
     /// Whether paths are kept inside the root (everything but `/` of the running machine).
     confined: bool,
+    declared: Declared,
 }
 
 impl Host {
@@ -142,11 +144,27 @@ impl Host {
     fn open(root: &Path, live: bool, confined: bool) -> Result<Self, ReadError> {
         let shown = root.display().to_string();
         let fd = fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(|e| ReadError::from_errno(&shown, e))?;
-        let host = Self { root: fd, path: root.to_path_buf(), live, confined };
+        let host = Self { root: fd, path: root.to_path_buf(), live, confined, declared: Declared::default() };
         if confined && !host.kernel_resolves_in_root() {
             return Err(ReadError::Io(shown, "reading another root needs openat2 (Linux 5.6 or later)".into()));
         }
         Ok(host)
+    }
+
+    /// The same machine opened once more, for another thread.
+    pub fn again(&self) -> Result<Self, ReadError> {
+        Ok(Self::open(&self.path, self.live, self.confined)?.with_declared(self.declared.clone()))
+    }
+
+    /// With what its operator declares.
+    #[must_use]
+    pub fn with_declared(self, declared: Declared) -> Self {
+        Self { declared, ..self }
+    }
+
+    /// What its operator declares.
+    pub const fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     /// Whether the running kernel belongs to what is read.

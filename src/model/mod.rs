@@ -2,6 +2,7 @@
 
 pub mod blob;
 pub mod canonical;
+pub mod declared;
 pub mod envelope;
 pub mod fact;
 pub mod finding;

@@ -74,7 +74,7 @@
         getSelection()?.selectAllChildren(document.getElementById(button.dataset.copy));
         button.textContent = "Selected";
       }
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+      setTimeout(() => { button.textContent = "Copy"; }, 4000);
     });
   }
 })();

@@ -1,0 +1,87 @@
+//! What the operator of a host declares in its own configuration: where which data lies, and which
+//! databases may be asked. Nothing else decides what is read, and nothing a collector sends can change it.
+
+use serde::{Deserialize, Serialize};
+
+/// Declarations of one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Declared {
+    /// Folders or files whose protection matters.
+    pub data: Vec<DataPath>,
+    /// Databases whose roles are read through their local socket.
+    pub databases: Vec<DatabaseAccess>,
+}
+
+/// One declared data path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPath {
+    /// Absolute path on the host.
+    pub path: String,
+    /// What lies there.
+    pub class: DataClass,
+    /// How a layer that the host can't see encrypts it, such as `AWS EBS, key alias/db`; recorded as declared, never observed.
+    #[serde(default)]
+    pub encrypted_by: String,
+}
+
+/// Kind of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataClass {
+    /// Customers' data.
+    CustomerData,
+    /// Files of a database.
+    Database,
+    /// Backups.
+    Backup,
+    /// Home folders.
+    Home,
+    /// Logs.
+    Logs,
+    /// Swap.
+    Swap,
+    /// Hibernation image.
+    Hibernation,
+    /// Anything else.
+    Other,
+}
+
+impl DataClass {
+    /// Stable word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::CustomerData => "customer-data",
+            Self::Database => "database",
+            Self::Backup => "backup",
+            Self::Home => "home",
+            Self::Logs => "logs",
+            Self::Swap => "swap",
+            Self::Hibernation => "hibernation",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A database server that grants a read-only role to the scan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseAccess {
+    /// What it is.
+    pub engine: DatabaseEngine,
+    /// Its local socket, such as `/run/postgresql/.s.PGSQL.5432`.
+    pub socket: String,
+    /// Role to sign in as, recognised by the socket (peer, unix_socket); no password is ever used.
+    pub user: String,
+}
+
+/// Database servers that can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseEngine {
+    /// PostgreSQL 10 or later.
+    Postgresql,
+    /// MariaDB 10.4 or later.
+    Mariadb,
+}
