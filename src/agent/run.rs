@@ -11,12 +11,12 @@ use crate::facts::services::{self, Plan, Services, Surveyed};
 use crate::facts::tls::Tls;
 use crate::facts::{self, Document as _, FAMILIES, Family, Side, listeners::Listeners};
 use crate::host::{Host, ReadError, clock};
+use crate::model::against::Against;
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::Finding;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::model::policy::Policy;
 use crate::model::report::{ScanState, Software, Times};
-use crate::model::roster::Roster;
 use crate::probe::Limits;
 use crate::rules::{self, Pack};
 
@@ -40,8 +40,8 @@ pub struct Request<'a> {
     pub limits: Limits,
     /// Thresholds.
     pub policy: Policy,
-    /// Who left.
-    pub roster: Option<&'a Roster>,
+    /// Lists that people keep.
+    pub against: Against<'a>,
 }
 
 /// How far a scan is.
@@ -74,6 +74,8 @@ pub struct Outcome {
     pub limits: Vec<String>,
     /// What judged.
     pub software: Software,
+    /// People of the roster who match nothing on this host, sorted.
+    pub unmatched_people: Vec<String>,
 }
 
 /// Why a scan can't begin.
@@ -123,7 +125,13 @@ pub fn scan_with(request: Request<'_>, pack: &Pack, deadline: Duration, progress
     let total = planned.len();
     let report = |done| progress(Progress { families_done: done, families_total: total, ..Progress::default() });
     let gathered = gather(request.host, &hosted, scan.until, &report)?;
-    conclude(scan, gathered, &planned, Judging { plan: request.plan, limits: request.limits, policy: &request.policy, roster: request.roster, pack }, progress)
+    conclude(
+        scan,
+        gathered,
+        &planned,
+        Judging { plan: request.plan, limits: request.limits, policy: &request.policy, against: request.against, pack },
+        progress,
+    )
 }
 
 /// When a scan began and must end.
@@ -151,8 +159,8 @@ pub struct Judging<'a> {
     pub limits: Limits,
     /// Thresholds.
     pub policy: &'a Policy,
-    /// Who left.
-    pub roster: Option<&'a Roster>,
+    /// Lists that people keep.
+    pub against: Against<'a>,
     /// Rules.
     pub pack: &'a Pack,
 }
@@ -255,8 +263,10 @@ pub fn conclude(
     gaps.extend(host_gaps);
     let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
     let documents = documents_of(&observation);
-    let input = rules::Input { observation: &observation, policy: judging.policy, roster: judging.roster };
+    let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against };
     let findings = rules::evaluate(judging.pack, &input);
+    let unmatched_people =
+        judging.against.roster.map(|_| rules::access::derive(&observation, judging.against).0).and_then(|access| access).map(|a| a.unmatched_people);
     let limits = limits_hit(&observation.gaps, cut);
     Ok(Outcome {
         documents,
@@ -265,6 +275,7 @@ pub fn conclude(
         state: if cut { ScanState::Aborted } else { ScanState::Complete },
         limits,
         software: Software { agent: env!("CARGO_PKG_VERSION").into(), pack: judging.pack.digest(), policy: judging.policy.digest() },
+        unmatched_people: unmatched_people.unwrap_or_default(),
         observation,
     })
 }

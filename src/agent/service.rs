@@ -20,6 +20,7 @@ use crate::config::agent::AgentConfig;
 use crate::facts::Side;
 use crate::facts::services::Plan;
 use crate::host::{Host, ReadError, clock};
+use crate::model::against::Against;
 use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use crate::model::report::ScanKind;
@@ -106,7 +107,7 @@ pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy) -> Result<Outcom
             }
         }
     };
-    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, roster: None, pack };
+    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, against: Against::default(), pack };
     run::conclude(started, gathered, &planned, judging, &|_| {})
 }
 

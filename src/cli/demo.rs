@@ -20,6 +20,7 @@ use crate::collector::{Running, start};
 use crate::config::collector::Config;
 use crate::facts::services::Plan;
 use crate::host::{Host, clock};
+use crate::model::against::Against;
 use crate::model::policy::Policy;
 use crate::model::receipt::Receipt;
 use crate::model::report::ScanKind;
@@ -119,7 +120,8 @@ async fn serve(people: Option<SocketAddr>, folder: &Folder) -> anyhow::Result<Ru
 
 fn scan_here(began: Instant) -> anyhow::Result<Outcome> {
     let host = Host::live()?;
-    let request = Request { host: &host, families: Vec::new(), plan: Plan::default(), limits: Limits::default(), policy: Policy::default(), roster: None };
+    let request =
+        Request { host: &host, families: Vec::new(), plan: Plan::default(), limits: Limits::default(), policy: Policy::default(), against: Against::default() };
     let progress = ProgressLine::new(began);
     let outcome = run::scan_with(request, &run::builtin_rules()?, SCAN_DEADLINE, &|p| progress.draw(p))?;
     progress.clear();

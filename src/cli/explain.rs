@@ -7,14 +7,17 @@ use clap::Args;
 use super::exit::Exit;
 use super::output;
 use super::rules::{controls, find, indent};
-use super::scan::read_roster;
+use super::scan::read_list;
 use crate::agent::run::{self, Request};
 use crate::agent::seccomp;
 use crate::facts;
 use crate::facts::services::Plan;
 use crate::host::Host;
-use crate::model::finding::{Citation, Finding, Verdict};
+use crate::model::against::Against;
+use crate::model::approvals::Approvals;
+use crate::model::finding::{Citation, Finding};
 use crate::model::policy::Policy;
+use crate::model::roster::Roster;
 use crate::probe::Limits;
 use crate::report::table::plain;
 use crate::rules::{Pack, Rule, access, framework};
@@ -38,6 +41,9 @@ pub struct Arguments {
     /// Who works here and who left, for the rules about leavers
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
+    /// Who may have which privileged access (CSV or JSON)
+    #[arg(long, value_name = "FILE")]
+    approvals: Option<PathBuf>,
     /// Speak to this endpoint too; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     target: Vec<String>,
@@ -79,9 +85,11 @@ fn observe(arguments: &Arguments, rule: &Rule) -> anyhow::Result<Vec<Finding>> {
         Some(root) => Host::rooted(root)?,
         None => Host::live()?,
     };
-    let roster = arguments.roster.as_deref().map(read_roster).transpose()?;
+    let roster = arguments.roster.as_deref().map(|path| read_list(path, Roster::parse)).transpose()?;
+    let approvals = arguments.approvals.as_deref().map(|path| read_list(path, Approvals::parse)).transpose()?;
+    let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref() };
     let plan = Plan { targets: arguments.target.clone(), ..Plan::default() };
-    let request = Request { host: &host, families: families(rule), plan, limits: Limits::default(), policy: Policy::default(), roster: roster.as_ref() };
+    let request = Request { host: &host, families: families(rule), plan, limits: Limits::default(), policy: Policy::default(), against };
     Ok(run::scan(request, &|_| {})?.findings)
 }
 
@@ -101,7 +109,7 @@ fn families(rule: &Rule) -> Vec<String> {
 fn describe(finding: &Finding) -> String {
     let subject = if finding.subject.is_empty() { "this host".to_string() } else { plain(&finding.subject) };
     let message = match finding.verdict {
-        Verdict::Pass => String::new(),
+        _ if finding.message.is_empty() => String::new(),
         _ => format!(": {}", plain(&finding.message)),
     };
     let mut text = format!("  {}  {subject}{message}\n", finding.verdict.word());

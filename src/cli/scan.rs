@@ -15,27 +15,31 @@ use crate::agent::{seccomp, service};
 use crate::config::agent::{self, AgentConfig};
 use crate::facts;
 use crate::host::Host;
+use crate::model::against::Against;
+use crate::model::approvals::Approvals;
 use crate::model::finding::{Severity, Verdict};
 use crate::model::gap::reason;
 use crate::model::policy::Policy;
 use crate::model::report::ScanState;
 use crate::model::roster::Roster;
+use crate::model::table::{TABLE_LIMIT, TableError};
 use crate::report;
 use crate::rules::{Pack, access};
 
-/// Largest roster file, bytes.
-const MAX_ROSTER: u64 = 16 << 20;
 /// Width without a terminal, columns.
 const PLAIN_WIDTH: usize = 120;
 /// Shortest time between two drawings of the progress line.
 const REDRAW: Duration = Duration::from_millis(80);
-/// Families that the derived family `access` joins.
+/// Families without which the derived family `access` tells nothing.
 const ACCESS_NEEDS: [&str; 3] = ["accounts", "ssh_keys", "sudo"];
+/// Unmatched people named in one line.
+const UNMATCHED_SHOWN: usize = 10;
 
 const EXAMPLES: &str = "\
 Examples:
   sudo assay scan                                          this machine, everything
-  assay scan --roster leavers.csv --fail-on high           exit 13 or 14 if something high or critical fails
+  assay scan --roster people.csv --approvals approved.csv  who left and still gets in, who has more than was approved
+  assay scan --fail-on high                                exit 13 or 14 if something high or critical fails
   assay scan --family tls --target mail.example:25         one more endpoint, TLS only
 
 Usage: assay scan [OPTIONS]
@@ -57,6 +61,9 @@ pub struct Arguments {
     /// Who works here and who left (CSV or JSON): judge what leavers can still do
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
+    /// Who may have which privileged access (CSV or JSON): differences in either direction are findings
+    #[arg(long, value_name = "FILE")]
+    approvals: Option<PathBuf>,
     /// Only this family and the rules over it; may be repeated
     #[arg(long, value_name = "NAME")]
     family: Vec<String>,
@@ -97,8 +104,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Some(path) => agent::read_policy(path)?,
         None => config.thresholds()?,
     };
-    let roster = arguments.roster.as_deref().map(read_roster).transpose()?;
-    let pack = rules_of(arguments, roster.is_some())?;
+    let roster = arguments.roster.as_deref().map(|path| read_list(path, Roster::parse)).transpose()?;
+    let approvals = arguments.approvals.as_deref().map(|path| read_list(path, Approvals::parse)).transpose()?;
+    for note in roster.iter().flat_map(|r| &r.notes).chain(approvals.iter().flat_map(|a| &a.notes)) {
+        say(&format!("note: {note}"));
+    }
+    let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref() };
+    let pack = rules_of(arguments, !against.is_empty())?;
     let host = match &arguments.root {
         Some(root) => {
             let host = Host::rooted(root)?;
@@ -118,7 +130,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     plan.targets.extend(arguments.target.iter().cloned());
     let limits = service::limits_of(&config);
-    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), roster: roster.as_ref() };
+    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), against };
     let began = Instant::now();
     let line = ProgressLine::new(began);
     let outcome = run::scan_with(request, &pack, Duration::from_secs(config.scan_deadline_seconds.into()), &|p| line.draw(p))?;
@@ -128,32 +140,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// All rules, or with `--family` those that read nothing else.
-fn rules_of(arguments: &Arguments, has_roster: bool) -> anyhow::Result<Pack> {
+fn rules_of(arguments: &Arguments, has_lists: bool) -> anyhow::Result<Pack> {
     let mut pack = match &arguments.rules {
         Some(folder) => Pack::load(folder, facts::schemas())?,
         None => run::builtin_rules()?,
     };
     if !arguments.family.is_empty() {
         let asked: Vec<&str> = run::plan_families(&arguments.family)?.into_iter().map(|f| f.name).collect();
-        let joins = has_roster && ACCESS_NEEDS.iter().all(|n| asked.contains(n));
+        let joins = has_lists && ACCESS_NEEDS.iter().all(|n| asked.contains(n));
         pack.rules.retain(|rule| rule.families().iter().all(|f| asked.contains(f) || (joins && *f == access::NAME)));
     }
     Ok(pack)
 }
 
-pub(super) fn read_roster(path: &Path) -> anyhow::Result<Roster> {
+/// Reads a list that people keep.
+pub(super) fn read_list<T>(path: &Path, parse: impl Fn(&str, &[u8]) -> Result<T, TableError>) -> anyhow::Result<T> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).with_context(|| format!("{name}: roster can't be read"))?;
-    file.take(MAX_ROSTER + 1).read_to_end(&mut bytes).with_context(|| format!("{name}: roster can't be read"))?;
-    if bytes.len() as u64 > MAX_ROSTER {
-        anyhow::bail!("{name}: roster is larger than {MAX_ROSTER} bytes; export active people and leavers only");
-    }
-    let roster = Roster::parse(&name, &bytes)?;
-    for note in &roster.notes {
-        say(&format!("note: {note}"));
-    }
-    Ok(roster)
+    let file = std::fs::File::open(path).with_context(|| format!("{name}: the list can't be read"))?;
+    file.take(TABLE_LIMIT as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("{name}: the list can't be read"))?;
+    Ok(parse(&name, &bytes)?)
 }
 
 fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, took: Duration) -> anyhow::Result<()> {
@@ -173,6 +179,9 @@ fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, 
         Format::Table => table(outcome, pack, took, arguments.all),
     };
     output::print(&text)?;
+    if let Some(line) = unmatched(outcome) {
+        say(&line);
+    }
     if outcome.state == ScanState::Aborted {
         say(&format!("incomplete: {}; what was not seen is unknown", outcome.limits.join(", ")));
     }
@@ -190,6 +199,18 @@ pub(super) fn table(outcome: &Outcome, pack: &Pack, took: Duration, all: bool) -
     let (host, os) = named(outcome);
     let header = report::table::Header { host: &host, os: &os, rules: pack.rules.len(), seconds: took.as_secs_f64() };
     report::table::render(&header, &outcome.findings, width, colour, all)
+}
+
+/// People of the roster whom nothing on this host was recognised as; told, because a misspelt name looks the same.
+fn unmatched(outcome: &Outcome) -> Option<String> {
+    let people: Vec<&str> = outcome.unmatched_people.iter().map(String::as_str).collect();
+    if people.is_empty() {
+        return None;
+    }
+    let shown = people.iter().take(UNMATCHED_SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let more = people.len().saturating_sub(UNMATCHED_SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!("of the roster, nothing here matches {shown}{more}"))
 }
 
 /// One line for everything that a right would have shown; `cure` is the command that has it.

@@ -8,6 +8,8 @@ use tokio::sync::Semaphore;
 use super::sequencer::Sequencer;
 use super::store::{HostRow, HostState, Store, StoreError};
 use crate::ledger::Verifier;
+use crate::model::against::Against;
+use crate::model::approvals::Approvals;
 use crate::model::ids::{HostId, RandomId, Salt};
 use crate::model::policy::Policy;
 use crate::model::roster::Roster;
@@ -37,6 +39,8 @@ pub struct App {
     pub policy: Policy,
     /// Who works here; `None`: rules about leavers are unknown.
     pub roster: Option<Roster>,
+    /// Who may have which privileged access; `None`: rules about it are unknown.
+    pub approvals: Option<Approvals>,
     /// Issues host certificates.
     pub authority: Authority,
     /// The ledger key: signs checkpoints, receipts and bundles.
@@ -61,6 +65,13 @@ pub struct App {
     pub scan_requests: ScanRequests,
     /// Bounds shared by all requests.
     pub limits: Limits,
+}
+
+impl App {
+    /// The lists that facts are judged against.
+    pub fn against(&self) -> Against<'_> {
+        Against { roster: self.roster.as_ref(), approvals: self.approvals.as_ref() }
+    }
 }
 
 /// Semaphores that bound memory and work over all connections.

@@ -55,15 +55,15 @@ fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> 
     fact::merge(&stable, &volatile).map_err(|e| (reason::MALFORMED, format!("the {name} facts: {e}")))
 }
 
-/// The collector's verdicts on an observation: its own thresholds and roster.
+/// The collector's verdicts on an observation: its own thresholds and lists.
 pub fn judge(app: &App, observation: &Observation) -> Vec<Finding> {
-    rules::evaluate(&app.pack, &Input { observation, policy: &app.policy, roster: app.roster.as_ref() })
+    rules::evaluate(&app.pack, &Input { observation, policy: &app.policy, against: app.against() })
 }
 
 /// Whether the host came to other verdicts although it judged by the same pack and thresholds. A
 /// roster, which hosts never have, makes the two not comparable.
 pub fn disagrees(app: &App, report: &Report, plains: &Plains, own: &[Finding]) -> bool {
-    let same_input = report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.roster.is_none();
+    let same_input = report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.against().is_empty();
     if !same_input {
         return false;
     }

@@ -23,7 +23,9 @@ use crate::config::collector::Config;
 use crate::facts;
 use crate::host::clock;
 use crate::ledger::Verifier;
+use crate::model::approvals::Approvals;
 use crate::model::roster::Roster;
+use crate::model::table::{TABLE_LIMIT, TableError};
 use crate::pki::authority::Authority;
 use crate::pki::keys::SigningKey;
 use crate::pki::tls;
@@ -35,8 +37,6 @@ const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: u32 = 60;
 /// A blob that no report has named for so long is an orphan, seconds.
 const ORPHAN_AFTER: i64 = 2 * 86_400;
-/// Largest roster, bytes.
-const MAX_ROSTER: u64 = 16 << 20;
 /// Largest certificate or key file for people, bytes.
 const MAX_PEM: u64 = 1 << 20;
 
@@ -101,7 +101,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     config.check("collector configuration")?;
     let now = clock::unix_now();
     let policy = config.thresholds()?;
-    let roster = roster(&config.roster)?;
+    let roster = list(&config.roster, Roster::parse)?;
+    let approvals = list(&config.approvals, Approvals::parse)?;
     let schemas = facts::schemas();
     let pack = if config.rules.as_os_str().is_empty() { Pack::builtin(schemas) } else { Pack::load(&config.rules, schemas) }?;
     let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
@@ -128,6 +129,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         store,
         policy,
         roster,
+        approvals,
         authority,
         signer,
         verifier,
@@ -184,12 +186,13 @@ async fn bind(address: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("can't listen for {whom} on {address}; free the address or choose another with --{whom}"))
 }
 
-fn roster(path: &Path) -> anyhow::Result<Option<Roster>> {
+/// A list that people keep; `None` without a path.
+fn list<T>(path: &Path, parse: impl Fn(&str, &[u8]) -> Result<T, TableError>) -> anyhow::Result<Option<T>> {
     if path.as_os_str().is_empty() {
         return Ok(None);
     }
-    let bytes = bounded(path, MAX_ROSTER)?;
-    Ok(Some(Roster::parse(&path.display().to_string(), &bytes)?))
+    let bytes = bounded(path, TABLE_LIMIT as u64)?;
+    Ok(Some(parse(&path.display().to_string(), &bytes)?))
 }
 
 fn people_tls(config: &Config, authority: &Authority, names: &[String], now: i64) -> anyhow::Result<Option<Arc<ServerConfig>>> {

@@ -1,7 +1,10 @@
 //! The nouns: plain data and the bytes they are written as. No I/O, no clock.
 
+pub mod against;
+pub mod approvals;
 pub mod blob;
 pub mod canonical;
+pub mod day;
 pub mod declared;
 pub mod envelope;
 pub mod fact;
@@ -14,3 +17,4 @@ pub mod receipt;
 pub mod redact;
 pub mod report;
 pub mod roster;
+pub mod table;

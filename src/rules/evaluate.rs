@@ -70,11 +70,11 @@ fn derive_access(input: &Input<'_>) -> (Option<Value>, Vec<Gap>) {
         detail: detail.into(),
         remedy: remedy.into(),
     };
-    let Some(roster) = input.roster else {
+    if input.against.is_empty() {
         return (None, vec![gap(reason::MISSING, "no roster of people was given", "Give the roster as a CSV file with --roster FILE.")]);
-    };
+    }
     let broken = || (None, vec![gap(reason::INTERNAL, "joining people to ways in failed inside assay", "Report this as a defect.")]);
-    let Ok((access, gaps)) = catch_unwind(AssertUnwindSafe(|| access::derive(input.observation, roster))) else {
+    let Ok((access, gaps)) = catch_unwind(AssertUnwindSafe(|| access::derive(input.observation, input.against))) else {
         return broken();
     };
     match access.map(serde_json::to_value).transpose() {
@@ -221,7 +221,7 @@ impl Court<'_> {
                 self.unknown_here(subject, reason, index)
             }
             (_, Some(reason)) => self.unknown_here(subject, reason, index),
-            (Said::Pass, None) => self.plain(Verdict::Pass, subject, String::new(), index),
+            (Said::Pass, None) => self.plain(Verdict::Pass, subject, self.text(&self.rule.pass, scope), index),
             (Said::NotApplicable, None) => {
                 let text = self.rule.applies_text().unwrap_or_default();
                 self.plain(Verdict::NotApplicable, subject, format!("applies only where {text}"), index)
@@ -270,8 +270,12 @@ impl Court<'_> {
     }
 
     fn message(&self, scope: &Scope<'_>) -> String {
+        self.text(&self.rule.message, scope)
+    }
+
+    fn text(&self, pieces: &[Piece], scope: &Scope<'_>) -> String {
         let mut out = String::new();
-        for piece in &self.rule.message {
+        for piece in pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Value(expression) => match scope.text(expression) {

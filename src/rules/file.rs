@@ -12,6 +12,7 @@
 //! unknown: item.lowest_code == 0     # optional CEL truth value: when true it can't be told
 //! assert: item.lowest_code >= policy.tls_minimum_code
 //! message: accepts {join(item.accepted, ", ")}
+//! pass: refuses {join(item.refused, ", ")}   # optional message of a passing verdict
 //! why: …   fix: …   verify: …   refs: [RFC 8996]
 //! examples: [{verdict: fail, facts: {…}, gaps: […], policy: {…}, now: …, message: …}, …]
 //! ```
@@ -122,6 +123,8 @@ pub struct Rule {
     pub(super) unknown: Option<Expression>,
     pub(super) assert: Expression,
     pub(super) message: Vec<Piece>,
+    /// Message of a passing verdict; mostly empty.
+    pub(super) pass: Vec<Piece>,
     /// What decides the verdict.
     pub(super) guarded: Vec<Read>,
     /// What only the message shows.
@@ -166,6 +169,7 @@ struct Raw {
     unknown: Option<Spanned<String>>,
     assert: Spanned<String>,
     message: Spanned<String>,
+    pass: Option<Spanned<String>>,
     why: String,
     fix: String,
     verify: String,
@@ -287,6 +291,7 @@ impl Loading<'_> {
             (None, None) => None,
         };
         let message = self.message(&raw.message, each);
+        let pass = raw.pass.as_ref().map(|source| self.message(source, each)).unwrap_or_default();
         let has_applies = applies.is_some() || each.is_some();
         let examples: Vec<Example> = raw.examples.iter().map(|e| self.example(e)).collect();
         self.coverage(&raw.id, &examples, raw.applies.is_some(), has_applies);
@@ -296,7 +301,7 @@ impl Loading<'_> {
         if let Some(path) = &for_each {
             guarded.insert(Read { path: path.clone(), item: true, whole: false });
         }
-        let from_message = message.iter().filter_map(|p| match p {
+        let from_message = message.iter().chain(&pass).filter_map(|p| match p {
             Piece::Value(e) => Some(e),
             Piece::Text(_) => None,
         });
@@ -321,6 +326,7 @@ impl Loading<'_> {
             unknown,
             assert,
             message,
+            pass,
             guarded: guarded.into_iter().collect(),
             shown: shown.into_iter().collect(),
         })

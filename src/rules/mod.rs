@@ -19,10 +19,10 @@ pub use evaluate::evaluate;
 pub use file::{Cadence, Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
+use crate::model::against::Against;
 use crate::model::fact::Observation;
 use crate::model::ids::Digest;
 use crate::model::policy::Policy;
-use crate::model::roster::Roster;
 use expr::Patterns;
 use schema::Schemas;
 
@@ -44,8 +44,8 @@ pub struct Input<'a> {
     pub observation: &'a Observation,
     /// Thresholds.
     pub policy: &'a Policy,
-    /// Who left; without one, rules that read `access` are `unknown`.
-    pub roster: Option<&'a Roster>,
+    /// Lists that people keep; without them, rules that read what rests on them are `unknown`.
+    pub against: Against<'a>,
 }
 
 /// Why a pack does not load: at least one problem.

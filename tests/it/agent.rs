@@ -18,6 +18,7 @@ use assay::collector::{Running, start};
 use assay::config::collector::Config;
 use assay::facts::services::Plan;
 use assay::host::{Host, clock};
+use assay::model::against::Against;
 use assay::model::envelope::Envelope;
 use assay::model::ids::{HostId, Lineage, RandomId};
 use assay::model::policy::Policy;
@@ -81,7 +82,8 @@ impl Collector {
 fn outcome() -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let host = Host::rooted(root.path()).unwrap();
-    let request = Request { host: &host, families: Vec::new(), plan: Plan::default(), limits: Limits::default(), policy: Policy::default(), roster: None };
+    let request =
+        Request { host: &host, families: Vec::new(), plan: Plan::default(), limits: Limits::default(), policy: Policy::default(), against: Against::default() };
     run::scan(request, &|_| {}).unwrap()
 }
 

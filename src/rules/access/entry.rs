@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::traces::{Job, Lingering, Role, Session};
 use crate::model::fact::{Observation, Source};
 use crate::model::pattern::matches;
 
@@ -24,9 +25,19 @@ pub struct Facts {
     pub accounts: Vec<Account>,
     /// `ssh_keys.items`.
     pub keys: Vec<Key>,
+    /// `jobs.items`.
+    pub jobs: Vec<Job>,
+    /// `jobs.lingering`.
+    pub lingering: Vec<Lingering>,
+    /// `sessions.items`.
+    pub sessions: Vec<Session>,
+    /// `databases.roles`.
+    pub roles: Vec<Role>,
     groups: Vec<Group>,
     grants: Vec<Grant>,
+    polkit: Vec<Polkit>,
     sshd: Option<Sshd>,
+    has_sudo: bool,
 }
 
 /// One account.
@@ -38,7 +49,10 @@ pub struct Account {
     pub full_name: String,
     /// State of the password.
     pub password: Password,
-    uid: u32,
+    /// User id.
+    pub uid: u32,
+    /// Line of passwd(5).
+    pub source: Source,
     shell: String,
     shell_allows_login: bool,
     shell_exists: bool,
@@ -94,6 +108,32 @@ struct Grant {
 }
 
 #[derive(Debug, Deserialize)]
+struct Polkit {
+    who: String,
+    #[serde(default)]
+    actions: Vec<String>,
+    result: String,
+    source: Source,
+}
+
+/// One right beyond the ordinary.
+#[derive(Debug)]
+pub struct Privilege {
+    /// `sudo`, `group`, `polkit`.
+    pub kind: &'static str,
+    /// Name in a list of approvals: `sudo`, `polkit`, or the group.
+    pub access: String,
+    /// What gives it, with its place.
+    pub detail: String,
+    /// Where.
+    pub source: Source,
+    /// Why it no longer holds.
+    pub over: Option<String>,
+    /// Whether it gives anything by itself: group sudo does nothing when no sudo rule names it.
+    pub effective: bool,
+}
+
+#[derive(Debug, Deserialize)]
 struct Sshd {
     installed: bool,
     permit_root_login: String,
@@ -114,6 +154,8 @@ struct Setting {
 
 /// Groups whose members are root or can become root without a password.
 const PRIVILEGED: [&str; 12] = ["root", "sudo", "wheel", "admin", "docker", "lxd", "incus-admin", "libvirt", "disk", "shadow", "kmem", "sys"];
+/// Those of them that mean something only where a rule names them.
+const NAMED_BY_RULES: [&str; 3] = ["sudo", "wheel", "admin"];
 /// Commands named in one detail.
 const COMMANDS_SHOWN: usize = 3;
 /// Seconds of a day.
@@ -142,6 +184,12 @@ impl Facts {
             groups: list(observation, "accounts", "groups")?,
             keys: list(observation, "ssh_keys", "items")?,
             grants: list(observation, "sudo", "grants")?,
+            polkit: list(observation, "polkit", "grants")?,
+            jobs: list(observation, "jobs", "items")?,
+            lingering: list(observation, "jobs", "lingering")?,
+            sessions: list(observation, "sessions", "items")?,
+            roles: list(observation, "databases", "roles")?,
+            has_sudo: observation.families.contains_key("sudo"),
             sshd: sshd.filter(|s| s.installed),
         })
     }
@@ -238,8 +286,8 @@ impl Facts {
         None
     }
 
-    /// Kind, detail, place and, when it no longer holds, why: sudo grants and privileged groups.
-    pub fn privileges(&self, account: &Account, now: i64) -> Vec<(&'static str, String, Source, Option<String>)> {
+    /// Sudo grants, privileged groups and polkit rules of an account.
+    pub fn privileges(&self, account: &Account, now: i64) -> Vec<Privilege> {
         let mut out = Vec::new();
         if account.uid == 0 {
             return out;
@@ -247,8 +295,14 @@ impl Facts {
         let grants: Vec<&Grant> = self.grants.iter().filter(|g| g.accounts.contains(&account.name)).collect();
         for grant in &grants {
             let what = if grant.all_commands { "ALL".to_string() } else { shortened(&grant.commands) };
-            let over = grant.not_after.filter(|at| *at <= now).map(|_| "the grant is over".to_string());
-            out.push(("sudo", format!("sudo {what} by {}:{}", grant.source.place, grant.source.line), grant.source.clone(), over));
+            out.push(Privilege {
+                kind: "sudo",
+                access: "sudo".into(),
+                detail: format!("sudo {what} by {}", place(&grant.source)),
+                source: grant.source.clone(),
+                over: grant.not_after.filter(|at| *at <= now).map(|_| "the grant is over".to_string()),
+                effective: true,
+            });
         }
         for group in account.groups.iter().filter(|g| PRIVILEGED.contains(&g.as_str())) {
             if grants.iter().any(|g| g.who.strip_prefix('%') == Some(group)) {
@@ -256,16 +310,33 @@ impl Facts {
             }
             let listed = self.groups.iter().find(|g| g.name == *group);
             let source = listed.map(|g| g.source.clone()).unwrap_or_default();
-            let by = if listed.is_some_and(|g| g.members.contains(&account.name)) { format!("{}:{}", source.place, source.line) } else { "/etc/passwd".into() };
-            out.push(("group", format!("group {group} by {by}"), source, None));
+            let by = if listed.is_some_and(|g| g.members.contains(&account.name)) { place(&source) } else { "/etc/passwd".into() };
+            let effective = !(self.has_sudo && NAMED_BY_RULES.contains(&group.as_str()));
+            out.push(Privilege { kind: "group", access: group.clone(), detail: format!("group {group} by {by}"), source, over: None, effective });
+        }
+        for grant in self.polkit.iter().filter(|g| g.result.eq_ignore_ascii_case("yes") && g.is_for(account)) {
+            let detail = format!("polkit {} by {}", shortened(&grant.actions), place(&grant.source));
+            out.push(Privilege { kind: "polkit", access: "polkit".into(), detail, source: grant.source.clone(), over: None, effective: true });
         }
         out
     }
 }
 
+impl Polkit {
+    fn is_for(&self, account: &Account) -> bool {
+        self.who.strip_prefix("unix-user:").is_some_and(|name| name == account.name)
+            || self.who.strip_prefix("unix-group:").is_some_and(|name| account.groups.iter().any(|g| g == name))
+    }
+}
+
+/// `FILE:LINE`, or the file alone.
+pub fn place(source: &Source) -> String {
+    if source.line > 0 { format!("{}:{}", source.place, source.line) } else { source.place.clone() }
+}
+
 /// As pam_unix(8): the expiry day has come, or the password is older than its age and the days of
 /// inactivity after it.
-fn expired(account: &Account, now: i64) -> Option<String> {
+pub fn expired(account: &Account, now: i64) -> Option<String> {
     let p = &account.password;
     if p.expires_at.is_some_and(|at| at <= now) {
         return Some("the account is expired".into());

@@ -6,33 +6,44 @@
 //! A way in is a password or a key that the machine would accept; sudo and privileged groups count
 //! where one of these leads to the account. A locked password beside a living key is still a way
 //! in; an expired account is none. Where a fact about sshd is missing, the way counts as open.
+//! What runs on without its owner counts too: sessions, processes, scheduled jobs, lingering.
 
 mod entry;
 mod people;
+mod privileged;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::against::Against;
 use crate::model::fact::{Observation, Source};
 use crate::model::gap::{Gap, reason};
 use crate::model::roster::Roster;
-use entry::{Account, Facts, Key, State};
+use entry::{Account, Facts, State};
 use people::{By, Owners, People};
 
 /// Name of the derived family in rules.
 pub const NAME: &str = "access";
 
-/// People joined to ways in.
+/// People joined to ways in, and what they may do to what was approved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
     /// One entry per person of the roster whose employment ended, by person.
     pub leavers: Vec<Leaver>,
-    /// Accounts that can sign in and match nobody of the roster, sorted.
-    #[schemars(extend("x-personal" = true))]
-    pub unmatched_accounts: Vec<String>,
+    /// Database roles that carry the name of somebody who left, by subject.
+    pub leaver_roles: Vec<LeaverRole>,
+    /// Who can act with more than ordinary rights, and through what, by subject.
+    pub privileged: Vec<Privileged>,
+    /// Approvals that speak of this host, in file order.
+    pub approvals: Vec<Approved>,
+    /// Accounts that somebody gets into, by account.
+    pub accounts: Vec<Entered>,
+    /// Keys of known people in accounts of known people, by subject.
+    pub keys: Vec<OwnedKey>,
     /// People of the roster who match nothing on this host, sorted.
     #[schemars(extend("x-personal" = true))]
     pub unmatched_people: Vec<String>,
@@ -49,6 +60,8 @@ pub struct Leaver {
     pub ended_at: i64,
     /// Days since the last day, at `now`: 1 on the day after it.
     pub days_since_end: i64,
+    /// Whether anything on this host was recognised as theirs.
+    pub matched: bool,
     /// Ways in that still work.
     pub open: Vec<Way>,
     /// Ways in that were closed and can still be seen (locked account, expired key).
@@ -56,13 +69,16 @@ pub struct Leaver {
     /// One sentence fragment that lists the open ways with their places.
     #[schemars(extend("x-personal" = true))]
     pub summary: String,
+    /// One sentence fragment that lists what was closed, and how.
+    #[schemars(extend("x-personal" = true))]
+    pub revoked_summary: String,
 }
 
 /// One way in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Way {
-    /// `password`, `ssh-key`, `sudo`, `group`, `session`.
+    /// `password`, `ssh-key`, `session`, `processes`, `job`, `lingering`, `root`, `sudo`, `group`, `polkit`.
     pub kind: String,
     /// Account through which it works.
     #[schemars(extend("x-personal" = true))]
@@ -76,67 +92,197 @@ pub struct Way {
     pub source: Source,
 }
 
+/// A database role of somebody who left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaverRole {
+    /// Person and role, such as `m.keller: postgresql 5432 mkeller`.
+    #[schemars(extend("x-personal" = true))]
+    pub subject: String,
+    /// Days since the last day, at `now`.
+    pub days_since_end: i64,
+    /// Whether the role can still sign in.
+    pub open: bool,
+    /// What it is, or why it is closed.
+    #[schemars(extend("x-personal" = true))]
+    pub detail: String,
+    /// Where.
+    pub source: Source,
+}
+
+/// One person, or an account or key of nobody known, with privileged access.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Privileged {
+    /// Who and what, such as `m.keller: sudo`.
+    #[schemars(extend("x-personal" = true))]
+    pub subject: String,
+    /// The person of the roster, else the account or key.
+    #[schemars(extend("x-personal" = true))]
+    pub who: String,
+    /// Whether `who` is a person of the roster.
+    pub known: bool,
+    /// `root`, `sudo`, `polkit`, or the name of a privileged group.
+    pub access: String,
+    /// How, with places.
+    #[schemars(extend("x-personal" = true))]
+    pub detail: String,
+    /// `yes`, `expired`, `no`.
+    pub approved: String,
+    /// Line of the list of approvals; 0 without one.
+    pub approval_line: u32,
+    /// Where the access is given.
+    pub source: Source,
+}
+
+/// One approval as it stands on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approved {
+    /// Who and what, such as `m.keller: sudo`.
+    #[schemars(extend("x-personal" = true))]
+    pub subject: String,
+    /// Who approved it.
+    #[schemars(extend("x-personal" = true))]
+    pub approver: String,
+    /// First second after its last day, Unix seconds; `null` without an end.
+    pub expires_at: Option<i64>,
+    /// `used`: the access is there; `unused`: it is not; `expired`; `left`: the person's employment ended.
+    pub state: String,
+    /// Line of the list of approvals.
+    pub source: Source,
+}
+
+/// An account that somebody gets into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entered {
+    /// The account.
+    #[schemars(extend("x-personal" = true))]
+    pub subject: String,
+    /// People of the roster who get in, sorted.
+    #[schemars(extend("x-personal" = true))]
+    pub people: Vec<String>,
+    /// Ways in that belong to nobody of the roster, one sentence fragment; empty when there is none.
+    #[schemars(extend("x-personal" = true))]
+    pub unmatched: String,
+    /// Where the account is.
+    pub source: Source,
+}
+
+/// A key of a known person in an account of a known person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnedKey {
+    /// Account and place, such as `a.berg: /home/a.berg/.ssh/authorized_keys:2`.
+    #[schemars(extend("x-personal" = true))]
+    pub subject: String,
+    /// Whose account it is.
+    #[schemars(extend("x-personal" = true))]
+    pub account_of: String,
+    /// Whose key it is.
+    #[schemars(extend("x-personal" = true))]
+    pub key_of: String,
+    /// Whether key and account have an owner in common.
+    pub same: bool,
+    /// Where the key is.
+    pub source: Source,
+}
+
 /// JSON schema (draft 2020-12) of [`Access`].
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Access).to_value()
 }
 
 /// [`derive_at`] the time the facts were gathered.
-pub fn derive(observation: &Observation, roster: &Roster) -> (Option<Access>, Vec<Gap>) {
-    derive_at(observation, roster, observation.gathered_at)
+pub fn derive(observation: &Observation, against: Against<'_>) -> (Option<Access>, Vec<Gap>) {
+    derive_at(observation, against, observation.gathered_at)
 }
 
 /// Joins at the time `now` (Unix seconds); `None` when the accounts were not observed. Gaps that
-/// could hide a way in are handed on under the name `access`: those of accounts and keys. A
-/// missing sudo rule hides none, because sudo counts only beside a way to sign in.
-pub fn derive_at(observation: &Observation, roster: &Roster, now: i64) -> (Option<Access>, Vec<Gap>) {
+/// could hide a way in are handed on under the name `access`.
+pub fn derive_at(observation: &Observation, against: Against<'_>, now: i64) -> (Option<Access>, Vec<Gap>) {
     let mut gaps = hand_on(&observation.gaps);
     let facts = match Facts::read(observation) {
         Ok(facts) => facts,
         Err(detail) => {
-            gaps.push(gap("", reason::MISSING, detail));
+            gaps.push(gap("", reason::MISSING, detail, ""));
             return (None, gaps);
         }
     };
-    if !observation.families.contains_key("ssh_keys") {
-        gaps.push(gap("leavers", reason::MISSING, "ssh_keys was not gathered".into()));
+    for (family, path) in NEEDED {
+        if !observation.families.contains_key(*family) {
+            gaps.push(gap(path, reason::MISSING, format!("{family} was not gathered"), ""));
+        }
     }
-    let people = People::new(roster, now);
+    let nobody = Roster::default();
+    let people = People::new(against.roster.unwrap_or(&nobody), now);
+    if against.roster.is_none() {
+        for path in OF_ROSTER {
+            gaps.push(gap(path, reason::MISSING, "no roster of people was given".into(), "Give the roster as a CSV file with --roster FILE."));
+        }
+    }
+    if against.approvals.is_none() {
+        for path in ["privileged", "approvals"] {
+            gaps.push(gap(path, reason::MISSING, "no list of approved access was given".into(), "Give it as a CSV file with --approvals FILE."));
+        }
+    }
     let join = Join::new(&facts, &people, now);
-    let mut leavers: Vec<Leaver> = people
-        .individuals
-        .iter()
-        .enumerate()
-        .filter_map(|(index, individual)| individual.ended_at.map(|ended_at| join.leaver(index, &individual.person, ended_at)))
-        .collect();
-    leavers.sort_by(|a, b| a.subject.cmp(&b.subject));
-    let access = Access { leavers, unmatched_accounts: join.unmatched_accounts(), unmatched_people: join.unmatched_people() };
+    let (privileged, approvals) = join.privileged_access(against.approvals, hostname(observation));
+    let access = Access {
+        leavers: join.leavers(),
+        leaver_roles: join.leaver_roles(),
+        privileged,
+        approvals,
+        accounts: join.entered_accounts(),
+        keys: join.owned_keys(),
+        unmatched_people: join.unmatched_people(),
+    };
     gaps.sort();
     gaps.dedup();
     (Some(access), gaps)
 }
 
-fn gap(path: &str, reason: &str, detail: String) -> Gap {
-    Gap { family: NAME.into(), path: path.into(), subject: String::new(), reason: reason.into(), detail, remedy: String::new() }
+/// Family -> what can't be told without it.
+const NEEDED: &[(&str, &str)] = &[("ssh_keys", "leavers"), ("ssh_keys", "privileged"), ("sudo", "privileged")];
+/// What rests on the roster.
+const OF_ROSTER: [&str; 5] = ["leavers", "leaver_roles", "accounts", "keys", "unmatched_people"];
+
+fn hostname(observation: &Observation) -> &str {
+    observation.families.get("os").and_then(|os| os.get("hostname")).and_then(|name| name.as_str()).unwrap_or_default()
+}
+
+fn gap(path: &str, reason: &str, detail: String, remedy: &str) -> Gap {
+    Gap { family: NAME.into(), path: path.into(), subject: String::new(), reason: reason.into(), detail, remedy: remedy.into() }
 }
 
 /// Paths of the accounts family that no way in rests on.
 const HARMLESS: [&str; 4] = ["users.last_login_at", "users.last_login_from", "name_services", "login_defs"];
 
+/// What a gap of another family hides here.
+fn hidden(old: &Gap) -> &'static [&'static str] {
+    match old.family.as_str() {
+        "accounts" if HARMLESS.contains(&old.path.as_str()) => &[],
+        "accounts" if old.path.is_empty() => &[""],
+        "accounts" | "ssh_keys" => &["leavers", "privileged", "accounts", "keys"],
+        "sudo" | "polkit" => &["privileged"],
+        "jobs" => &["leavers"],
+        // Nothing runs in a mounted root, so nothing of it is hidden.
+        "sessions" if old.reason != reason::NEEDS_LIVE_KERNEL => &["leavers"],
+        "databases" => &["leaver_roles"],
+        _ => &[],
+    }
+}
+
 fn hand_on(gaps: &[Gap]) -> Vec<Gap> {
     let mut out = Vec::new();
     for old in gaps {
-        let hides = match old.family.as_str() {
-            "accounts" => !HARMLESS.contains(&old.path.as_str()),
-            "ssh_keys" => true,
-            _ => false,
-        };
-        if hides {
-            let path = if old.path.is_empty() && old.family == "accounts" { "" } else { "leavers" };
+        for path in hidden(old) {
             // An account that can't be read may hold anybody's key: every leaver is touched. A bad
-            // line, which the system passes over, stands for itself.
-            let subject = if old.reason == reason::MALFORMED { old.subject.clone() } else { String::new() };
-            out.push(Gap { family: NAME.into(), path: path.into(), subject, ..old.clone() });
+            // line, which the system passes over, and a database stand for themselves.
+            let alone = old.reason == reason::MALFORMED || old.family == "databases";
+            let subject = if alone { old.subject.clone() } else { String::new() };
+            out.push(Gap { family: NAME.into(), path: (*path).into(), subject, ..old.clone() });
         }
     }
     out
@@ -178,6 +324,13 @@ impl<'a> Join<'a> {
         Self { facts, people, now, account_owners, key_owners, account_by_name, keys_by_account, accounts_by_person, keys_by_person }
     }
 
+    fn leavers(&self) -> Vec<Leaver> {
+        let individuals = self.people.individuals.iter().enumerate();
+        let mut out: Vec<Leaver> = individuals.filter_map(|(index, one)| one.ended_at.map(|ended_at| self.leaver(index, &one.person, ended_at))).collect();
+        out.sort_by(|a, b| a.subject.cmp(&b.subject));
+        out
+    }
+
     fn leaver(&self, index: usize, person: &str, ended_at: i64) -> Leaver {
         let mut found = Found::default();
         for account_index in self.accounts_by_person.get(&index).into_iter().flatten() {
@@ -189,14 +342,21 @@ impl<'a> Join<'a> {
             for key_index in self.keys_by_account.get(account.name.as_str()).into_iter().flatten() {
                 self.key(*key_index, index, Some(*by), &mut found);
             }
+            self.traces(account, *by, &mut found);
         }
         for key_index in self.keys_by_person.get(&index).into_iter().flatten() {
             self.key(*key_index, index, None, &mut found);
         }
         self.privileges(&mut found);
-        let days_since_end = self.now.saturating_sub(ended_at).div_euclid(DAY).saturating_add(1);
+        let matched = self.accounts_by_person.contains_key(&index) || self.keys_by_person.contains_key(&index);
+        let days_since_end = self.days_since(ended_at);
         let (open, revoked): (Vec<Way>, Vec<Way>) = (found.open.into_iter().collect(), found.revoked.into_iter().collect());
-        Leaver { subject: person.to_string(), ended_at, days_since_end, summary: summary(&open), open, revoked }
+        let (summary, revoked_summary) = (summary(&open), summary(&revoked));
+        Leaver { subject: person.to_string(), ended_at, days_since_end, matched, summary, revoked_summary, open, revoked }
+    }
+
+    fn days_since(&self, ended_at: i64) -> i64 {
+        self.now.saturating_sub(ended_at).div_euclid(DAY).saturating_add(1)
     }
 
     fn password(&self, account: &Account, by: By, found: &mut Found) {
@@ -249,26 +409,33 @@ impl<'a> Join<'a> {
         }
         for (name, (open, word)) in through {
             let Some(account) = self.account_by_name.get(name.as_str()).and_then(|i| self.facts.accounts.get(*i)) else { continue };
-            for (kind, detail, source, over) in self.facts.privileges(account, self.now) {
-                let closed = if open { over } else { Some("the account is closed".to_string()) };
-                let detail = closed.as_ref().map_or(detail.clone(), |why| format!("{detail}: {why}"));
-                let way = Way { kind: kind.into(), account: name.clone(), detail, matched_by: word.clone(), source };
+            if account.uid == 0 && open {
+                let (detail, source) = (format!("root through account {}", account.name), account.source.clone());
+                found.open(Way { kind: "root".into(), account: name.clone(), detail, matched_by: word.clone(), source });
+            }
+            for privilege in self.facts.privileges(account, self.now) {
+                let closed = if open { privilege.over } else { Some("the account is closed".to_string()) };
+                let detail = closed.as_ref().map_or(privilege.detail.clone(), |why| format!("{}: {why}", privilege.detail));
+                let way = Way { kind: privilege.kind.into(), account: name.clone(), detail, matched_by: word.clone(), source: privilege.source };
                 if closed.is_none() { found.open(way) } else { found.revoked(way) }
             }
         }
     }
 
-    fn unmatched_accounts(&self) -> Vec<String> {
-        let mut out = BTreeSet::new();
-        for (index, account) in self.facts.accounts.iter().enumerate() {
-            let owned = self.account_owners.get(index).is_some_and(|o| !o.is_empty());
-            let living_key = |k: &Key| matches!(self.facts.key_state(account, k, self.now), State::Open(_));
-            let keys = self.keys_by_account.get(account.name.as_str()).into_iter().flatten().filter_map(|i| self.facts.keys.get(*i));
-            if !owned && (matches!(self.facts.password_state(account, self.now), State::Open(_)) || keys.into_iter().any(living_key)) {
-                out.insert(account.name.clone());
+    /// Whether and how somebody gets into the account: its open password and keys.
+    fn entrances(&self, index: usize) -> Vec<(Option<usize>, String)> {
+        let Some(account) = self.facts.accounts.get(index) else { return Vec::new() };
+        let mut out = Vec::new();
+        if let State::Open(note) = self.facts.password_state(account, self.now) {
+            out.push((None, format!("password{note}")));
+        }
+        for key_index in self.keys_by_account.get(account.name.as_str()).into_iter().flatten() {
+            let Some(key) = self.facts.keys.get(*key_index) else { continue };
+            if let State::Open(note) = self.facts.key_state(account, key, self.now) {
+                out.push((Some(*key_index), format!("key in {}:{}{note}", key.path, key.line)));
             }
         }
-        out.into_iter().collect()
+        out
     }
 
     fn unmatched_people(&self) -> Vec<String> {
@@ -306,9 +473,10 @@ fn turned(owners: &[Owners]) -> BTreeMap<usize, Vec<usize>> {
     out
 }
 
-/// Ways to sign in come before what they lead to.
+/// Ways to sign in come before what runs and what they lead to.
 fn summary(open: &[Way]) -> String {
-    let rank = |w: &&Way| ["password", "ssh-key", "session", "sudo", "group"].iter().position(|k| *k == w.kind);
+    let rank =
+        |w: &&Way| ["password", "ssh-key", "session", "processes", "job", "lingering", "root", "sudo", "group", "polkit"].iter().position(|k| *k == w.kind);
     let mut ordered: Vec<&Way> = open.iter().collect();
     ordered.sort_by_key(rank);
     let mut out = ordered.iter().take(SUMMARY_WAYS).map(|w| w.detail.as_str()).collect::<Vec<_>>().join(", ");

@@ -110,6 +110,16 @@ impl People {
         self.individuals.get(index).is_some_and(|i| i.ended_at.is_none())
     }
 
+    /// Whoever a list means by this name: person, account, e-mail address or full name.
+    pub fn named(&self, text: &str) -> Owners {
+        let mut owners = Owners::new();
+        let name = text.trim().to_lowercase();
+        note(&mut owners, self.accounts.get(&name), By::Account);
+        note(&mut owners, self.emails.get(&name), By::Email);
+        note(&mut owners, self.full_names.get(&words(text).join(" ")), By::FullName);
+        owners
+    }
+
     /// Owners of an account by its name and GECOS name.
     pub fn of_account(&self, name: &str, full_name: &str) -> Owners {
         let mut owners = Owners::new();

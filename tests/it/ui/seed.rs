@@ -46,6 +46,7 @@ pub async fn empty(now: i64) -> Seeded {
         pack: Arc::new(pack),
         policy: Policy::default(),
         roster: None,
+        approvals: None,
         authority: Authority::load_or_create(folder.path(), now).unwrap(),
         signer,
         verifier,
