@@ -1,0 +1,70 @@
+//! Files of the examined machine. The first byte chooses the file, the rest is its content; the
+//! family that reads it must neither panic nor lose the panic as an internal error.
+#![no_main]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use assay::facts;
+use assay::host::Host;
+use assay::model::gap::{Gaps, reason};
+
+/// Family -> a file that it parses.
+const FILES: &[(&str, &str)] = &[
+    ("accounts", "etc/passwd"),
+    ("accounts", "etc/shadow"),
+    ("accounts", "etc/group"),
+    ("accounts", "etc/nsswitch.conf"),
+    ("accounts", "var/log/wtmp"),
+    ("accounts", "var/log/lastlog"),
+    ("ssh_keys", "root/.ssh/authorized_keys"),
+    ("sshd", "etc/ssh/sshd_config"),
+    ("sudo", "etc/sudoers"),
+    ("os", "etc/os-release"),
+    ("packages", "var/lib/dpkg/status"),
+    ("updates", "etc/apt/apt.conf"),
+    ("updates", "etc/apt/sources.list"),
+    ("updates", "etc/apt/sources.list.d/x.sources"),
+    ("updates", "etc/apt/preferences"),
+    ("updates", "var/lib/apt/lists/deb.debian.org_debian_dists_stable_InRelease"),
+    ("updates", "var/lib/apt/lists/deb.debian.org_debian_dists_stable_main_binary-amd64_Packages"),
+    ("storage", "etc/fstab"),
+    ("storage", "etc/crypttab"),
+    ("storage", "etc/lvm/backup/vg"),
+];
+
+/// What the other files need to be looked at.
+const GROUND: &[(&str, &str)] = &[
+    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+    ("etc/group", "root:x:0:\n"),
+    ("var/lib/dpkg/status", "Package: apt\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n"),
+    ("etc/apt/sources.list", "deb http://deb.debian.org/debian stable main\n"),
+    ("etc/fstab", "/dev/mapper/data / ext4 defaults 0 1\n"),
+];
+
+static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+    let root = std::env::temp_dir().join(format!("assay-fuzz-host-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&root);
+    for path in FILES.iter().map(|(_, path)| *path).chain(GROUND.iter().map(|(path, _)| *path)) {
+        std::fs::create_dir_all(root.join(path).parent().expect("a folder")).expect("the folder is made");
+    }
+    for (path, text) in GROUND {
+        std::fs::write(root.join(path), text).expect("the ground is written");
+    }
+    root
+});
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Some((&choice, content)) = data.split_first() else { return };
+    let (name, path) = FILES[usize::from(choice) % FILES.len()];
+    std::fs::write(ROOT.join(path), content).expect("the file is written");
+    let host = Host::rooted(&ROOT).expect("the root opens");
+    let mut gaps = Gaps::new();
+    let _ = facts::gather(facts::family(name).expect("the family is there"), &host, &mut gaps);
+    let broken: Vec<_> = gaps.into_sorted().into_iter().filter(|g| g.reason == reason::INTERNAL).collect();
+    assert!(broken.is_empty(), "{broken:?}");
+    match GROUND.iter().find(|(ground, _)| *ground == path) {
+        Some((_, text)) => std::fs::write(ROOT.join(path), text).expect("the ground is restored"),
+        None => std::fs::remove_file(ROOT.join(path)).expect("the file is removed"),
+    }
+});
