@@ -3,6 +3,7 @@
 //! A family is one file with one document type and one line in [`FAMILIES`].
 
 pub mod accounts;
+pub mod jobs;
 pub mod kernel;
 pub mod listeners;
 pub mod os;
@@ -89,6 +90,7 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<ssh_keys::SshKeys>(),
     Family::host::<sudo::Sudo>(),
     Family::host::<sshd::Sshd>(),
+    Family::host::<jobs::Jobs>(),
     Family::host::<listeners::Listeners>(),
     Family::probe::<services::Services>(),
     Family::probe::<tls::Tls>(),

@@ -19,6 +19,8 @@ use crate::model::gap::{Gap, reason};
 pub const CONFIG_LIMIT: usize = 1 << 20;
 /// Most entries listed of one folder.
 pub const LIST_LIMIT: usize = 65_536;
+/// Largest access control list that is read, bytes: 8,191 entries.
+const ACCESS_LIST_LIMIT: usize = 64 << 10;
 
 /// Why something was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -292,6 +294,26 @@ impl Host {
             Ok(_) => Ok(true),
             Err(e) if e.is_not_found() => Ok(false),
             Err(e) => Err(e),
+        }
+    }
+
+    /// The access control list of a file or folder beyond its mode (the raw value of
+    /// `system.posix_acl_access`, acl(5)); `None` when it has none or the file system knows none.
+    pub fn access_list(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        // Opening a device or FIFO for reading could have effects; neither is ever executed.
+        if !matches!(self.stat(path)?.kind, FileKind::File | FileKind::Folder) {
+            return Ok(None);
+        }
+        let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+        let mut value = vec![0_u8; ACCESS_LIST_LIMIT];
+        match fs::fgetxattr(&fd, "system.posix_acl_access", value.as_mut_slice()) {
+            Ok(length) => {
+                value.truncate(length);
+                Ok(Some(value))
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
+            Err(Errno::RANGE) => Err(ReadError::TooLarge(path.into(), ACCESS_LIST_LIMIT)),
+            Err(e) => Err(ReadError::from_errno(path, e)),
         }
     }
 

@@ -1,0 +1,115 @@
+//! What runs at boot, at a sign-in of root and at the events of root's programs without cron and
+//! systemd units: rc.local, init scripts, start-up files of shells, hook folders.
+
+use super::gathering::Gathering;
+use super::started::{Outcome, Started};
+use super::unit_tree::Tree;
+use crate::host::FileKind;
+use crate::model::fact::Source;
+
+const RC_LOCAL: [&str; 2] = ["/etc/rc.local", "/etc/rc.d/rc.local"];
+/// Folders of links to init scripts that a boot follows.
+const RUN_LEVELS: [&str; 5] = ["/etc/rcS.d", "/etc/rc2.d", "/etc/rc3.d", "/etc/rc4.d", "/etc/rc5.d"];
+/// Start-up files of the shells that root may have.
+const SHELL_FILES: [&str; 6] = ["/etc/profile", "/etc/bash.bashrc", "/etc/bashrc", "/etc/zsh/zshenv", "/etc/zsh/zshrc", "/etc/zsh/zprofile"];
+const ROOT_FILES: [&str; 8] = [".profile", ".bash_profile", ".bash_login", ".bashrc", ".bash_logout", ".zshenv", ".zshrc", ".zprofile"];
+/// Folders whose programs root runs at an event, and whether only executable files count.
+const HOOKS: [(&str, bool); 14] = [
+    ("/etc/update-motd.d", true),
+    ("/etc/network/if-pre-up.d", true),
+    ("/etc/network/if-up.d", true),
+    ("/etc/network/if-down.d", true),
+    ("/etc/network/if-post-down.d", true),
+    ("/etc/NetworkManager/dispatcher.d", true),
+    ("/etc/dhcp/dhclient-enter-hooks.d", false),
+    ("/etc/dhcp/dhclient-exit-hooks.d", false),
+    ("/etc/ppp/ip-up.d", true),
+    ("/etc/kernel/postinst.d", true),
+    ("/etc/kernel/postrm.d", true),
+    ("/etc/apt/apt.conf.d", false),
+    ("/etc/logrotate.d", false),
+    ("/etc/udev/rules.d", false),
+];
+
+/// Reads all of it.
+pub fn gather(gathering: &mut Gathering<'_>, tree: &Tree) {
+    for path in RC_LOCAL {
+        if gathering.host.exists(path).unwrap_or(false) {
+            let executable = gathering.is_executable(path);
+            script(gathering, "rc-local", path, "boot", if executable { "" } else { "not-executable" });
+        }
+    }
+    init_scripts(gathering, tree);
+    let home = gathering.names.accounts().find(|(_, a)| a.uid == 0).map_or_else(|| "/root".to_string(), |(_, a)| a.home.clone());
+    let mut files: Vec<String> = SHELL_FILES.iter().map(|f| (*f).to_string()).collect();
+    files.extend(ROOT_FILES.iter().map(|f| format!("{}/{f}", home.trim_end_matches('/'))));
+    let profiles = gathering.list("/etc/profile.d");
+    files.extend(profiles.into_iter().filter(|(n, k)| n.ends_with(".sh") && *k != FileKind::Folder).map(|(n, _)| format!("/etc/profile.d/{n}")));
+    for path in files {
+        if gathering.host.exists(&path).unwrap_or(true) {
+            start_up(gathering, &path);
+        }
+    }
+    for folder in ["/etc/profile.d", "/etc/ld.so.conf.d"] {
+        hook_folder(gathering, folder);
+    }
+    for path in ["/etc/environment", "/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/logrotate.conf"] {
+        if gathering.host.exists(path).unwrap_or(true) {
+            gathering.execute(path, "hook", Some("programs of root"), &Source::whole(path));
+        }
+    }
+    for (folder, only_executable) in HOOKS {
+        hooks(gathering, folder, only_executable);
+    }
+}
+
+fn script(gathering: &mut Gathering<'_>, kind: &str, path: &str, schedule: &str, ignored: &str) {
+    let mut job = gathering.job(kind, path, "root", Source::whole(path));
+    job.schedule = schedule.into();
+    job.ignored = ignored.into();
+    job.enabled = ignored.is_empty();
+    gathering.keep(job, Outcome { files: vec![Started::File(path.into())], unresolved: 0 });
+}
+
+/// Scripts of System V that a boot starts; a unit of the same name takes their place.
+fn init_scripts(gathering: &mut Gathering<'_>, tree: &Tree) {
+    let units: Vec<String> = tree.names().map(String::from).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    for folder in RUN_LEVELS {
+        for (name, kind) in gathering.list(folder) {
+            let Some(script_name) = name.strip_prefix('S').and_then(|n| n.get(2..)).filter(|n| !n.is_empty()) else { continue };
+            let replaced = units.contains(&format!("{script_name}.service"));
+            if kind == FileKind::Folder || replaced || !seen.insert(script_name.to_string()) {
+                continue;
+            }
+            let path = format!("/etc/init.d/{script_name}");
+            if gathering.is_executable(&path) {
+                script(gathering, "init-script", &path, "boot", "");
+            }
+        }
+    }
+}
+
+/// A file that root's shells read. It is followed, but is no job.
+fn start_up(gathering: &mut Gathering<'_>, path: &str) {
+    let mut job = gathering.job("start-up", path, "root", Source::whole(path));
+    job.schedule = "sign-in".into();
+    gathering.keep(job, Outcome { files: vec![Started::ShellScript(path.into())], unresolved: 0 });
+}
+
+fn hook_folder(gathering: &mut Gathering<'_>, folder: &str) {
+    if gathering.host.exists(folder).unwrap_or(true) {
+        gathering.execute(folder, "folder", Some("programs of root"), &Source::whole(folder));
+    }
+}
+
+fn hooks(gathering: &mut Gathering<'_>, folder: &str, only_executable: bool) {
+    hook_folder(gathering, folder);
+    for (name, kind) in gathering.list(folder) {
+        let path = format!("{folder}/{name}");
+        let counts = kind != FileKind::Folder && (!only_executable || gathering.is_executable(&path)) && !name.ends_with('~') && !name.contains(".dpkg-");
+        if counts {
+            gathering.execute(&path, "hook", Some(&format!("hook {folder}")), &Source::whole(path.clone()));
+        }
+    }
+}
