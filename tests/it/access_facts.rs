@@ -341,7 +341,7 @@ pub(crate) fn observe(root: &Path) -> Observation {
     let host = Host::rooted(root).unwrap();
     let mut observation = Observation { gathered_at: NOW, ..Observation::default() };
     let mut gaps = Gaps::new();
-    for name in ["accounts", "ssh_keys", "sudo", "sshd"] {
+    for name in ["accounts", "ssh_keys", "sudo", "sshd", "jobs"] {
         if let Some(value) = facts::gather(facts::family(name).unwrap(), &host, &mut gaps) {
             observation.families.insert(name.into(), value);
         }
