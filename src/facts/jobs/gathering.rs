@@ -58,6 +58,10 @@ impl<'a> Gathering<'a> {
         for error in &self.names.errors {
             self.gaps.add(error.to_gap(Jobs::NAME, "", ""));
         }
+        if let Some(error) = &self.names.expiry_error {
+            self.gaps.add(error.to_gap(Jobs::NAME, "items.account_expired", ""));
+            self.gaps.add(error.to_gap(Jobs::NAME, "lingering.account_expired", ""));
+        }
         if self.trust.is_copied_by_user() {
             let detail = "the root folder is not root's: owners were lost when the machine was copied, only modes and lists still tell";
             for path in ["executed_as_root.weakest", "places.weakest"] {
