@@ -75,10 +75,8 @@ fn read(host: &Host, pid: u32) -> Option<Process> {
     let (real, effective) = (ids.next()?.ok()?, ids.next()?.ok()?);
     let is_kernel = pid == 2 || value("PPid") == Some("2") || value("Kthread") == Some("1");
     let executable = host.read_link(&format!("/proc/{pid}/exe")).ok().filter(|e| e.starts_with('/'));
-    let name = executable.map_or_else(
-        || value("Name").unwrap_or_default().to_string(),
-        |e| e.trim_end_matches(" (deleted)").rsplit('/').next().unwrap_or_default().to_string(),
-    );
+    let name = executable
+        .map_or_else(|| value("Name").unwrap_or_default().to_string(), |e| e.trim_end_matches(" (deleted)").rsplit('/').next().unwrap_or_default().to_string());
     let started = host.read_text(&format!("/proc/{pid}/stat"), STATUS_LIMIT).ok().and_then(|s| start_of(&s));
     Some(Process { name: name.chars().filter(|c| !c.is_control()).take(64).collect(), real, effective, is_kernel, started })
 }

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn only_records_of_people_count() {
-        let bytes = [record(2, 0, "~", "reboot", "", 1), record(7, 812, "pts/0", "anna", "192.0.2.7", 1_795_000_000), record(8, 9, "pts/1", "", "", 2)].concat();
+        let bytes =
+            [record(2, 0, "~", "reboot", "", 1), record(7, 812, "pts/0", "anna", "192.0.2.7", 1_795_000_000), record(8, 9, "pts/1", "", "", 2)].concat();
         let seen = records(&bytes).unwrap();
         let expected = Record { line: 2, pid: 812, tty: "pts/0".into(), user: "anna".into(), host: "192.0.2.7".into(), at: 1_795_000_000 };
         assert_eq!(seen, [expected]);
