@@ -237,6 +237,89 @@ fn plant_units(root: &Root) {
     root.file("/etc/profile.d/greet.sh", 0o666, "echo hi\n");
 }
 
+fn plant_events(root: &Root) {
+    root.file(
+        "/etc/inetd.conf",
+        0o644,
+        "#<off># telnet stream tcp nowait root /opt/commented.sh x\ntime stream tcp nowait root internal\n\
+         telnet stream tcp nowait root:tty /usr/sbin/tcpd /opt/inetd.sh -a\nx stream tcp nowait bob /home/bob/bin/own own\n",
+    );
+    root.file(
+        "/etc/xinetd.d/off",
+        0o644,
+        "service off\n{\n disable = yes\n server = /opt/commented.sh\n}\nservice on\n{\n user = root\n server = /opt/xinetd.sh\n}\n",
+    );
+    root.file(
+        "/etc/pam.d/sshd",
+        0o644,
+        "# session optional pam_exec.so /opt/commented.sh\nsession [success=ok default=ignore] pam_exec.so quiet log=/var/log/x /opt/pam.sh in\n",
+    );
+    root.file(
+        "/etc/logrotate.d/app",
+        0o644,
+        "/var/log/a {\n  postrotate\n    [ -x /opt/rotate.sh ] && /opt/rotate.sh $1 || true\n  endscript\n}\n/var/log/b {\n su bob bob\n prerotate\n /opt/commented.sh\n endscript\n}\n",
+    );
+    root.file("/etc/udev/rules.d/90-x.rules", 0o644, "# RUN+=\"/opt/commented.sh\"\nACTION==\"add\", RUN+=\"/bin/sh /opt/udev.sh $name\"\n");
+    root.file("/usr/share/dbus-1/system-services/x.service", 0o644, "[D-BUS Service]\nName=x\nExec=/opt/bus.sh --x\nUser=root\n");
+    root.file("/etc/sysctl.d/50-core.conf", 0o644, "kernel.core_pattern = |/opt/commented.sh %p\n");
+    root.file("/etc/sysctl.d/60-core.conf", 0o644, "# later\nkernel/core_pattern=|/opt/core.sh %p\n");
+    for name in ["inetd", "xinetd", "pam", "rotate", "udev", "bus", "core"] {
+        root.script(&format!("/opt/{name}.sh"), 0o757);
+    }
+}
+
+#[test]
+fn programs_of_events_are_found_with_their_place() {
+    let root = Root::new();
+    root.script("/opt/commented.sh", 0o777);
+    plant_events(&root);
+    let (jobs, gaps) = root.jobs();
+    assert_eq!(gaps.iter().filter(|g| g.path != "executed_as_root.weakest" && g.path != "places.weakest").count(), 0, "{gaps:#?}");
+    let writable = failing(&judge(&jobs, &gaps, &Policy::default()), "job-root-file-writable");
+    let places: Vec<(&str, bool)> = writable.iter().map(|(s, m)| (s.as_str(), !m.contains("named in /opt"))).collect();
+    let expected = ["/opt/bus.sh", "/opt/core.sh", "/opt/inetd.sh", "/opt/pam.sh", "/opt/rotate.sh", "/opt/udev.sh", "/opt/xinetd.sh"];
+    assert_eq!(places, expected.map(|p| (p, true)), "{writable:#?}");
+    for (subject, place) in [
+        ("/opt/core.sh", "/etc/sysctl.d/60-core.conf:2"),
+        ("/opt/inetd.sh", "/etc/inetd.conf:3"),
+        ("/opt/pam.sh", "/etc/pam.d/sshd:2"),
+        ("/opt/rotate.sh", "/etc/logrotate.d/app:2"),
+        ("/opt/udev.sh", "/etc/udev/rules.d/90-x.rules:2"),
+        ("/opt/xinetd.sh", "/etc/xinetd.d/off:9"),
+    ] {
+        assert!(writable[subject].contains(&format!("named in {place}")), "{}", writable[subject]);
+    }
+}
+
+#[test]
+fn cronie_and_busybox_read_by_their_own_rules() {
+    let root = Root::new();
+    std::fs::remove_file(root.at("/usr/sbin/cron")).unwrap();
+    std::fs::remove_file(root.at("/var/lib/dpkg/status")).unwrap();
+    root.file("/usr/sbin/crond", 0o755, "\u{7f}ELF");
+    root.script("/opt/open.sh", 0o777);
+    root.file("/etc/cron.d/with.dot", 0o644, "~ 1-5 * * * root /opt/open.sh\n");
+    root.file("/etc/cron.d/old.rpmsave", 0o644, "* * * * * root /opt/gone.sh\n");
+    root.file("/var/spool/cron/anna", 0o600, "-*/5 * * * * /home/anna/x\n");
+    let (jobs, gaps) = root.jobs();
+    assert_eq!(jobs.cron, "cronie");
+    let seen: Vec<(&str, bool, &str)> = jobs.items.iter().filter(|j| j.kind == "cron").map(|j| (j.subject.as_str(), j.enabled, j.runs_as.as_str())).collect();
+    let expected =
+        [("cron /etc/cron.d/old.rpmsave:1", false, "root"), ("cron /etc/cron.d/with.dot:1", true, "root"), ("cron /var/spool/cron/anna:1", true, "anna")];
+    assert_eq!(seen, expected);
+    assert!(failing(&judge(&jobs, &gaps, &Policy::default()), "job-root-file-writable").contains_key("/opt/open.sh"));
+    assert_eq!(jobs.access[0].allowed, "root");
+
+    root.file("/etc/alpine-release", 0o644, "3.20.0\n");
+    std::fs::remove_file(root.at("/usr/sbin/crond")).unwrap();
+    root.link("/usr/sbin/crond", "/bin/busybox");
+    root.script("/etc/periodic/daily/tidy.sh", 0o757);
+    root.file("/var/spool/cron/crontabs/root", 0o600, "0 2 * * * run-parts /etc/periodic/daily\n");
+    let (jobs, gaps) = root.jobs();
+    assert_eq!(jobs.cron, "busybox");
+    assert!(failing(&judge(&jobs, &gaps, &Policy::default()), "job-root-file-writable").contains_key("/etc/periodic/daily/tidy.sh"));
+}
+
 #[test]
 fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
     let root = Root::new();
