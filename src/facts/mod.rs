@@ -9,6 +9,7 @@ pub mod listeners;
 pub mod os;
 pub mod packages;
 pub mod services;
+pub mod sessions;
 pub mod ssh_keys;
 pub mod sshd;
 pub mod storage;
@@ -91,6 +92,7 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<sudo::Sudo>(),
     Family::host::<sshd::Sshd>(),
     Family::host::<jobs::Jobs>(),
+    Family::host::<sessions::Sessions>(),
     Family::host::<listeners::Listeners>(),
     Family::probe::<services::Services>(),
     Family::probe::<tls::Tls>(),

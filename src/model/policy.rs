@@ -33,6 +33,8 @@ pub struct Policy {
     pub password_maximum_days: i64,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
+    /// Whether the accounts that may use cron and at must be listed.
+    pub job_schedulers_listed: bool,
 }
 
 impl Default for Policy {
@@ -49,6 +51,7 @@ impl Default for Policy {
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
             password_maximum_days: 0,
             os_end_of_life_warning_days: 0,
+            job_schedulers_listed: false,
         }
     }
 }

@@ -12,6 +12,7 @@ mod collector;
 mod evidence;
 mod formats;
 mod host_facts;
+mod jobs;
 mod kills;
 mod layering;
 mod ledger;

@@ -58,6 +58,10 @@ impl<'a> Gathering<'a> {
         for error in &self.names.errors {
             self.gaps.add(error.to_gap(Jobs::NAME, "", ""));
         }
+        if let Some(error) = &self.names.expiry_error {
+            self.gaps.add(error.to_gap(Jobs::NAME, "items.account_expired", ""));
+            self.gaps.add(error.to_gap(Jobs::NAME, "lingering.account_expired", ""));
+        }
         if self.trust.is_copied_by_user() {
             let detail = "the root folder is not root's: owners were lost when the machine was copied, only modes and lists still tell";
             for path in ["executed_as_root.weakest", "places.weakest"] {
@@ -263,7 +267,8 @@ impl<'a> Gathering<'a> {
         }
         let Ok(head) = self.host.read_head(path, HEAD) else { return };
         let head = String::from_utf8_lossy(&head).into_owned();
-        let origin = format!("{by} inside {path}");
+        let job = by.split_once(" inside ").map_or(by, |(job, _)| job);
+        let origin = format!("{job} inside {path}");
         let here = Source::line(path, 1, "");
         let mut is_shell = read_by_shell && !head.starts_with('\u{7f}') && !head.contains('\0');
         if let Some(line) = head.strip_prefix("#!") {
@@ -290,7 +295,9 @@ impl<'a> Gathering<'a> {
 
     /// Records a file or folder that decides what runs; absent ones are left out.
     pub fn place(&mut self, path: &str, kind: &str, account: &str) {
-        let also = self.names.account(account).map(|a| a.uid);
+        // The owner of a table that outlived its account is nobody else: the table's jobs tell of it.
+        let orphan = || self.host.stat(path).ok().map(|s| s.uid).filter(|uid| !self.names.knows(*uid));
+        let also = self.names.account(account).map(|a| a.uid).or_else(orphan);
         match self.trust.look(path, also) {
             Ok(Found { stat: Some(stat), weak, .. }) => {
                 let weakest = weak.filter(|w| !is_spool_group(path, w));

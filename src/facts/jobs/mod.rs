@@ -6,6 +6,7 @@
 
 mod at;
 mod cron;
+mod events;
 mod gathering;
 pub mod names;
 mod schedule;
@@ -63,6 +64,7 @@ impl HostFamily for Jobs {
         units::gather(&mut gathering, &tree);
         user_units::gather(&mut gathering);
         startup::gather(&mut gathering, &tree);
+        events::gather(&mut gathering);
         Some(gathering.finish(cron))
     }
 }
@@ -74,7 +76,7 @@ pub struct Job {
     /// `KIND PLACE`, such as `cron /etc/cron.d/backup:3` or `service nginx.service`.
     #[schemars(extend("x-personal" = true))]
     pub subject: String,
-    /// `cron`, `cron-folder`, `anacron`, `at`, `timer`, `service`, `user-unit`, `init-script`, `rc-local`, `start-up` (shells of root) or `hook` (scripts that a root program runs at its events).
+    /// `cron`, `cron-folder`, `anacron`, `at`, `timer`, `service`, `user-unit`, `init-script`, `rc-local`, `inetd`, `start-up` (shells of root) or `hook` (scripts that a root program runs at its events).
     pub kind: String,
     /// Account that it runs as; `*`: each account that signs in; `(dynamic)`: one that systemd makes for it.
     #[schemars(extend("x-personal" = true))]

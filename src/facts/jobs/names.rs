@@ -12,6 +12,8 @@ pub struct Names {
     by_uid: BTreeMap<u32, String>,
     groups: BTreeMap<u32, Group>,
     expired: Option<BTreeSet<String>>,
+    /// Why it can't be told whose expiry day has come.
+    pub expiry_error: Option<ReadError>,
     /// Services other than local files that nsswitch.conf(5) names for accounts or groups.
     pub directories: Vec<String>,
     /// What could not be read.
@@ -64,7 +66,12 @@ impl Names {
         }
         names.expired = match database::shadow(host) {
             Ok((lines, _)) => Some(lines.into_iter().filter(|l| l.expires_day.is_some_and(|d| d.saturating_mul(DAY) <= now)).map(|l| l.name).collect()),
-            Err(_) => None,
+            // Without shadow(5) no account has an expiry day.
+            Err(e) if e.is_not_found() => Some(BTreeSet::new()),
+            Err(e) => {
+                names.expiry_error = Some(e);
+                None
+            }
         };
         names.directories = directories(host);
         names

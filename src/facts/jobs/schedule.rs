@@ -76,7 +76,8 @@ pub fn anacrontab(line: &str) -> Line {
     if command.is_empty() || !is_number(delay) || !(is_number(period) || period.starts_with('@')) {
         return Line::Malformed;
     }
-    Line::Job { schedule: format!("every {period} days"), account: "root".into(), command: command.into() }
+    let schedule = if period.starts_with('@') { period.to_string() } else { format!("every {period} days") };
+    Line::Job { schedule, account: "root".into(), command: command.into() }
 }
 
 fn setting(line: &str) -> Option<(String, String)> {
@@ -98,7 +99,7 @@ fn cut(text: &str) -> (&str, &str) {
 }
 
 fn is_field(field: &str) -> bool {
-    let starts = field.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '*');
+    let starts = field.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '*' || c == '~');
     starts && field.len() <= 256 && field.bytes().all(|b| b.is_ascii_alphanumeric() || b"*,-/~".contains(&b))
 }
 
@@ -142,7 +143,7 @@ mod tests {
             assert_eq!(crontab(bad, true), Line::Malformed, "{bad}");
         }
         assert_eq!(anacrontab("7 10\tcron.weekly\trun-parts /etc/cron.weekly"), job("every 7 days", "root", "run-parts /etc/cron.weekly"));
-        assert_eq!(anacrontab("@monthly 15 x /y"), job("every @monthly days", "root", "/y"));
+        assert_eq!(anacrontab("@monthly 15 x /y"), job("@monthly", "root", "/y"));
     }
 
     #[test]

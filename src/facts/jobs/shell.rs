@@ -54,8 +54,18 @@ fn parse(text: &str, depth: usize, out: &mut Vec<Command>) {
     if depth > DEPTH_LIMIT {
         return;
     }
-    let mut parser =
-        Parser { chars: text.chars().collect(), at: 0, depth, out, start: 0, current: Command::default(), word: None, parens: 0, skip: false, documents: Vec::new() };
+    let mut parser = Parser {
+        chars: text.chars().collect(),
+        at: 0,
+        depth,
+        out,
+        start: 0,
+        current: Command::default(),
+        word: None,
+        parens: 0,
+        skip: false,
+        documents: Vec::new(),
+    };
     parser.start = parser.out.len();
     parser.run();
 }
@@ -406,12 +416,10 @@ mod tests {
 
     #[test]
     fn lists_groups_and_redirections() {
-        assert_eq!(shown("test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }"), [
-            "test -x /usr/sbin/anacron",
-            "{ cd /",
-            "run-parts --report /etc/cron.daily",
-            "}"
-        ]);
+        assert_eq!(
+            shown("test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }"),
+            ["test -x /usr/sbin/anacron", "{ cd /", "run-parts --report /etc/cron.daily", "}"]
+        );
         assert_eq!(shown("/a/b >/dev/null 2>&1 </x; (/c d)|/e&/f &>/g"), ["/a/b", "/c d", "/e", "/f"]);
         assert_eq!(shown("'/a b'/\"c $D\"\\ e # /no\n/f#g"), ["/a b/c $D e", "/f#g"]);
         assert_eq!(shown("x=$(/in side | /two) /run `/three` ${A} ${A:-/b} $1 $((1/2))"), ["/in side", "/two", "/three", "x=? /run ? $A ? ? ?"]);

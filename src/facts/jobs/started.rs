@@ -92,7 +92,8 @@ fn simple(command: &Command, context: &mut Context, out: &mut Outcome, depth: us
         return;
     }
     let values: Vec<Option<String>> = words.iter().map(|w| expand(w, context)).collect();
-    let is_pattern = words.first().is_some_and(|w| !w.quoted) && values.first().and_then(Option::as_deref).is_some_and(|v| v.contains(['*', '?']) && v.len() > 1);
+    let is_pattern =
+        words.first().is_some_and(|w| !w.quoted) && values.first().and_then(Option::as_deref).is_some_and(|v| v.contains(['*', '?']) && v.len() > 1);
     if is_pattern {
         return;
     }
@@ -144,9 +145,9 @@ fn expand(word: &Word, context: &Context) -> Option<String> {
 
 /// Commands of the shell itself, and words that end a compound command.
 const BUILTINS: &[&str] = &[
-    "[", "[[", "test", "echo", "printf", "exit", "return", "set", "shift", "trap", "umask", "read", "wait", "break", "continue", "for", "case", "select", "function",
-    "in", "fi", "done", "esac", "}", "]]", "type", "hash", "ulimit", "let", "getopts", "alias", "unalias", ":", "true", "false", "times", "jobs", "fg", "bg", "kill",
-    "pwd", "popd", "pushd", "shopt", "mapfile", "enable", "history", "logout", "eval", "bind", "complete", "disown", "dirs",
+    "[", "[[", "test", "echo", "printf", "exit", "return", "set", "shift", "trap", "umask", "read", "wait", "break", "continue", "for", "case", "select",
+    "function", "in", "fi", "done", "esac", "}", "]]", "type", "hash", "ulimit", "let", "getopts", "alias", "unalias", ":", "true", "false", "times", "jobs",
+    "fg", "bg", "kill", "pwd", "popd", "pushd", "shopt", "mapfile", "enable", "history", "logout", "eval", "bind", "complete", "disown", "dirs",
 ];
 
 /// A program that starts another: its options that take a value, and how many words it takes
@@ -313,7 +314,8 @@ fn wrapped(name: &str, arguments: &[Option<String>], valued: &[&str], positional
 
 /// sudo, su and their kin: followed only when the account stays root.
 fn changed(name: &str, arguments: &[Option<String>], valued: &[&str], context: &Context, out: &mut Outcome, depth: usize) {
-    let value = |options: &[&str]| arguments.iter().position(|a| a.as_deref().is_some_and(|a| options.contains(&a))).and_then(|i| arguments.get(i + 1)).cloned();
+    let value =
+        |options: &[&str]| arguments.iter().position(|a| a.as_deref().is_some_and(|a| options.contains(&a))).and_then(|i| arguments.get(i + 1)).cloned();
     let glued = arguments.iter().flatten().find_map(|a| a.strip_prefix("--user=").or_else(|| a.strip_prefix("-u").filter(|u| !u.is_empty()))).map(String::from);
     let mut at = operands(arguments, valued);
     let mut account = value(&["-u", "--user"]).or_else(|| glued.map(Some));
@@ -391,7 +393,9 @@ fn interpreted(name: &str, arguments: &[Option<String>], valued: &[&str], ends: 
 }
 
 fn daemon(arguments: &[Option<String>], out: &mut Outcome) {
-    let is = |a: &Option<String>, names: &[&str]| a.as_deref().is_some_and(|a| names.iter().any(|n| a == *n || a.strip_prefix(n).is_some_and(|r| r.starts_with('='))));
+    let is = |a: &Option<String>, names: &[&str]| {
+        a.as_deref().is_some_and(|a| names.iter().any(|n| a == *n || a.strip_prefix(n).is_some_and(|r| r.starts_with('='))))
+    };
     let value = |names: &[&str]| {
         let at = arguments.iter().position(|a| is(a, names))?;
         let word = arguments.get(at).cloned().flatten()?;
@@ -437,14 +441,20 @@ mod tests {
     fn what_a_crontab_line_starts() {
         for (text, expected) in [
             ("cd / && run-parts --report /etc/cron.hourly", &["run-parts", "all of /etc/cron.hourly"][..]),
-            ("[ -x /etc/init.d/anacron ] && if [ ! -d /run/systemd/system ]; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi", &["/usr/sbin/invoke-rc.d"]),
+            (
+                "[ -x /etc/init.d/anacron ] && if [ ! -d /run/systemd/system ]; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi",
+                &["/usr/sbin/invoke-rc.d"],
+            ),
             ("test -e /run/systemd/system || SERVICE_MODE=1 /sbin/e2scrub_all -A -r", &["/sbin/e2scrub_all"]),
             ("command -v debian-sa1 > /dev/null && debian-sa1 1 1", &["debian-sa1"]),
             ("cd /opt/app && ./run.sh --token x", &["/opt/app/run.sh"]),
             ("/usr/bin/flock -n /run/lock /usr/bin/nice -n 19 /bin/sh /opt/b.sh", &["/usr/bin/flock", "/usr/bin/nice", "/bin/sh", "sh /opt/b.sh"]),
             ("bash -lc '. /etc/profile; B=/opt; $B/x \"$HOME\"'", &["bash", "sh /etc/profile", "/opt/x"]),
             ("sudo -u bob /home/bob/x; sudo /opt/y; su - bob -c /home/bob/z; su -c /opt/w", &["sudo", "sudo", "/opt/y", "su", "su", "/opt/w"]),
-            ("php -d a=b -f /var/www/cron.php; python3 -m x /no; python3.11 -u bin/x.py /data", &["php", "script /var/www/cron.php", "python3", "python3.11", "script /root/bin/x.py"]),
+            (
+                "php -d a=b -f /var/www/cron.php; python3 -m x /no; python3.11 -u bin/x.py /data",
+                &["php", "script /var/www/cron.php", "python3", "python3.11", "script /root/bin/x.py"],
+            ),
             ("find /data -name '*.x' -exec /opt/handle {} \\;", &["find", "/opt/handle"]),
             ("timeout -k 5 30 env A=b /opt/x | tee /home/bob/log > /home/bob/out", &["timeout", "env", "/opt/x", "tee"]),
             ("rsync -a /home/bob/ /backup/", &["rsync"]),

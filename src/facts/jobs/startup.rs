@@ -11,8 +11,8 @@ const RC_LOCAL: [&str; 2] = ["/etc/rc.local", "/etc/rc.d/rc.local"];
 /// Folders of links to init scripts that a boot follows.
 const RUN_LEVELS: [&str; 5] = ["/etc/rcS.d", "/etc/rc2.d", "/etc/rc3.d", "/etc/rc4.d", "/etc/rc5.d"];
 /// Start-up files of the shells that root may have.
-const SHELL_FILES: [&str; 6] = ["/etc/profile", "/etc/bash.bashrc", "/etc/bashrc", "/etc/zsh/zshenv", "/etc/zsh/zshrc", "/etc/zsh/zprofile"];
-const ROOT_FILES: [&str; 8] = [".profile", ".bash_profile", ".bash_login", ".bashrc", ".bash_logout", ".zshenv", ".zshrc", ".zprofile"];
+const SHELL_FILES: [&str; 7] = ["/etc/ssh/sshrc", "/etc/profile", "/etc/bash.bashrc", "/etc/bashrc", "/etc/zsh/zshenv", "/etc/zsh/zshrc", "/etc/zsh/zprofile"];
+const ROOT_FILES: [&str; 9] = [".ssh/rc", ".profile", ".bash_profile", ".bash_login", ".bashrc", ".bash_logout", ".zshenv", ".zshrc", ".zprofile"];
 /// Folders whose programs root runs at an event, and whether only executable files count.
 const HOOKS: [(&str, bool); 14] = [
     ("/etc/update-motd.d", true),

@@ -217,8 +217,7 @@ impl Tree {
         }
         let has = |key: &str| unit.settings.iter().any(|s| s.section == "Install" && s.key == key && !s.value.is_empty() && s.place == unit.fragment);
         if ["WantedBy", "RequiredBy", "UpheldBy", "Alias"].iter().any(|k| has(k)) {
-            // What the vendor linked himself needs no enabling.
-            return if self.has_link_in(name, "/usr/") || self.has_link_in(name, "/lib/") { "enabled" } else { "disabled" };
+            return "disabled";
         }
         if has("Also") { "indirect" } else { "static" }
     }

@@ -68,7 +68,14 @@ fn units(gathering: &mut Gathering<'_>, folders: &[String], account: &str, home:
         let mut job = gathering.job("user-unit", &unit.fragment, account, source);
         job.schedule = if is_timer { "timer" } else { "session or lingering" }.into();
         job.enabled = reached && !unit.masked;
-        job.ignored = if unit.masked { "masked" } else if reached { "" } else { "disabled" }.into();
+        job.ignored = if unit.masked {
+            "masked"
+        } else if reached {
+            ""
+        } else {
+            "disabled"
+        }
+        .into();
         let names = Names { unit: &unit.name, home };
         let context = Context { variables: [("PATH".to_string(), SEARCH.to_string())].into(), folder: Some(home.into()) };
         let mut outcome = started::Outcome::default();
