@@ -32,7 +32,7 @@ pub struct ReleaseFile {
     pub all_is_inside: bool,
     /// `Date`, Unix seconds.
     pub date: Option<i64>,
-    /// `Valid-Until`, Unix seconds.
+    /// `Valid-Until`, Unix seconds; 0 when it can't be read, which apt takes for expired.
     pub valid_until: Option<i64>,
     /// Whether the file carries a signature or one lies beside it (`Release.gpg`).
     pub signed: bool,
@@ -104,7 +104,7 @@ fn parse_release(bytes: &[u8], place: String, modified: i64) -> ReleaseFile {
             "ButAutomaticUpgrades" => release.but_automatic_upgrades = value == "yes",
             "No-Support-for-Architecture-all" => out.all_is_inside = value.split_whitespace().any(|w| w == "Packages"),
             "Date" => out.date = unix_time(value),
-            "Valid-Until" => out.valid_until = unix_time(value),
+            "Valid-Until" => out.valid_until = Some(unix_time(value).unwrap_or(0)),
             "Architectures" => out.architectures = value.split_whitespace().map(String::from).collect(),
             _ => {}
         }
@@ -112,10 +112,26 @@ fn parse_release(bytes: &[u8], place: String, modified: i64) -> ReleaseFile {
     out
 }
 
-/// `Sat, 17 May 2025 09:14:55 UTC`, in a form of RFC 5322 with a zone name.
+/// `Sat, 17 May 2025 09:14:55 UTC`, as apt reads it: the day's name and leading zeros are not needed.
 fn unix_time(text: &str) -> Option<i64> {
-    let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")).map_or_else(|| text.to_string(), |t| format!("{t} +0000"));
-    jiff::fmt::rfc2822::parse(&text).ok().map(|t| t.timestamp().as_second())
+    const MONTHS: &str = "jan feb mar apr may jun jul aug sep oct nov dec";
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [.., day, month, year, clock, zone] = words.as_slice() else {
+        return None;
+    };
+    let month = MONTHS.split(' ').position(|m| m.eq_ignore_ascii_case(month))?;
+    let mut clock = clock.split(':').map(|n| n.parse::<i8>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let time = jiff::civil::DateTime::new(year.parse().ok()?, i8::try_from(month).ok()? + 1, day.parse().ok()?, hour, minute, second, 0).ok()?;
+    let east = match *zone {
+        "UTC" | "GMT" | "Z" => 0,
+        offset => {
+            let (sign, digits) = offset.strip_prefix('+').map(|d| (1, d)).or_else(|| offset.strip_prefix('-').map(|d| (-1, d)))?;
+            let digits: i64 = digits.parse().ok().filter(|d| (0..2400).contains(d))?;
+            sign * (digits / 100 * 3600 + digits % 100 * 60)
+        }
+    };
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second() - east)
 }
 
 /// A list file on disk.
