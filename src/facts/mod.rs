@@ -12,6 +12,7 @@ pub mod services;
 pub mod sessions;
 pub mod ssh_keys;
 pub mod sshd;
+pub mod stale_processes;
 pub mod storage;
 pub mod sudo;
 pub mod tls;
@@ -93,6 +94,7 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<sshd::Sshd>(),
     Family::host::<jobs::Jobs>(),
     Family::host::<sessions::Sessions>(),
+    Family::host::<stale_processes::StaleProcesses>(),
     Family::host::<listeners::Listeners>(),
     Family::probe::<services::Services>(),
     Family::probe::<tls::Tls>(),

@@ -6,6 +6,7 @@ pub mod debian;
 pub mod durable;
 pub mod lz4;
 pub mod machine;
+pub mod processes;
 pub mod root;
 pub mod sockets;
 

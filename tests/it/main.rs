@@ -7,6 +7,7 @@ mod lab;
 mod access_facts;
 mod agent;
 mod approvals;
+mod apt;
 mod browser;
 mod collector;
 mod evidence;
