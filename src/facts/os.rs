@@ -123,6 +123,35 @@ fn release_gaps(gaps: &mut Gaps, gap: &Gap) {
     }
 }
 
+/// What the distribution calls itself, for families that need to know whose packages they see.
+#[derive(Debug, Default)]
+pub(super) struct Distribution {
+    /// `ID`.
+    pub(super) id: String,
+    /// `VERSION_ID`; empty on rolling releases.
+    pub(super) version_id: String,
+    /// `VERSION_CODENAME`, else what `debian_version` says.
+    pub(super) codename: String,
+    /// What lsb_release(1) would print as distributor: `Debian`, `Ubuntu`.
+    pub(super) distributor: String,
+}
+
+/// Reads it; the family `os` reports what can't be read.
+pub(super) fn distribution(host: &Host) -> Distribution {
+    let read = |path: &str| host.read_text(path, CONFIG_LIMIT).unwrap_or_default();
+    let release = parse_release(&host.read_text("/etc/os-release", CONFIG_LIMIT).unwrap_or_else(|_| read("/usr/lib/os-release")));
+    let lsb = parse_release(&read("/etc/lsb-release"));
+    let field = |name: &str| release.get(name).cloned().unwrap_or_default();
+    let id = field("ID");
+    let capitalised = id.chars().take(1).flat_map(char::to_uppercase).chain(id.chars().skip(1)).collect();
+    Distribution {
+        version_id: field("VERSION_ID"),
+        codename: codename(field("VERSION_CODENAME"), read("/etc/debian_version").trim()),
+        distributor: lsb.get("DISTRIB_ID").cloned().unwrap_or(capitalised),
+        id,
+    }
+}
+
 /// Assignments as a shell would read them; other lines are skipped, as os-release(5) asks.
 fn parse_release(text: &str) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();

@@ -17,6 +17,10 @@ pub struct Packages {
     pub manager: String,
     /// Packages whose files are on disk (dpkg status `installed`, `unpacked`, `half-configured`, `half-installed`, `triggers-*`), by name and architecture.
     pub items: Vec<Package>,
+    /// Packages that are neither wholly there nor wholly gone, by name and architecture.
+    pub broken: Vec<Broken>,
+    /// Removed packages whose configuration files are still there, by name.
+    pub residual: Vec<String>,
     /// The database.
     pub source: Source,
 }
@@ -29,10 +33,23 @@ impl Document for Packages {
 impl HostFamily for Packages {
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let database = read_database(host, gaps, Self::NAME, "")?;
+        let broken = database.packages.iter().filter_map(broken).collect();
+        let residual = database.residual.iter().map(|p| p.name.clone()).collect();
         let items = database.packages.into_iter().map(Package::from).collect();
         let source = Source::whole(database.place);
-        Some(Self { manager: "dpkg".into(), items, source })
+        Some(Self { manager: "dpkg".into(), items, broken, residual, source })
     }
+}
+
+/// Triggers that wait are no fault: dpkg runs them at its next call.
+fn broken(package: &status::Installed) -> Option<Broken> {
+    let halfway = matches!(package.state.as_str(), "half-installed" | "unpacked" | "half-configured");
+    (halfway || package.reinstall_required).then(|| Broken {
+        subject: format!("{}:{}", package.name, package.architecture),
+        state: package.state.clone(),
+        reinstall_required: package.reinstall_required,
+        source: package.source.clone(),
+    })
 }
 
 /// dpkg's database; `None` leaves a gap over `path` of `family`.
@@ -76,6 +93,20 @@ impl From<status::Installed> for Package {
             held: p.held,
         }
     }
+}
+
+/// A package whose installation was broken off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Broken {
+    /// Package and architecture, such as `nginx:amd64`.
+    pub subject: String,
+    /// `half-installed`, `unpacked`, `half-configured`; with `reinstall_required` any state.
+    pub state: String,
+    /// Whether dpkg refuses to touch it before it is installed anew.
+    pub reinstall_required: bool,
+    /// Its record.
+    pub source: Source,
 }
 
 /// One package.

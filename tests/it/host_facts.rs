@@ -219,8 +219,8 @@ fn a_missing_or_broken_list_is_a_gap() {
     write(root.path(), &format!("{lists}.lz4"), "\x04\x22\x4d\x18");
     assert!(pending_gaps(root.path())[0].contains("_Packages.lz4"), "a cut list must not pass for an empty one");
     write(root.path(), lists, "");
-    write(root.path(), "etc/apt/preferences.d/x", "Package: /re/\nPin: version 1\nPin-Priority: 5\n");
-    assert_eq!(pending_gaps(root.path()), ["/etc/apt/preferences.d/x:1: pin of /re/ is not understood"]);
+    write(root.path(), "etc/apt/preferences.d/x", "Package: /(re/\nPin: version 1\nPin-Priority: 5\n");
+    assert_eq!(pending_gaps(root.path()), ["/etc/apt/preferences.d/x:1: pin of /(re/ is not understood"]);
 }
 
 /// A device of a recorded sysfs tree: a folder below `/sys/devices` and the links that lead to it.

@@ -27,6 +27,9 @@ pub struct Setting {
 #[derive(Debug, Default)]
 pub struct AptConf {
     settings: BTreeMap<String, Setting>,
+    /// Items without a name (`Name { "item"; };`, `Name:: "item";`), by the name above them.
+    lists: BTreeMap<String, Vec<Setting>>,
+    kept: usize,
     /// Fragments that could not be read.
     pub errors: Vec<ReadError>,
     /// Fragments that use what is not followed, one sentence each.
@@ -62,7 +65,22 @@ impl AptConf {
         self.settings.get(&name.to_ascii_lowercase())
     }
 
-    fn add(&mut self, place: &str, text: &str) {
+    /// A setting as apt reads a truth value; `default` when it is not set or says neither.
+    pub fn is_on(&self, name: &str, default: bool) -> bool {
+        self.setting(name).and_then(|s| as_bool(&s.value)).unwrap_or(default)
+    }
+
+    /// Values of everything directly below `name`: first its named children, then the items without a name.
+    pub fn values(&self, name: &str) -> Vec<&Setting> {
+        let name = name.to_ascii_lowercase();
+        let below = format!("{name}::");
+        let named = self.settings.range(below.clone()..).take_while(|(k, _)| k.starts_with(&below));
+        let children = named.filter(|(k, _)| !k.get(below.len()..).unwrap_or_default().contains("::")).map(|(_, s)| s);
+        children.chain(self.lists.get(&name).into_iter().flatten()).collect()
+    }
+
+    /// Adds the text of one fragment.
+    pub(super) fn add(&mut self, place: &str, text: &str) {
         let mut scopes: Vec<String> = Vec::new();
         // Words of the statement being read: at most a name and a value count.
         let mut words: Vec<(String, usize)> = Vec::new();
@@ -93,20 +111,44 @@ impl AptConf {
             return;
         };
         let full = |name: &str| scopes.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("::").to_ascii_lowercase();
-        if name.eq_ignore_ascii_case("#clear") {
+        if name == "#clear" {
             for (target, _) in words.iter().skip(1) {
                 let target = full(target);
                 let below = format!("{target}::");
                 self.settings.retain(|k, _| *k != target && !k.starts_with(&below));
+                self.lists.retain(|k, _| *k != target && !k.starts_with(&below));
             }
-        } else if name.eq_ignore_ascii_case("#include") {
-            self.unsupported.push(format!("{place}:{line}: #include is not followed"));
-        } else if let Some((value, _)) = value
-            && !name.ends_with("::")
-            && self.settings.len() < VALUE_LIMIT
-        {
-            self.settings.insert(full(name), Setting { value: value.clone(), place: place.into(), line: *line });
+            return;
         }
+        if name == "#include" {
+            self.unsupported.push(format!("{place}:{line}: #include is not followed"));
+            return;
+        }
+        if words.len() > 2 || self.kept == VALUE_LIMIT {
+            let what = if words.len() > 2 { "more than one value".into() } else { format!("more than {VALUE_LIMIT} values") };
+            self.unsupported.push(format!("{place}:{line}: {what}"));
+            return;
+        }
+        self.kept += 1;
+        let setting = |value: &str| Setting { value: value.into(), place: place.into(), line: *line };
+        match (value, name.strip_suffix("::")) {
+            (Some((value, _)), None) => {
+                self.settings.insert(full(name), setting(value));
+            }
+            (Some((value, _)), Some(list)) => self.lists.entry(full(list)).or_default().push(setting(value)),
+            // One word alone is an item of the list around it; outside of every list it says nothing.
+            (None, _) if !scopes.is_empty() => self.lists.entry(scopes.join("::").to_ascii_lowercase()).or_default().push(setting(name)),
+            (None, _) => {}
+        }
+    }
+}
+
+/// A truth value in every spelling that apt knows; `None` for other text.
+pub fn as_bool(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "no" | "false" | "without" | "off" | "disable" => Some(false),
+        "yes" | "true" | "with" | "on" | "enable" => Some(true),
+        number => number.parse::<i32>().ok().map(|n| n != 0),
     }
 }
 
@@ -166,11 +208,13 @@ fn tokens(text: &str) -> Vec<Token> {
                     last = c;
                 }
             }
-            '#' if word.is_empty() => {
-                let ahead: String = chars.clone().take(8).collect::<String>().to_ascii_lowercase();
+            '#' => {
+                let ahead: String = chars.clone().take(7).collect();
                 if ahead.starts_with("clear") || ahead.starts_with("include") {
+                    flush(&mut word, &mut out, line);
                     word.push(c);
                 } else {
+                    flush(&mut word, &mut out, line);
                     skip_line(&mut chars);
                 }
             }
@@ -229,6 +273,18 @@ mod tests {
         assert!(c.setting("A::B").is_none() && c.setting("a::b::c").is_none());
         assert_eq!(c.setting("A::D").unwrap().value, "");
         assert_eq!(c.unsupported, ["/1:2: #include is not followed"]);
+    }
+
+    #[test]
+    fn lists_grow_until_they_are_cleared() {
+        let c = conf(&["U { O { \"a\"; b; N \"n\"; }; };\nU::O:: \"c\";", "U::O:: \"c\"; alone; U::P#x \"1\";\n;"]);
+        let of = |c: &AptConf, name: &str| c.values(name).iter().map(|s| s.value.clone()).collect::<Vec<_>>();
+        assert_eq!(of(&c, "u::o"), ["n", "a", "b", "c", "c"]);
+        assert_eq!(of(&conf(&["U::O:: \"a\"; #clear U::O;\nU::O:: \"z\";"]), "U::O"), ["z"]);
+        assert_eq!(conf(&["A::B \"1\" \"2\";"]).unsupported, ["/0:1: more than one value"]);
+        for (text, expected) in [("True", Some(true)), ("0", Some(false)), ("7", Some(true)), ("off", Some(false)), ("x", None), ("", None)] {
+            assert_eq!(as_bool(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -30,6 +30,12 @@ pub struct ReleaseFile {
     pub architectures: Vec<String>,
     /// `No-Support-for-Architecture-all: Packages`: the lists of each architecture hold `all`, too.
     pub all_is_inside: bool,
+    /// `Date`, Unix seconds.
+    pub date: Option<i64>,
+    /// `Valid-Until`, Unix seconds; 0 when it can't be read, which apt takes for expired.
+    pub valid_until: Option<i64>,
+    /// Whether the file carries a signature or one lies beside it (`Release.gpg`).
+    pub signed: bool,
     /// Modification time, Unix seconds: apt sets it to the server's time of change.
     pub modified: i64,
     /// Size of each file that the checksums name, by path below the suite.
@@ -43,7 +49,9 @@ pub fn read_release(host: &Host, names: &[String]) -> Result<Option<ReleaseFile>
         match host.read(&place, RELEASE_LIMIT) {
             Ok(bytes) => {
                 let modified = host.stat(&place)?.modified;
-                return Ok(Some(parse_release(&bytes, place, modified)));
+                let mut release = parse_release(&bytes, place, modified);
+                release.signed = bytes.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") || host.exists(&format!("{FOLDER}/{name}.gpg"))?;
+                return Ok(Some(release));
             }
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e),
@@ -53,7 +61,17 @@ pub fn read_release(host: &Host, names: &[String]) -> Result<Option<ReleaseFile>
 }
 
 fn parse_release(bytes: &[u8], place: String, modified: i64) -> ReleaseFile {
-    let mut out = ReleaseFile { place, release: Release::default(), architectures: Vec::new(), all_is_inside: false, modified, sizes: BTreeMap::new() };
+    let mut out = ReleaseFile {
+        place,
+        release: Release::default(),
+        architectures: Vec::new(),
+        all_is_inside: false,
+        date: None,
+        valid_until: None,
+        signed: false,
+        modified,
+        sizes: BTreeMap::new(),
+    };
     let mut in_checksums = false;
     for line in bytes.split(|b| *b == b'\n') {
         let Ok(line) = std::str::from_utf8(line) else {
@@ -85,11 +103,35 @@ fn parse_release(bytes: &[u8], place: String, modified: i64) -> ReleaseFile {
             "NotAutomatic" => release.not_automatic = value == "yes",
             "ButAutomaticUpgrades" => release.but_automatic_upgrades = value == "yes",
             "No-Support-for-Architecture-all" => out.all_is_inside = value.split_whitespace().any(|w| w == "Packages"),
+            "Date" => out.date = unix_time(value),
+            "Valid-Until" => out.valid_until = Some(unix_time(value).unwrap_or(0)),
             "Architectures" => out.architectures = value.split_whitespace().map(String::from).collect(),
             _ => {}
         }
     }
     out
+}
+
+/// `Sat, 17 May 2025 09:14:55 UTC`, as apt reads it: the day's name and leading zeros are not needed.
+fn unix_time(text: &str) -> Option<i64> {
+    const MONTHS: &str = "jan feb mar apr may jun jul aug sep oct nov dec";
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [.., day, month, year, clock, zone] = words.as_slice() else {
+        return None;
+    };
+    let month = MONTHS.split(' ').position(|m| m.eq_ignore_ascii_case(month))?;
+    let mut clock = clock.split(':').map(|n| n.parse::<i8>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let time = jiff::civil::DateTime::new(year.parse().ok()?, i8::try_from(month).ok()? + 1, day.parse().ok()?, hour, minute, second, 0).ok()?;
+    let east = match *zone {
+        "UTC" | "GMT" | "Z" => 0,
+        offset => {
+            let (sign, digits) = offset.strip_prefix('+').map(|d| (1, d)).or_else(|| offset.strip_prefix('-').map(|d| (-1, d)))?;
+            let digits: i64 = digits.parse().ok().filter(|d| (0..2400).contains(d))?;
+            sign * (digits / 100 * 3600 + digits % 100 * 60)
+        }
+    };
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second() - east)
 }
 
 /// A list file on disk.
@@ -131,13 +173,15 @@ pub struct Stanza {
     pub version: String,
     /// Source package.
     pub source: String,
+    /// `Phased-Update-Percentage`, Ubuntu's staged roll-out; 100 without it.
+    pub phased_percentage: i64,
     /// Line of the paragraph, from 1.
     pub line: u64,
 }
 
 /// Streams a list and calls `each` for every package whose name `wanted` accepts.
 pub fn read_list(host: &Host, path: &str, wanted: impl Fn(&[u8]) -> bool, mut each: impl FnMut(Stanza)) -> Result<(), ReadError> {
-    let mut paragraphs = Paragraphs::new(open(host, path)?, &["Package", "Version", "Architecture", "Source"]);
+    let mut paragraphs = Paragraphs::new(open(host, path)?, &["Package", "Version", "Architecture", "Source", "Phased-Update-Percentage"]);
     let fail = |e: super::control::ControlError| ReadError::Io(path.into(), e.to_string());
     while paragraphs.advance().map_err(fail)? {
         if !paragraphs.bytes(0).is_some_and(&wanted) {
@@ -147,7 +191,8 @@ pub fn read_list(host: &Host, path: &str, wanted: impl Fn(&[u8]) -> bool, mut ea
             return Err(ReadError::Io(path.into(), format!("line {}: package without version or architecture", paragraphs.paragraph_line())));
         };
         let source = paragraphs.text(3).and_then(|s| s.split_whitespace().next().map(String::from)).unwrap_or_else(|| name.clone());
-        each(Stanza { name, architecture, version, source, line: paragraphs.paragraph_line() });
+        let phased_percentage = paragraphs.text(4).and_then(|p| p.trim().parse().ok()).unwrap_or(100);
+        each(Stanza { name, architecture, version, source, phased_percentage, line: paragraphs.paragraph_line() });
     }
     Ok(())
 }
@@ -184,11 +229,13 @@ mod tests {
     #[test]
     fn release_fields_and_sizes() {
         let text = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\nLabel: Debian-Security\nSuite: oldstable-security\nCodename: bookworm-security\n\
-            Architectures: amd64 arm64\nSHA256:\n 00 0 main/binary-amd64/Packages\n 00 12 main/Contents-amd64\n-----BEGIN PGP SIGNATURE-----\n\nabc=\n";
+            Date: Sat, 17 May 2025 09:14:55 UTC\nValid-Until: Sat, 24 May 2025 9:14:55 +0200\nArchitectures: amd64 arm64\nSHA256:\n 00 0 main/binary-amd64/Packages\n 00 12 main/Contents-amd64\n-----BEGIN PGP SIGNATURE-----\n\nabc=\n";
         let file = parse_release(text, "/x".into(), 5);
         assert_eq!((file.release.label.as_str(), file.release.codename.as_str()), ("Debian-Security", "bookworm-security"));
         assert_eq!(file.sizes, BTreeMap::from([("main/binary-amd64/Packages".to_string(), 0)]));
         assert_eq!(file.architectures, ["amd64", "arm64"]);
+        // date -u -d '2025-05-17 09:14:55' +%s
+        assert_eq!((file.date, file.valid_until), (Some(1_747_473_295), Some(1_747_473_295 + 7 * 86_400 - 7200)));
     }
 
     #[test]

@@ -4,10 +4,16 @@ use super::apt_conf::{AptConf, Setting};
 use crate::host::{FileKind, Host, ReadError};
 use crate::model::fact::Source;
 
-const TIMER: &str = "apt-daily-upgrade.timer";
-const WANTS: &str = "/etc/systemd/system/timers.target.wants";
+/// Timers of the daily script, each with the setting whose work it starts.
+const TIMERS: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
+/// Where units can be masked or wanted, the strongest first (systemd.unit(5)).
+const UNIT_FOLDERS: &[&str] =
+    &["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 const CRON: &str = "/etc/cron.daily/apt-compat";
-const STAMPS: &[&str] = &["/var/lib/apt/periodic/upgrade-stamp", "/var/lib/apt/periodic/unattended-upgrades-stamp"];
+/// Written by the daily script when the upgrade ended well.
+const SUCCESS_STAMP: &str = "/var/lib/apt/periodic/upgrade-stamp";
+/// Written by unattended-upgrades itself, also when packages failed.
+const RUN_STAMP: &str = "/var/lib/apt/periodic/unattended-upgrades-stamp";
 
 /// How often, and whether anything starts it.
 #[derive(Debug, Default)]
@@ -16,10 +22,14 @@ pub struct Periodic {
     pub lists_every_days: i64,
     /// Days between upgrades; 0: never.
     pub upgrade_every_days: i64,
-    /// Whether a timer or cron job starts apt's daily script.
-    pub is_started: bool,
-    /// Newest stamp of an upgrade run, Unix seconds.
+    /// `APT::Periodic::Enable "0"`.
+    pub switched_off: Option<Source>,
+    /// What keeps the daily script from being started: the place, and why as its directive.
+    pub not_started: Vec<Source>,
+    /// When a run last ended well, Unix seconds.
     pub last_success_at: Option<i64>,
+    /// When a run last ended, Unix seconds.
+    pub last_run_at: Option<i64>,
     /// Deciding place.
     pub source: Source,
     /// What could not be read.
@@ -29,52 +39,92 @@ pub struct Periodic {
 /// Reads settings, timers and stamps.
 pub fn read(host: &Host, conf: &AptConf) -> Periodic {
     let mut out = Periodic::default();
-    let switch = conf.setting("APT::Periodic::Enable").filter(|s| s.value.trim() == "0");
+    let place = |s: &Setting, name: &str| Source::line(s.place.clone(), s.line, name);
+    out.switched_off = conf.setting("APT::Periodic::Enable").filter(|s| s.value.trim() == "0").map(|s| place(s, "APT::Periodic::Enable"));
     let lists = conf.setting("APT::Periodic::Update-Package-Lists");
     let upgrade = conf.setting("APT::Periodic::Unattended-Upgrade");
-    if switch.is_none() {
+    if out.switched_off.is_none() {
         out.lists_every_days = lists.map_or(0, |s| days(&s.value));
         out.upgrade_every_days = upgrade.map_or(0, |s| days(&s.value));
     }
-    let place = |s: &Setting, name: &str| Source::line(s.place.clone(), s.line, name);
-    out.source = switch
-        .map(|s| place(s, "APT::Periodic::Enable"))
+    match not_started(host) {
+        Ok(places) => out.not_started = places,
+        Err(e) => out.errors.push(e),
+    }
+    let blocked = out.not_started.first().filter(|_| out.upgrade_every_days > 0);
+    out.source = blocked
+        .cloned()
+        .or_else(|| out.switched_off.clone())
         .or_else(|| upgrade.map(|s| place(s, "APT::Periodic::Unattended-Upgrade")))
         .or_else(|| lists.map(|s| place(s, "APT::Periodic::Update-Package-Lists")))
         .unwrap_or_else(|| Source { place: "/etc/apt/apt.conf.d".into(), line: 0, directive: "APT::Periodic::Unattended-Upgrade".into() });
-    match starter(host) {
-        Ok(Ok(_)) => out.is_started = true,
-        Ok(Err(blocked)) if out.upgrade_every_days > 0 => out.source = blocked,
-        Ok(Err(_)) => {}
-        Err(e) => out.errors.push(e),
-    }
-    out.last_success_at = STAMPS.iter().filter_map(|p| host.stat(p).ok()).map(|s| s.modified).max();
+    let stamp = |path: &str| host.stat(path).ok().map(|s| s.modified);
+    out.last_success_at = stamp(SUCCESS_STAMP);
+    out.last_run_at = stamp(SUCCESS_STAMP).max(stamp(RUN_STAMP));
     out
 }
 
-/// What starts the script, or the place that keeps it from being started.
-fn starter(host: &Host) -> Result<Result<Source, Source>, ReadError> {
+/// Places that keep the script from being started; none when it is.
+fn not_started(host: &Host) -> Result<Vec<Source>, ReadError> {
+    let why = |place: String, why: &str| Source { place, line: 0, directive: why.into() };
     // With systemd the cron job does nothing (it tests /run/systemd/system).
     let systemd =
         if host.is_live() { host.exists("/run/systemd/system")? } else { host.exists("/usr/lib/systemd/systemd")? || host.exists("/lib/systemd/systemd")? };
     if !systemd {
-        let found = host.exists("/usr/sbin/cron")? && host.exists(CRON)?;
-        return Ok(if found { Ok(Source::whole(CRON)) } else { Err(Source::whole(CRON)) });
+        if !host.exists(CRON)? {
+            return Ok(vec![why(CRON.into(), "without systemd nothing starts it: there is no")]);
+        }
+        if host.stat(CRON)?.mode & 0o111 == 0 {
+            return Ok(vec![why(CRON.into(), "run-parts skips what is not executable:")]);
+        }
+        let cron = ["/usr/sbin/cron", "/usr/sbin/anacron", "/usr/bin/systemd-cron", "/usr/sbin/bcron-start"];
+        for program in cron {
+            if host.exists(program)? {
+                return Ok(Vec::new());
+            }
+        }
+        return Ok(vec![why(CRON.into(), "no cron is installed that would start")]);
     }
-    let masked = format!("/etc/systemd/system/{TIMER}");
-    match host.read_link(&masked) {
-        Ok(target) if target == "/dev/null" => return Ok(Err(Source::whole(masked))),
-        Ok(_) => {}
-        Err(ReadError::NotFound(_) | ReadError::Io(..)) => {}
-        Err(e) => return Err(e),
+    let mut out = Vec::new();
+    for timer in TIMERS {
+        if let Some(place) = masked(host, timer)? {
+            out.push(why(place, "masked:"));
+        } else if !is_wanted(host, timer)? {
+            out.push(why(format!("/etc/systemd/system/timers.target.wants/{timer}"), "not enabled, there is no"));
+        }
     }
-    let wanted = format!("{WANTS}/{TIMER}");
-    match host.stat_link(&wanted) {
-        Ok(stat) if stat.kind == FileKind::Link || stat.kind == FileKind::File => Ok(Ok(Source::whole(wanted))),
-        Ok(_) => Ok(Err(Source::whole(wanted))),
-        Err(e) if e.is_not_found() => Ok(Err(Source::whole(wanted))),
-        Err(e) => Err(e),
+    Ok(out)
+}
+
+/// A link to `/dev/null` or an empty file in the strongest folder that has the unit.
+fn masked(host: &Host, unit: &str) -> Result<Option<String>, ReadError> {
+    for folder in UNIT_FOLDERS {
+        let path = format!("{folder}/{unit}");
+        let stat = match host.stat_link(&path) {
+            Ok(stat) => stat,
+            Err(e) if e.is_not_found() => continue,
+            Err(e) => return Err(e),
+        };
+        let masked = match stat.kind {
+            FileKind::Link => host.read_link(&path)? == "/dev/null",
+            FileKind::File => stat.size == 0,
+            _ => false,
+        };
+        return Ok(masked.then_some(path));
     }
+    Ok(None)
+}
+
+fn is_wanted(host: &Host, unit: &str) -> Result<bool, ReadError> {
+    for folder in UNIT_FOLDERS {
+        match host.stat_link(&format!("{folder}/timers.target.wants/{unit}")) {
+            Ok(stat) if matches!(stat.kind, FileKind::Link | FileKind::File) => return Ok(true),
+            Ok(_) => {}
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(false)
 }
 
 /// An interval: days, or a number with `s`, `m`, `h`, `d`, or `always`; part of a day counts as one.
@@ -119,16 +169,42 @@ mod tests {
         };
         make("usr/lib/systemd/systemd", "");
         make("etc/apt/apt.conf.d/20auto-upgrades", "APT::Periodic::Update-Package-Lists \"1\";\nAPT::Periodic::Unattended-Upgrade \"1\";\n");
-        make("etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer", "");
+        for timer in TIMERS {
+            make(&format!("usr/lib/systemd/system/{timer}"), "[Timer]\n");
+            make(&format!("etc/systemd/system/timers.target.wants/{timer}"), "");
+        }
         let host = Host::rooted(root.path()).unwrap();
         let on = read(&host, &AptConf::read(&host));
-        assert!(on.is_started && on.upgrade_every_days == 1);
+        assert_eq!((on.not_started.as_slice(), on.upgrade_every_days), ([].as_slice(), 1));
         std::os::unix::fs::symlink("/dev/null", root.path().join("etc/systemd/system/apt-daily-upgrade.timer")).unwrap();
+        make("run/systemd/system/apt-daily.timer", "");
         let masked = read(&host, &AptConf::read(&host));
-        assert!(!masked.is_started);
-        assert_eq!(masked.source.place, "/etc/systemd/system/apt-daily-upgrade.timer");
+        let places: Vec<&str> = masked.not_started.iter().map(|s| s.place.as_str()).collect();
+        assert_eq!(places, ["/run/systemd/system/apt-daily.timer", "/etc/systemd/system/apt-daily-upgrade.timer"]);
+        std::fs::remove_file(root.path().join("etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer")).unwrap();
+        std::fs::remove_file(root.path().join("etc/systemd/system/apt-daily-upgrade.timer")).unwrap();
+        let disabled = read(&host, &AptConf::read(&host));
+        assert_eq!(disabled.not_started[1].directive, "not enabled, there is no");
         make("etc/apt/apt.conf.d/99off", "APT::Periodic::Enable \"0\";");
         let off = read(&host, &AptConf::read(&host));
         assert_eq!((off.upgrade_every_days, off.source.place.as_str()), (0, "/etc/apt/apt.conf.d/99off"));
+    }
+
+    #[test]
+    fn without_systemd_cron_has_to_start_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::rooted(root.path()).unwrap();
+        let blocked = || read(&host, &AptConf::default()).not_started.len();
+        assert_eq!(blocked(), 1);
+        let job = root.path().join("etc/cron.daily/apt-compat");
+        std::fs::create_dir_all(job.parent().unwrap()).unwrap();
+        std::fs::create_dir_all(root.path().join("usr/sbin")).unwrap();
+        std::fs::write(&job, "").unwrap();
+        std::fs::write(root.path().join("usr/sbin/cron"), "").unwrap();
+        std::fs::set_permissions(&job, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(blocked(), 1, "run-parts skips it");
+        std::fs::set_permissions(&job, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(blocked(), 0);
     }
 }

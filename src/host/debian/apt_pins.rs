@@ -1,13 +1,18 @@
 //! Which version apt would install: apt_preferences(5).
 
+use regex_lite::{Regex, RegexBuilder};
+
 use super::control::Paragraphs;
 use super::{glob_matches, is_read_by_apt};
 use crate::host::{CONFIG_LIMIT, FileKind, Host, ReadError};
+use crate::model::fact::Source;
 
 const FILE: &str = "/etc/apt/preferences";
 const FOLDER: &str = "/etc/apt/preferences.d";
 /// Most pins that are kept.
 const PIN_LIMIT: usize = 10_000;
+/// Largest compiled pattern, bytes.
+const PATTERN_LIMIT: usize = 1 << 16;
 
 /// The Release fields that pins look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,16 +69,83 @@ const NEVER: i32 = i32::MIN;
 /// One record of a preferences file.
 #[derive(Clone, Debug)]
 struct Pin {
-    packages: Vec<String>,
+    /// `Package: *`: about repositories, not about packages.
+    general: bool,
+    packages: Vec<PinnedPackage>,
     what: What,
     priority: i32,
+    source: Source,
+}
+
+/// One word of `Package`.
+#[derive(Clone, Debug)]
+struct PinnedPackage {
+    name: Pattern,
+    of_source: bool,
+    architecture: String,
 }
 
 #[derive(Clone, Debug)]
 enum What {
-    Version(String),
-    Release(Vec<(char, String)>),
-    Origin(String),
+    Version(Pattern),
+    Release(Vec<(char, Pattern)>),
+    Origin(Pattern),
+}
+
+/// A glob, or a POSIX regular expression between slashes.
+#[derive(Clone, Debug)]
+enum Pattern {
+    Glob(String),
+    Regex(Regex),
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(inner) = text.strip_prefix('/').and_then(|t| t.strip_suffix('/')) {
+            return regex(inner).map(Self::Regex);
+        }
+        if text.contains('[') {
+            return regex(&glob_as_regex(text)).map(Self::Regex);
+        }
+        Some(Self::Glob(text.into()))
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Glob(glob) => glob_matches(glob, text),
+            Self::Regex(regex) => regex.is_match(text),
+        }
+    }
+}
+
+fn regex(text: &str) -> Option<Regex> {
+    RegexBuilder::new(text).case_insensitive(true).size_limit(PATTERN_LIMIT).build().ok()
+}
+
+/// Brackets mean the same in both but for `!`.
+fn glob_as_regex(glob: &str) -> String {
+    let mut out = String::from("^");
+    let mut in_brackets = false;
+    for c in glob.chars() {
+        match c {
+            '[' if !in_brackets => {
+                in_brackets = true;
+                out.push(c);
+            }
+            ']' if in_brackets => {
+                in_brackets = false;
+                out.push(c);
+            }
+            '!' if out.ends_with('[') => out.push('^'),
+            c if in_brackets => out.push(c),
+            '*' => out.push_str(".*"),
+            '?' => out.push('.'),
+            c if c.is_ascii_alphanumeric() || c == '-' => out.push(c),
+            c => out.extend(['\\', c]),
+        }
+    }
+    out.push('$');
+    out
 }
 
 /// Every pin, in the order in which apt reads them.
@@ -115,15 +187,25 @@ impl Pins {
     /// Priority of one version that `offers` provide.
     pub fn priority(&self, candidate: &Candidate<'_>, offers: &[Offer<'_>]) -> i32 {
         let usable = candidate.installed || offers.iter().any(|o| self.of_repository(o) != NEVER);
-        if usable && let Some(pin) = self.pins.iter().find(|p| p.names(candidate) && p.matches_version(candidate.version, offers)) {
+        if usable && let Some(pin) = self.specific(candidate, offers) {
             return pin.priority;
         }
         let files = offers.iter().map(|o| self.of_repository(o)).max().unwrap_or(0);
         if candidate.installed { files.max(100) } else { files }
     }
 
+    /// The record that gives one version its priority; `None` when no record does.
+    pub fn place(&self, candidate: &Candidate<'_>, offers: &[Offer<'_>]) -> Option<&Source> {
+        let general = || self.pins.iter().find(|p| p.general && offers.iter().any(|o| p.what.matches(o)));
+        self.specific(candidate, offers).or_else(general).map(|p| &p.source)
+    }
+
+    fn specific(&self, candidate: &Candidate<'_>, offers: &[Offer<'_>]) -> Option<&Pin> {
+        self.pins.iter().find(|p| p.names(candidate) && p.matches_version(candidate.version, offers))
+    }
+
     fn of_repository(&self, offer: &Offer<'_>) -> i32 {
-        let mut general = self.pins.iter().filter(|p| p.is_general() && p.what.matches(offer)).map(|p| p.priority);
+        let mut general = self.pins.iter().filter(|p| p.general && p.what.matches(offer)).map(|p| p.priority);
         if general.clone().any(|p| p == NEVER) {
             return NEVER;
         }
@@ -164,10 +246,11 @@ impl Pins {
             };
             let (kind, rest) = pin.split_once(char::is_whitespace).unwrap_or((pin.as_str(), ""));
             let what = What::parse(kind, rest.trim());
-            let plain = |t: &String| !t.starts_with('/') && !t.contains('[');
-            match what {
-                Some(what) if packages.iter().all(plain) && what.is_plain() && self.pins.len() < PIN_LIMIT => {
-                    self.pins.push(Pin { packages, what, priority });
+            let named: Option<Vec<PinnedPackage>> = packages.iter().map(|p| PinnedPackage::parse(p)).collect();
+            let source = Source::line(path, usize::try_from(line).unwrap_or(usize::MAX), "Pin");
+            match (what, named) {
+                (Some(what), Some(named)) if self.pins.len() < PIN_LIMIT => {
+                    self.pins.push(Pin { general: packages == ["*"], packages: named, what, priority, source });
                 }
                 _ => self.unsupported.push(format!("{path}:{line}: pin of {package} is not understood")),
             }
@@ -175,31 +258,33 @@ impl Pins {
     }
 }
 
-impl Pin {
-    fn is_general(&self) -> bool {
-        self.packages == ["*"]
+impl PinnedPackage {
+    fn parse(word: &str) -> Option<Self> {
+        let (of_source, rest) = word.strip_prefix("src:").map_or((false, word), |rest| (true, rest));
+        // Colons inside a regular expression part nothing.
+        let (name, architecture) = if rest.starts_with('/') { (rest, "") } else { rest.rsplit_once(':').unwrap_or((rest, "")) };
+        Some(Self { name: Pattern::parse(name)?, of_source, architecture: architecture.into() })
     }
 
     fn names(&self, candidate: &Candidate<'_>) -> bool {
-        !self.is_general()
-            && self.packages.iter().any(|p| {
-                let (name, text) = match p.strip_prefix("src:") {
-                    Some(name) => (name, candidate.source),
-                    None => (p.as_str(), candidate.package),
-                };
-                // Without an architecture a pin is about dpkg's own.
-                match name.rsplit_once(':') {
-                    Some((name, "any")) => glob_matches(name, text),
-                    Some((name, "native")) => candidate.native && glob_matches(name, text),
-                    Some((name, architecture)) => glob_matches(architecture, candidate.architecture) && glob_matches(name, text),
-                    None => candidate.native && glob_matches(name, text),
-                }
-            })
+        // Without an architecture a pin is about dpkg's own.
+        let of_architecture = match self.architecture.as_str() {
+            "any" => true,
+            "" | "native" => candidate.native,
+            other => glob_matches(other, candidate.architecture),
+        };
+        of_architecture && self.name.matches(if self.of_source { candidate.source } else { candidate.package })
+    }
+}
+
+impl Pin {
+    fn names(&self, candidate: &Candidate<'_>) -> bool {
+        !self.general && self.packages.iter().any(|p| p.names(candidate))
     }
 
     fn matches_version(&self, version: &str, offers: &[Offer<'_>]) -> bool {
         match &self.what {
-            What::Version(pattern) => glob_matches(pattern, version),
+            What::Version(pattern) => pattern.matches(version),
             other => offers.iter().any(|o| other.matches(o)),
         }
     }
@@ -208,8 +293,8 @@ impl Pin {
 impl What {
     fn parse(kind: &str, rest: &str) -> Option<Self> {
         match kind {
-            "version" => Some(Self::Version(rest.into())),
-            "origin" => Some(Self::Origin(rest.trim_matches('"').into())),
+            "version" => Pattern::parse(rest).map(Self::Version),
+            "origin" => Pattern::parse(rest.trim_matches('"')).map(Self::Origin),
             "release" => {
                 let mut keys = Vec::new();
                 for part in rest.split(',').map(str::trim).filter(|p| !p.is_empty()) {
@@ -217,9 +302,9 @@ impl What {
                         Some((key, value)) => {
                             let key = key.trim();
                             let letter = key.chars().next().filter(|c| key.len() == 1 && "anvcolb".contains(*c))?;
-                            keys.push((letter, value.trim().trim_matches('"').to_string()));
+                            keys.push((letter, Pattern::parse(value.trim().trim_matches('"'))?));
                         }
-                        None => keys.push(('*', part.into())),
+                        None => keys.push(('*', Pattern::parse(part)?)),
                     }
                 }
                 (!keys.is_empty()).then_some(Self::Release(keys))
@@ -228,18 +313,10 @@ impl What {
         }
     }
 
-    fn is_plain(&self) -> bool {
-        let plain = |t: &str| !t.starts_with('/');
-        match self {
-            Self::Version(v) | Self::Origin(v) => plain(v),
-            Self::Release(keys) => keys.iter().all(|(_, v)| plain(v)),
-        }
-    }
-
     fn matches(&self, offer: &Offer<'_>) -> bool {
         match self {
             Self::Version(_) => false,
-            Self::Origin(site) => glob_matches(site, offer.site),
+            Self::Origin(site) => site.matches(offer.site),
             Self::Release(keys) => keys.iter().all(|(key, pattern)| {
                 let value = match key {
                     'a' => &offer.release.suite,
@@ -249,10 +326,19 @@ impl What {
                     'l' => &offer.release.label,
                     'c' => offer.component,
                     'b' => offer.architecture,
-                    _ => return bare_release_matches(pattern, offer.release),
+                    _ => return pattern.is_bare_release(offer.release),
                 };
-                glob_matches(pattern, value)
+                pattern.matches(value)
             }),
+        }
+    }
+}
+
+impl Pattern {
+    fn is_bare_release(&self, release: &Release) -> bool {
+        match self {
+            Self::Glob(glob) => bare_release_matches(glob, release),
+            Self::Regex(regex) => [&release.suite, &release.codename].iter().any(|v| regex.is_match(v)),
         }
     }
 }
@@ -296,7 +382,8 @@ mod tests {
         pins.add(
             "/p",
             "Package: *\nPin: release o=Debian,n=trix*\nPin-Priority: -10\n\nPackage: nodejs npm*\nPin: origin \"deb.nodesource.com\"\nPin-Priority: 600\n\n\
-             Package: src:linux\nPin: version 6.1.*\nPin-Priority: 1001\n\nPackage: /re/\nPin: version 1\nPin-Priority: 5\n\nPackage: a\nPin: version 1\nPin-Priority: x\n",
+             Package: src:linux\nPin: version 6.1.*\nPin-Priority: 1001\n\nPackage: /(re/\nPin: version 1\nPin-Priority: 5\n\nPackage: a\nPin: version 1\nPin-Priority: x\n\n\
+             Package: /^LIB.*dev$/ q[ab]?\nPin: version /^1[.]/\nPin-Priority: 7\n",
         );
         let (trixie, other) = (release("testing", "trixie"), Release::default());
         let of = |package: &str, source: &str, version: &str, release: &Release, site: &str| {
@@ -307,6 +394,10 @@ mod tests {
         assert_eq!(of("npm-x", "a", "1", &other, "elsewhere"), 500);
         assert_eq!(of("linux-image-x", "linux", "6.1.3", &other, "x"), 1001);
         assert_eq!(of("linux-image-x", "linux", "6.2.3", &other, "x"), 500);
+        assert_eq!([of("libx-dev", "x", "1.2", &other, "x"), of("libx-dev", "x", "2.1", &other, "x"), of("qbz", "x", "1.2", &other, "x")], [7, 500, 7]);
+        assert_eq!(of("qcz", "x", "1.2", &other, "x"), 500);
+        let offers = [Offer { release: &trixie, component: "main", architecture: "amd64", site: "x" }];
+        assert_eq!(pins.place(&candidate("a", "a", "1", false), &offers), Some(&Source::line("/p", 1, "Pin")));
         assert_eq!(pins.unsupported.len(), 2, "{:?}", pins.unsupported);
     }
 }

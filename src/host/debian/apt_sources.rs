@@ -1,5 +1,8 @@
 //! Repositories that apt uses: sources.list(5), one-line and deb822 style.
 
+use std::sync::LazyLock;
+
+use super::apt_conf::as_bool;
 use super::control::Paragraphs;
 use super::is_read_by_apt;
 use crate::host::{CONFIG_LIMIT, FileKind, Host, ReadError};
@@ -19,16 +22,84 @@ pub struct Repository {
     pub suite: String,
     /// Components; none for a flat repository.
     pub components: Vec<String>,
-    /// Architectures of the entry; empty: dpkg's.
-    pub architectures: Vec<String>,
+    /// What the entry says beyond that.
+    pub options: Options,
     /// Where it is written.
     pub source: Source,
+}
+
+/// Options of an entry: `[name=value]`, or fields of a deb822 paragraph.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `Enabled: no`; the lists of such an entry are not fetched.
+    pub disabled: bool,
+    /// Architectures of the entry; empty: dpkg's.
+    pub architectures: Vec<String>,
+    /// Architectures beside those.
+    pub architectures_added: Vec<String>,
+    /// Architectures without those.
+    pub architectures_removed: Vec<String>,
+    /// Lists that are fetched; empty: the usual ones.
+    pub targets: Vec<String>,
+    /// `trusted`.
+    pub trusted: Option<bool>,
+    /// `allow-insecure`.
+    pub allow_insecure: Option<bool>,
+    /// `allow-weak`.
+    pub allow_weak: Option<bool>,
+    /// `allow-downgrade-to-insecure`.
+    pub allow_downgrade: Option<bool>,
+    /// `check-valid-until`.
+    pub check_valid_until: Option<bool>,
+    /// `signed-by`: key files and fingerprints as written, `inline` for a key in the entry.
+    pub signed_by: Vec<String>,
+}
+
+impl Options {
+    fn set(&mut self, name: &str, value: &str) -> bool {
+        let list = || value.split([',', ' ', '\n', '\t']).filter(|w| !w.is_empty()).map(String::from).collect::<Vec<_>>();
+        match name {
+            "arch" => self.architectures = list(),
+            "arch+" => self.architectures_added.extend(list()),
+            "arch-" => self.architectures_removed.extend(list()),
+            "target" => self.targets = list(),
+            "trusted" => self.trusted = as_bool(value),
+            "allow-insecure" => self.allow_insecure = as_bool(value),
+            "allow-weak" => self.allow_weak = as_bool(value),
+            "allow-downgrade-to-insecure" => self.allow_downgrade = as_bool(value),
+            "check-valid-until" => self.check_valid_until = as_bool(value),
+            "signed-by" if value.contains("-----BEGIN PGP") => self.signed_by = vec!["inline".into()],
+            "signed-by" => self.signed_by = list(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Architectures whose lists are fetched when dpkg's are `own`.
+    pub fn effective_architectures(&self, own: &[String]) -> Vec<String> {
+        let asked = if self.architectures.is_empty() { own } else { &self.architectures };
+        let added = self.architectures_added.iter().filter(|a| !asked.contains(a));
+        asked.iter().chain(added).filter(|a| !self.architectures_removed.contains(a)).cloned().collect()
+    }
 }
 
 impl Repository {
     /// Address without scheme, credentials and closing slash, as people know it.
     pub fn shown(&self) -> String {
         without_scheme(&self.uri).trim_end_matches('/').to_string()
+    }
+
+    /// Address without credentials.
+    pub fn without_credentials(&self) -> String {
+        match self.uri.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://{}", self.shown()),
+            None => self.uri.trim_end_matches('/').to_string(),
+        }
+    }
+
+    /// Scheme of the address.
+    pub fn transport(&self) -> &str {
+        self.uri.split_once(':').map_or("", |(scheme, _)| scheme)
     }
 
     /// Whether the address is a list of mirrors.
@@ -62,7 +133,7 @@ impl Repository {
     }
 }
 
-/// Every enabled binary repository, and what could not be read.
+/// Every binary repository, the disabled ones marked, and what could not be read.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// In file order.
@@ -113,18 +184,14 @@ impl Sources {
                 continue;
             }
             rest = rest.trim_start();
-            let mut architectures = Vec::new();
+            let mut set = Options::default();
             if let Some(options) = rest.strip_prefix('[') {
                 let Some((options, after)) = options.split_once(']') else {
                     self.malformed.push(format!("{path}:{}: options are not closed by ]", i + 1));
                     continue;
                 };
-                for option in options.split_whitespace() {
-                    match option.split_once('=') {
-                        Some(("arch", list)) => architectures = list.split(',').map(String::from).collect(),
-                        Some(("arch+" | "arch-", _)) => self.malformed.push(format!("{path}:{}: option {option} is not supported", i + 1)),
-                        _ => {}
-                    }
+                for (name, value) in options.split_whitespace().filter_map(|o| o.split_once('=')) {
+                    set.set(&name.to_ascii_lowercase(), value);
                 }
                 rest = after.trim_start();
             }
@@ -134,13 +201,12 @@ impl Sources {
                 self.malformed.push(format!("{path}:{}: entry without a suite", i + 1));
                 continue;
             };
-            self.push(uri, suite, words.collect(), architectures, Source::line(path, i + 1, "deb"));
+            self.push(uri, suite, words.collect(), set, Source::line(path, i + 1, "deb"));
         }
     }
 
     fn deb822(&mut self, path: &str, text: &str) {
-        const FIELDS: &[&str] = &["Types", "URIs", "Suites", "Components", "Architectures", "Enabled", "Architectures-Add", "Architectures-Remove"];
-        let mut paragraphs = Paragraphs::new(text.as_bytes(), FIELDS);
+        let mut paragraphs = Paragraphs::new(text.as_bytes(), &FIELDS);
         loop {
             match paragraphs.advance() {
                 Ok(true) => {}
@@ -152,28 +218,30 @@ impl Sources {
             }
             let list = |i: usize| paragraphs.text(i).unwrap_or_default().split_whitespace().map(String::from).collect::<Vec<_>>();
             let line = usize::try_from(paragraphs.paragraph_line()).unwrap_or(usize::MAX);
-            let disabled = paragraphs.text(5).is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "no" | "false" | "0" | "off" | "without" | "disable"));
-            if disabled || !list(0).iter().any(|t| t == "deb") {
+            if !list(0).iter().any(|t| t == "deb") {
                 continue;
+            }
+            let mut options = Options { disabled: paragraphs.text(4).and_then(|v| as_bool(&v)) == Some(false), ..Options::default() };
+            for (i, (_, name)) in OPTION_FIELDS.iter().enumerate() {
+                if let Some(value) = paragraphs.text(i + FIXED_FIELDS) {
+                    options.set(name, &value);
+                }
             }
             let (uris, suites) = (list(1), list(2));
             if uris.is_empty() || suites.is_empty() {
                 self.malformed.push(format!("{path}:{line}: entry without URIs or Suites"));
                 continue;
             }
-            if paragraphs.bytes(6).is_some() || paragraphs.bytes(7).is_some() {
-                self.malformed.push(format!("{path}:{line}: Architectures-Add and -Remove are not supported"));
-            }
-            let (components, architectures) = (list(3), list(4));
+            let components = list(3);
             for uri in &uris {
                 for suite in &suites {
-                    self.push(uri.clone(), suite.clone(), components.clone(), architectures.clone(), Source::line(path, line, "URIs"));
+                    self.push(uri.clone(), suite.clone(), components.clone(), options.clone(), Source::line(path, line, "URIs"));
                 }
             }
         }
     }
 
-    fn push(&mut self, mut uri: String, suite: String, components: Vec<String>, architectures: Vec<String>, source: Source) {
+    fn push(&mut self, mut uri: String, suite: String, components: Vec<String>, options: Options, source: Source) {
         if components.is_empty() && !suite.ends_with('/') {
             self.malformed.push(format!("{}:{}: suite {suite} without a component", source.place, source.line));
             return;
@@ -185,9 +253,27 @@ impl Sources {
         if !uri.ends_with('/') {
             uri.push('/');
         }
-        self.repositories.push(Repository { uri, suite, components, architectures, source });
+        self.repositories.push(Repository { uri, suite, components, options, source });
     }
 }
+
+/// Fields of a deb822 entry: the first ones by position, then options with their one-line names.
+static FIELDS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| ["Types", "URIs", "Suites", "Components", "Enabled"].into_iter().chain(OPTION_FIELDS.iter().map(|f| f.0)).collect());
+/// Fields before the options.
+const FIXED_FIELDS: usize = 5;
+const OPTION_FIELDS: &[(&str, &str)] = &[
+    ("Architectures", "arch"),
+    ("Architectures-Add", "arch+"),
+    ("Architectures-Remove", "arch-"),
+    ("Targets", "target"),
+    ("Trusted", "trusted"),
+    ("Allow-Insecure", "allow-insecure"),
+    ("Allow-Weak", "allow-weak"),
+    ("Allow-Downgrade-To-Insecure", "allow-downgrade-to-insecure"),
+    ("Check-Valid-Until", "check-valid-until"),
+    ("Signed-By", "signed-by"),
+];
 
 /// The address and what follows; the name of a disc is in brackets and may hold spaces.
 fn first_word(text: &str) -> (Option<&str>, &str) {
@@ -261,16 +347,36 @@ mod tests {
         );
         assert_eq!(s.repositories[0].shown(), "repo.example.com:8443/a_b/c~d");
         assert_eq!(s.repositories[0].site(), "repo.example.com");
-        assert_eq!(s.repositories[0].architectures, ["amd64", "i386"]);
+        assert_eq!(s.repositories[0].without_credentials(), "https://repo.example.com:8443/a_b/c~d");
+        assert_eq!((s.repositories[2].without_credentials().as_str(), s.repositories[4].transport()), ("file:/srv/repo", "mirror+file"));
+        assert_eq!(s.repositories[0].options.architectures, ["amd64", "i386"]);
+        assert_eq!(s.repositories[0].options.signed_by, ["/k"]);
     }
 
     #[test]
     fn deb822_multiplies_and_honours_enabled() {
         let text = "Types: deb deb-src\nURIs: http://a/x\nSuites: s s-updates\nComponents: main\n contrib\n\nEnabled: no\nTypes: deb\nURIs: http://b\nSuites: s\nComponents: main\n\nTypes: deb\nURIs: http://c\n";
         let s = parsed("/s.sources", text);
-        let shown: Vec<String> = s.repositories.iter().map(|r| format!("{} {} {}", r.uri, r.suite, r.components.join(","))).collect();
-        assert_eq!(shown, ["http://a/x/ s main,contrib", "http://a/x/ s-updates main,contrib"]);
+        let shown: Vec<String> = s.repositories.iter().map(|r| format!("{} {} {} {}", r.uri, r.suite, r.components.join(","), r.options.disabled)).collect();
+        assert_eq!(shown, ["http://a/x/ s main,contrib false", "http://a/x/ s-updates main,contrib false", "http://b/ s main true"]);
         assert_eq!(s.malformed, ["/s.sources:13: entry without URIs or Suites"]);
+    }
+
+    #[test]
+    fn options_of_both_styles() {
+        let one = parsed("/s.list", "deb [ trusted=yes  arch+=i386 arch-=amd64 check-valid-until=no lang=de ] http://a s main\n");
+        let two = parsed(
+            "/s.sources",
+            "types: deb\nuris: http://a\nsuites: s\ncomponents: main\nTrusted: Yes\nArchitectures-Add: i386\nArchitectures-Remove: amd64\nCheck-Valid-Until: false\n",
+        );
+        assert_eq!(one.repositories[0].options, two.repositories[0].options);
+        assert_eq!(one.repositories[0].options.effective_architectures(&["amd64".into(), "arm64".into()]), ["arm64", "i386"]);
+        let inline =
+            parsed("/s.sources", "Types: deb\nURIs: http://a\nSuites: ./\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n xyz\nAllow-Insecure: yes\n");
+        assert_eq!(
+            (inline.repositories[0].options.signed_by.as_slice(), inline.repositories[0].options.allow_insecure),
+            (["inline".to_string()].as_slice(), Some(true))
+        );
     }
 
     #[test]

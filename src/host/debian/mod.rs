@@ -8,19 +8,28 @@ pub mod apt_sources;
 pub mod control;
 pub mod owners;
 pub mod status;
+pub mod unattended_log;
 pub mod version;
 
 /// Whether apt reads a file of a `.d` folder (apt.conf(5), sources.list(5), apt_preferences(5)):
-/// letters, digits, `-`, `_` and `.` only, with one of `extensions` (an empty one: none at all).
+/// letters, digits, `-`, `_`, `:` and `.` only, with one of `extensions` (an empty one: none at all).
 pub fn is_read_by_apt(name: &str, extensions: &[&str]) -> bool {
-    let clean = !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    let extension = name.rsplit_once('.').map_or("", |(_, e)| e);
-    clean && extensions.contains(&extension)
+    let clean = !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'));
+    let extension = name.rsplit_once('.').map(|(_, e)| e);
+    clean && extensions.iter().any(|wanted| if wanted.is_empty() { extension.is_none() } else { extension == Some(wanted) })
 }
 
 /// Shell-like match of a whole text: `*`, `?` and literal characters, without regard to case.
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
-    let (p, t) = (pattern.as_bytes(), text.as_bytes());
+    glob(pattern.as_bytes(), text.as_bytes(), u8::eq_ignore_ascii_case)
+}
+
+/// The same, with regard to case.
+pub fn glob_matches_exactly(pattern: &str, text: &str) -> bool {
+    glob(pattern.as_bytes(), text.as_bytes(), |a, b| a == b)
+}
+
+fn glob(p: &[u8], t: &[u8], same: impl Fn(&u8, &u8) -> bool) -> bool {
     let (mut i, mut j) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while j < t.len() {
@@ -29,7 +38,7 @@ pub fn glob_matches(pattern: &str, text: &str) -> bool {
                 star = Some((i, j));
                 i += 1;
             }
-            (Some(a), Some(b)) if *a == b'?' || a.eq_ignore_ascii_case(b) => {
+            (Some(a), Some(b)) if *a == b'?' || same(a, b) => {
                 i += 1;
                 j += 1;
             }
@@ -54,6 +63,7 @@ mod tests {
     fn files_that_apt_ignores_are_ignored() {
         assert!(is_read_by_apt("debian.sources", &["sources"]));
         assert!(is_read_by_apt("20auto-upgrades", &["", "conf"]));
+        assert!(is_read_by_apt("10a:b", &["", "conf"]) && !is_read_by_apt("x.", &["", "conf"]));
         for name in ["a.list.save", "a.list~", ".a.list", "a b.list", "a.sources.disabled", "a"] {
             assert!(!is_read_by_apt(name, &["list", "sources"]), "{name}");
         }

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read as _};
 
 use super::control::Paragraphs;
 use crate::host::{FileKind, Host, ReadError};
+use crate::model::fact::Source;
 
 /// The database.
 pub const STATUS: &str = "/var/lib/dpkg/status";
@@ -47,6 +48,10 @@ pub struct Installed {
     pub state: String,
     /// First word of `Status` is `hold`.
     pub held: bool,
+    /// Second word of `Status` is `reinstreq`: dpkg refuses to touch it before it is installed anew.
+    pub reinstall_required: bool,
+    /// Its paragraph.
+    pub source: Source,
 }
 
 /// What the database says.
@@ -54,6 +59,8 @@ pub struct Installed {
 pub struct Database {
     /// Packages whose files are on disk, by name and architecture.
     pub packages: Vec<Installed>,
+    /// Removed packages whose configuration files are still there, by name and architecture.
+    pub residual: Vec<Installed>,
     /// Where they were read.
     pub place: String,
 }
@@ -90,8 +97,15 @@ pub fn read(host: &Host) -> Result<Option<Database>, StatusError> {
     if place.is_empty() {
         return Ok(None);
     }
-    let packages = found.into_values().filter(|p: &Installed| !matches!(p.state.as_str(), "not-installed" | "config-files")).collect();
-    Ok(Some(Database { packages, place }))
+    let mut database = Database { place, ..Database::default() };
+    for package in found.into_values() {
+        match package.state.as_str() {
+            "not-installed" => {}
+            "config-files" => database.residual.push(package),
+            _ => database.packages.push(package),
+        }
+    }
+    Ok(Some(database))
 }
 
 /// Architectures whose packages apt considers: dpkg's own first, then the foreign ones.
@@ -130,11 +144,21 @@ fn read_file(host: &Host, path: &str, without_status: bool, found: &mut BTreeMap
             None => return Err(malformed(format!("line {}: package {name} has no status", paragraphs.paragraph_line()))),
         };
         let mut words = status.split_whitespace();
-        let (want, state) = (words.next().unwrap_or_default(), words.nth(1).unwrap_or_default());
+        let (want, flag, state) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let version = paragraphs.text(1).unwrap_or_default();
         let (source_name, source_version) = source(paragraphs.text(3).as_deref(), &name, &version);
         let architecture = paragraphs.text(2).unwrap_or_default();
-        let package = Installed { held: want == "hold", state: state.into(), source_name, source_version, version, architecture, name };
+        let package = Installed {
+            held: want == "hold",
+            reinstall_required: flag == "reinstreq",
+            state: state.into(),
+            source: Source::line(path, usize::try_from(paragraphs.field_line(4)).unwrap_or(usize::MAX), "Status"),
+            source_name,
+            source_version,
+            version,
+            architecture,
+            name,
+        };
         if found.len() == PACKAGE_LIMIT {
             return Err(ReadError::TooLarge(path.into(), PACKAGE_LIMIT).into());
         }
@@ -182,6 +206,8 @@ mod tests {
         let shown: Vec<String> =
             database.packages.iter().map(|p| format!("{} {} {} {} {}", p.name, p.version, p.source_name, p.source_version, p.held)).collect();
         assert_eq!(shown, ["a 1.1 a 1.1 false", "c 3+b1 src 9 true"]);
+        assert_eq!(database.residual.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!((database.packages[1].source.line, database.packages[0].source.place.as_str()), (12, "/var/lib/dpkg/updates/0000"));
         assert_eq!(architectures(&host, &database).unwrap(), ["amd64"]);
     }
 
