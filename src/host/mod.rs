@@ -8,6 +8,7 @@ pub mod debian;
 pub mod durable;
 pub mod lz4;
 pub mod machine;
+pub mod manager;
 pub mod offers;
 pub mod root;
 pub mod rpm;

@@ -63,8 +63,8 @@ pub struct Pending {
     pub advisories: Vec<String>,
     /// When the oldest of them was published, Unix seconds.
     pub published_at: Option<i64>,
-    /// Whether an exclude, lock or pin keeps it back.
-    pub held: bool,
+    /// What keeps it back: `exclude`, `lock` or `world`, and where.
+    pub held: Option<(&'static str, Source)>,
     /// Repository that offers it.
     pub repository: String,
     /// The list.
@@ -84,7 +84,22 @@ pub struct Automatic {
     pub enabled: bool,
     /// Newest update run that ended well, Unix seconds.
     pub last_success_at: Option<i64>,
+    /// What keeps updates from being installed, one fragment each.
+    pub obstacles: Vec<String>,
     /// Deciding place.
+    pub source: Source,
+}
+
+/// An installed package that no list offers in any version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orphan {
+    /// Name.
+    pub name: String,
+    /// Architecture.
+    pub architecture: String,
+    /// Installed version.
+    pub installed: String,
+    /// Its record.
     pub source: Source,
 }
 
@@ -106,12 +121,16 @@ pub struct Problem {
 /// Everything of one package manager.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offers {
+    /// `dnf`, `zypper` or `apk`.
+    pub manager: &'static str,
     /// Repositories, used or not.
     pub repositories: Vec<Repository>,
     /// Lists of those that are used.
     pub lists: Vec<List>,
     /// Newer versions.
     pub pending: Vec<Pending>,
+    /// Packages without a repository.
+    pub orphaned: Vec<Orphan>,
     /// Automatic updates.
     pub automatic: Automatic,
     /// What was not read.

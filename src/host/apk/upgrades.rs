@@ -8,7 +8,7 @@ use super::index::{self, IndexError};
 use super::repositories::{self, Configured};
 use super::{version, world};
 use crate::host::compressed::OpenError;
-use crate::host::offers::{self, Automatic, List, Offers, Pending};
+use crate::host::offers::{Automatic, List, Offers, Orphan, Pending};
 use crate::host::{FileKind, Host, ReadError};
 use crate::model::fact::Source;
 use crate::model::gap::reason;
@@ -19,7 +19,7 @@ const PERIODIC: &[(&str, i64)] = &[("15min", 1), ("hourly", 1), ("daily", 1), ("
 
 /// Everything that is offered for the packages of a database.
 pub fn read(host: &Host, database: &Database) -> Offers {
-    let mut out = Offers::default();
+    let mut out = Offers { manager: "apk", ..Offers::default() };
     let configured = repositories::read(host).unwrap_or_else(|e| {
         for path in ["repositories", "lists", "pending"] {
             out.hide(path, why(&e), e.to_string(), "");
@@ -37,7 +37,7 @@ pub fn read(host: &Host, database: &Database) -> Offers {
         }
     }
     let architecture = architecture(host, database);
-    let mut best = Best { names: HashMap::new(), found: HashMap::new() };
+    let mut best = Best { names: HashMap::new(), found: HashMap::new(), offered: BTreeSet::new() };
     for (i, package) in database.packages.iter().enumerate() {
         best.names.insert(&package.name, i);
     }
@@ -52,7 +52,8 @@ pub fn read(host: &Host, database: &Database) -> Offers {
     }
     for (i, package) in database.packages.iter().enumerate() {
         if let Some(candidate) = best.found.get(&i) {
-            let held = wishes.iter().any(|w| w.name == package.name && !w.allows(&candidate.version));
+            let wish = wishes.iter().find(|w| w.name == package.name && !w.allows(&candidate.version));
+            let held = wish.map(|w| ("world", Source::line(world::PLACE, w.line, format!("{}{}{}", w.name, w.operator, w.version))));
             out.pending.push(pending(package, candidate, held));
         }
     }
@@ -66,6 +67,8 @@ pub fn read(host: &Host, database: &Database) -> Offers {
             "Match the packages against Alpine's advisories.",
         );
     }
+    let orphans = database.packages.iter().enumerate().filter(|(i, _)| !best.offered.contains(i));
+    out.orphaned = orphans.map(|(_, p)| orphan(p, &database.place)).collect();
     automatic(host, &mut out);
     out.repositories = configured.items.into_iter().map(|c| c.shown).collect();
     out
@@ -92,6 +95,8 @@ struct Newest {
 struct Best<'a> {
     names: HashMap<&'a str, usize>,
     found: HashMap<usize, Newest>,
+    /// Packages that some index offers in some version.
+    offered: BTreeSet<usize>,
 }
 
 impl Best<'_> {
@@ -119,6 +124,7 @@ impl Best<'_> {
                 return;
             };
             let asked = repository.tag.is_empty() || package.tag == repository.tag || tags.contains(&(package.name.as_str(), repository.tag.as_str()));
+            self.offered.insert(i);
             let newer_than = |v: &str| version::compare(&offered.version, v) == Ordering::Greater;
             if asked && newer_than(&package.version) && self.found.get(&i).is_none_or(|f| newer_than(&f.version)) {
                 let source = Source::line(place.clone(), offered.line, format!("{}-{}", offered.name, offered.version));
@@ -134,7 +140,12 @@ impl Best<'_> {
     }
 }
 
-fn pending(package: &Installed, candidate: &Newest, held: bool) -> Pending {
+fn orphan(package: &Installed, place: &str) -> Orphan {
+    let source = Source::line(place, package.line, package.name.clone());
+    Orphan { name: package.name.clone(), architecture: package.architecture.clone(), installed: package.version.clone(), source }
+}
+
+fn pending(package: &Installed, candidate: &Newest, held: Option<(&'static str, Source)>) -> Pending {
     Pending {
         name: package.name.clone(),
         architecture: package.architecture.clone(),
@@ -143,7 +154,7 @@ fn pending(package: &Installed, candidate: &Newest, held: bool) -> Pending {
         held,
         repository: candidate.repository.clone(),
         source: candidate.source.clone(),
-        ..offers::Pending::default()
+        ..Pending::default()
     }
 }
 
@@ -151,6 +162,7 @@ fn pending(package: &Installed, candidate: &Newest, held: bool) -> Pending {
 fn automatic(host: &Host, out: &mut Offers) {
     const SCRIPT_LIMIT: usize = 64 << 10;
     out.automatic = Automatic { source: Source::whole("/etc/periodic"), ..Automatic::default() };
+    out.automatic.obstacles.push("no script below /etc/periodic upgrades packages".into());
     let started = host.exists("/etc/runlevels/default/crond").unwrap_or(false);
     for (folder, days) in PERIODIC {
         let folder = format!("/etc/periodic/{folder}");
@@ -169,8 +181,16 @@ fn automatic(host: &Host, out: &mut Offers) {
             let line = host.read_text(&place, SCRIPT_LIMIT).ok().and_then(|t| t.lines().position(upgrades));
             if let (true, Some(line)) = (runs, line) {
                 let source = Source::line(place, line + 1, "apk upgrade");
-                out.automatic =
-                    Automatic { lists_every_days: *days, upgrade_every_days: *days, tool_installed: true, enabled: started, last_success_at: None, source };
+                let obstacles = if started { Vec::new() } else { vec!["crond is not started at boot".to_string()] };
+                out.automatic = Automatic {
+                    lists_every_days: *days,
+                    upgrade_every_days: *days,
+                    tool_installed: true,
+                    enabled: started,
+                    obstacles,
+                    source,
+                    ..Automatic::default()
+                };
                 return;
             }
         }

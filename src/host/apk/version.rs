@@ -48,6 +48,15 @@ pub fn compare(a: &str, b: &str) -> Ordering {
     }
 }
 
+/// Compares releases of kernels without their flavour: `6.6.31-0` is package version `6.6.31-r0`.
+pub fn compare_kernels(a: &str, b: &str) -> Ordering {
+    let revised = |release: &str| match release.rsplit_once('-') {
+        Some((version, revision)) if !revision.starts_with('r') => format!("{version}-r{revision}"),
+        _ => release.to_string(),
+    };
+    compare(&revised(a), &revised(b))
+}
+
 impl<'a> Parts<'a> {
     fn new(version: &'a str) -> Self {
         let mut parts = Parts { text: version.as_bytes(), kind: Kind::First, value: b"" };

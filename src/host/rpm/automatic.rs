@@ -53,7 +53,8 @@ pub fn read(host: &Host, database: &Database, program: Program, out: &mut Offers
         Program::Dnf5 => "/etc/dnf/dnf5-plugins/automatic.conf",
         Program::Zypper => "/etc/systemd/system/timers.target.wants/os-update.timer",
     };
-    out.automatic = Automatic { source: Source::whole(place), ..Automatic::default() };
+    let obstacles = vec!["no program that installs updates by itself is installed".to_string()];
+    out.automatic = Automatic { source: Source::whole(place), obstacles, ..Automatic::default() };
 }
 
 fn judge(host: &Host, starter: &Starter) -> Result<Automatic, ReadError> {
@@ -62,6 +63,7 @@ fn judge(host: &Host, starter: &Starter) -> Result<Automatic, ReadError> {
     let wanted = format!("/etc/systemd/system/{target}.target.wants/{}", starter.unit);
     let masked = format!("/etc/systemd/system/{}", starter.unit);
     if is_masked(host, &masked)? {
+        out.obstacles.push(format!("{} is masked", starter.unit));
         out.source = Source::whole(masked);
         return Ok(out);
     }
@@ -72,6 +74,7 @@ fn judge(host: &Host, starter: &Starter) -> Result<Automatic, ReadError> {
     };
     out.source = Source::whole(wanted);
     if !started {
+        out.obstacles.push(format!("{} is not enabled", starter.unit));
         return Ok(out);
     }
     out.lists_every_days = 1;
@@ -84,6 +87,8 @@ fn judge(host: &Host, starter: &Starter) -> Result<Automatic, ReadError> {
     };
     if applied {
         (out.upgrade_every_days, out.enabled) = (1, true);
+    } else {
+        out.obstacles.push(format!("apply_updates is not yes ({}:{})", out.source.place, out.source.line));
     }
     Ok(out)
 }

@@ -214,10 +214,6 @@ pub(super) mod tests {
         assert_eq!(signing_key(&v3), "0102030405060708");
         let mut v4 = vec![0x89, 0, 40, 4, 0, 1, 8, 0, 29, 5, 2, 0, 0, 0, 0, 22, 33, 4];
         v4.extend(1..=20);
-        v4.extend([0, 0]);
-        assert_eq!(signing_key(&v4), "unknown", "the lengths do not add up");
-        let mut v4 = vec![0x89, 0, 40, 4, 0, 1, 8, 0, 29, 5, 2, 0, 0, 0, 0, 22, 33, 4];
-        v4.extend(1..=20);
         v4.extend([0, 10, 9, 16, 9, 9, 9, 9, 9, 9, 9, 9]);
         assert_eq!(signing_key(&v4), "0d0e0f1011121314");
         for end in 0..v4.len() {

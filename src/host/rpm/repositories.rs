@@ -29,7 +29,7 @@ pub struct Configured {
     /// The neutral form.
     pub shown: Repository,
     /// Packages that are never taken from it, names or globs; those of the main section, too.
-    pub excluded: Vec<String>,
+    pub excluded: Vec<(String, Source)>,
     /// If not empty, the only packages taken from it.
     pub included: Vec<String>,
     /// Lower is preferred; packages of others are hidden.
@@ -170,14 +170,13 @@ fn configured(program: Program, main: &Section, place: &str, section: &Section, 
     let (signed, source) = signature(program, main, place, section, &find);
     let address = ["baseurl", "metalink", "mirrorlist"].iter().find_map(|k| find(k).and_then(|(_, s)| s.value.split([',', ' ', '\n']).find(|u| !u.is_empty())));
     let address = address.unwrap_or_default();
-    let globs = |key: &str, with_main: bool| -> Vec<String> {
+    let globs = |key: &str| -> Vec<String> {
         let own = find(key).map_or("", |(_, s)| s.value.as_str());
-        let all = own.split(|c: char| c == ',' || c.is_whitespace()).chain(main.list(key).filter(|_| with_main));
-        all.filter(|w| !w.is_empty()).map(String::from).collect()
+        own.split(|c: char| c == ',' || c.is_whitespace()).filter(|w| !w.is_empty()).map(String::from).collect()
     };
     let not_hidden = !main.list("disable_excludes").any(|d| d == "all" || d == "*" || d == section.name);
-    let excluded = if not_hidden && program != Program::Zypper { [globs("excludepkgs", true), globs("exclude", true)].concat() } else { Vec::new() };
-    let included = if program == Program::Zypper { Vec::new() } else { globs("includepkgs", false) };
+    let excluded = if not_hidden && program != Program::Zypper { exclusions(program, main, &find) } else { Vec::new() };
+    let included = if program == Program::Zypper { Vec::new() } else { globs("includepkgs") };
     let shown = Repository {
         subject: section.name.clone(),
         kind: if program == Program::Zypper { "zypper" } else { "rpm" },
@@ -187,11 +186,30 @@ fn configured(program: Program, main: &Section, place: &str, section: &Section, 
         trusted_without_signature: signed == "no",
         third_party: offers::third_party(address),
         transport: offers::transport(address),
-        key_files: globs("gpgkey", false).iter().map(|k| offers::shown(k)).collect(),
+        key_files: globs("gpgkey").iter().map(|k| offers::shown(k)).collect(),
         source,
     };
     let priority = find("priority").and_then(|(_, s)| s.value.parse().ok()).unwrap_or(99);
     Configured { shown, excluded, included, priority, module_hotfixes: decides("module_hotfixes").unwrap_or(false) }
+}
+
+/// What main section and repository exclude, each with its line.
+fn exclusions<'a>(program: Program, main: &'a Section, find: &dyn Fn(&str) -> Option<(&'a str, &'a ini::Setting)>) -> Vec<(String, Source)> {
+    let mut out = Vec::new();
+    for key in ["excludepkgs", "exclude"] {
+        for (place, setting) in find(key).into_iter().chain(main.setting(key).map(|s| (main_place(program), s))) {
+            let words = setting.value.split(|c: char| c == ',' || c.is_whitespace()).filter(|w| !w.is_empty());
+            out.extend(words.map(|w| (w.to_string(), Source::line(place, setting.line, key))));
+        }
+    }
+    out
+}
+
+const fn main_place(program: Program) -> &'static str {
+    match program {
+        Program::Zypper => "/etc/zypp/zypp.conf",
+        Program::Dnf | Program::Dnf5 => "/etc/dnf/dnf.conf",
+    }
 }
 
 /// Whether a signature of packages or of the list (which holds their checksums) is asked for, and
@@ -204,8 +222,7 @@ fn signature<'a>(
     find: &dyn Fn(&str) -> Option<(&'a str, &'a ini::Setting)>,
 ) -> (&'static str, Source) {
     const CHECKS: [&str; 3] = ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck"];
-    let main_place = if program == Program::Zypper { "/etc/zypp/zypp.conf" } else { "/etc/dnf/dnf.conf" };
-    let settings = CHECKS.iter().filter_map(|key| find(key).or_else(|| main.setting(key).map(|s| (main_place, s))));
+    let settings = CHECKS.iter().filter_map(|key| find(key).or_else(|| main.setting(key).map(|s| (main_place(program), s))));
     let settings: Vec<(&str, &ini::Setting)> = settings.collect();
     let source = |(place, setting): &(&str, &ini::Setting)| Source::line(*place, setting.line, setting.key.clone());
     let whole = Source::line(place, section.line, section.name.clone());
@@ -272,7 +289,7 @@ mod tests {
             ]
         );
         assert_eq!((read.items[1].shown.url.as_str(), read.items[1].shown.third_party), ("https://dl.rockylinux.org/$releasever", Some(false)));
-        assert_eq!((read.items[1].excluded.join(" "), read.items[2].priority), ("php* kernel*".into(), 10));
+        assert_eq!((read.items[1].excluded.iter().map(|e| e.0.as_str()).collect::<Vec<_>>().join(" "), read.items[2].priority), ("php* kernel*".into(), 10));
         assert_eq!(read.malformed, ["/etc/yum.repos.d/d.repo:2: no setting of this format"]);
     }
 

@@ -11,7 +11,7 @@ use super::repositories::{Configured, Program, Repositories};
 use super::{automatic, version};
 use crate::host::Host;
 use crate::host::compressed::{self, OpenError};
-use crate::host::offers::{List, Offers, Pending};
+use crate::host::offers::{List, Offers, Orphan, Pending};
 use crate::model::fact::Source;
 use crate::model::gap::reason;
 
@@ -20,8 +20,9 @@ const REFRESH_ZYPPER: &str = "Run zypper refresh and scan again.";
 
 /// Everything that is offered for the packages of a database.
 pub fn read(host: &Host, database: &Database) -> Offers {
-    let mut out = Offers::default();
     let repositories = Repositories::read(host);
+    let manager = if repositories.program == Program::Zypper { "zypper" } else { "dnf" };
+    let mut out = Offers { manager, ..Offers::default() };
     note_configuration(&repositories, &mut out);
     let newest = newest_of_each(database);
     let mut search = Search { host, repositories: &repositories, newest: &newest, names: HashMap::new(), offers: BTreeMap::new(), advisories: Vec::new() };
@@ -39,6 +40,7 @@ pub fn read(host: &Host, database: &Database) -> Offers {
         out.hide("pending.held", reason::READ_FAILED, error.to_string(), "");
     }
     out.pending = (0..newest.len()).filter_map(|i| search.pending(i, &locks, &kept)).collect();
+    out.orphaned = newest.iter().enumerate().filter(|(i, _)| !search.offers.contains_key(i)).map(|(_, p)| orphan(p, &database.place)).collect();
     note_unknown_security(&kept, &repositories, &mut out);
     automatic::read(host, database, repositories.program, &mut out);
     out.repositories = repositories.items.into_iter().map(|c| c.shown).collect();
@@ -73,11 +75,16 @@ fn newest_of_each(database: &Database) -> Vec<&Installed> {
     out
 }
 
+fn orphan(package: &Installed, place: &str) -> Orphan {
+    let source = Source { place: place.into(), line: 0, directive: package.name.clone() };
+    Orphan { name: package.name.clone(), architecture: package.architecture.clone(), installed: package.version.clone(), source }
+}
+
 /// A version that a repository offers for an installed package.
 struct Offer {
     package: Offered,
     repository: usize,
-    excluded: bool,
+    excluded: Option<Source>,
 }
 
 struct Search<'a> {
@@ -183,14 +190,15 @@ impl Search<'_> {
                 if hidden || !is_taken(configured, &package) {
                     return;
                 }
-                let excluded = configured.excluded.iter().any(|p| locks::names(p, &package.name, &package.version, &package.architecture));
+                let by = configured.excluded.iter().find(|(p, _)| locks::names(p, &package.name, &package.version, &package.architecture));
+                let excluded = by.map(|(_, source)| source.clone());
                 for &i in names.get(package.name.as_str()).into_iter().flatten() {
                     let replaces = newest.get(i).is_some_and(|p| {
                         let same = p.architecture == package.architecture || p.architecture == "noarch" || package.architecture == "noarch";
                         same && (!zypper || same_vendor(&p.vendor, &package.vendor))
                     });
                     if replaces {
-                        offers.entry(i).or_default().push(Offer { package: package.clone(), repository, excluded });
+                        offers.entry(i).or_default().push(Offer { package: package.clone(), repository, excluded: excluded.clone() });
                     }
                 }
             },
@@ -233,7 +241,7 @@ impl Search<'_> {
         let is_newer = |a: &str, b: &str| version::compare(a, b) == Ordering::Greater;
         let fit = |o: &&Offer| priority(o) == preferred && is_newer(&o.package.version, &installed.version) && !self.is_retracted(&o.package);
         let best = |excluded: bool| {
-            offers.iter().filter(fit).filter(|o| o.excluded == excluded).max_by(|a, b| version::compare(&a.package.version, &b.package.version))
+            offers.iter().filter(fit).filter(|o| o.excluded.is_some() == excluded).max_by(|a, b| version::compare(&a.package.version, &b.package.version))
         };
         let candidate = best(false).or_else(|| best(true))?;
         let fixes = |a: &&Advisory| {
@@ -257,7 +265,7 @@ impl Search<'_> {
             severity: severity.into(),
             advisories: advisories.into_iter().map(|(_, id)| id.to_string()).collect(),
             published_at: fixed.iter().filter_map(|a| a.issued).min(),
-            held: candidate.excluded || locks.hold(installed),
+            held: candidate.excluded.clone().map(|s| ("exclude", s)).or_else(|| locks.hold(installed).map(|s| ("lock", s))),
             repository: self.repositories.items.get(candidate.repository).map(|c| c.shown.subject.clone()).unwrap_or_default(),
             source: Source { place, line: 0, directive: candidate.package.nevra() },
         })
