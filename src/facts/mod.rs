@@ -10,6 +10,7 @@ pub mod packages;
 pub mod services;
 pub mod ssh_keys;
 pub mod sshd;
+pub mod stale_processes;
 pub mod storage;
 pub mod sudo;
 pub mod tls;
@@ -89,6 +90,7 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<ssh_keys::SshKeys>(),
     Family::host::<sudo::Sudo>(),
     Family::host::<sshd::Sshd>(),
+    Family::host::<stale_processes::StaleProcesses>(),
     Family::host::<listeners::Listeners>(),
     Family::probe::<services::Services>(),
     Family::probe::<tls::Tls>(),

@@ -10,6 +10,7 @@ pub mod lz4;
 pub mod machine;
 pub mod manager;
 pub mod offers;
+pub mod processes;
 pub mod root;
 pub mod rpm;
 pub mod sockets;

@@ -23,6 +23,8 @@ pub struct Policy {
     pub package_lists_maximum_days: i64,
     /// A pending security update must be installed within this many days of its publication.
     pub security_update_maximum_days: i64,
+    /// Automatic updates must have ended well within this many days, beside their own interval.
+    pub automatic_updates_maximum_days: i64,
     /// Days after the employment end until every way in must be closed.
     pub leaver_limit_days: i64,
     /// An account that can sign in must have done so within this many days.
@@ -44,6 +46,7 @@ impl Default for Policy {
             ec_minimum_bits: 224,
             package_lists_maximum_days: 7,
             security_update_maximum_days: 30,
+            automatic_updates_maximum_days: 7,
             leaver_limit_days: 1,
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
@@ -79,13 +82,14 @@ impl Policy {
         Ok(())
     }
 
-    fn days(&self) -> [(&'static str, i64); 9] {
+    fn days(&self) -> [(&'static str, i64); 10] {
         [
             ("certificate_remaining_days", self.certificate_remaining_days),
             ("rsa_minimum_bits", self.rsa_minimum_bits),
             ("ec_minimum_bits", self.ec_minimum_bits),
             ("package_lists_maximum_days", self.package_lists_maximum_days),
             ("security_update_maximum_days", self.security_update_maximum_days),
+            ("automatic_updates_maximum_days", self.automatic_updates_maximum_days),
             ("leaver_limit_days", self.leaver_limit_days),
             ("dormant_account_days", self.dormant_account_days),
             ("password_maximum_days", self.password_maximum_days),

@@ -6,6 +6,7 @@ mod lab;
 
 mod access_facts;
 mod agent;
+mod apt;
 mod browser;
 mod collector;
 mod evidence;

@@ -37,7 +37,12 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
         gaps.note(Updates::NAME, path, "", reason::UNSUPPORTED, what, "Write the pin as apt_preferences(5) says.");
     }
     let sources = Sources::read(host);
-    let (lists, offers, releases) = read_lists(host, gaps, &database, &conf, &sources);
+    let mut of_lists = Gaps::new();
+    let (lists, offers, releases) = read_lists(host, &mut of_lists, &database, &conf, &sources);
+    let of_lists = of_lists.into_sorted();
+    // What no list knows may stand in the one that was not read.
+    let complete = !of_lists.iter().any(|g| g.path == "orphaned");
+    gaps.extend(of_lists);
     let mut pending = Vec::new();
     let mut held = Vec::new();
     for (index, package) in database.packages.iter().enumerate() {
@@ -55,7 +60,7 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
         security_repository: repositories::security(host, gaps, &sources, &lists).into(),
         global_keys: repositories::global_keys(host, gaps),
         oldest_list_at: lists.iter().filter_map(|l| l.list.checked_at).min(),
-        orphaned: orphaned(&database, &offers),
+        orphaned: if complete { orphaned(&database, &offers) } else { Vec::new() },
         lists: lists.into_iter().map(|l| l.list).collect(),
         pending,
         held,

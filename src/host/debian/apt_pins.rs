@@ -247,7 +247,7 @@ impl Pins {
             let (kind, rest) = pin.split_once(char::is_whitespace).unwrap_or((pin.as_str(), ""));
             let what = What::parse(kind, rest.trim());
             let named: Option<Vec<PinnedPackage>> = packages.iter().map(|p| PinnedPackage::parse(p)).collect();
-            let source = Source::line(path, usize::try_from(line).unwrap_or(usize::MAX), "Pin");
+            let source = Source::line(path, usize::try_from(paragraphs.field_line(1)).unwrap_or(usize::MAX), "Pin");
             match (what, named) {
                 (Some(what), Some(named)) if self.pins.len() < PIN_LIMIT => {
                     self.pins.push(Pin { general: packages == ["*"], packages: named, what, priority, source });
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!([of("libx-dev", "x", "1.2", &other, "x"), of("libx-dev", "x", "2.1", &other, "x"), of("qbz", "x", "1.2", &other, "x")], [7, 500, 7]);
         assert_eq!(of("qcz", "x", "1.2", &other, "x"), 500);
         let offers = [Offer { release: &trixie, component: "main", architecture: "amd64", site: "x" }];
-        assert_eq!(pins.place(&candidate("a", "a", "1", false), &offers), Some(&Source::line("/p", 1, "Pin")));
+        assert_eq!(pins.place(&candidate("a", "a", "1", false), &offers), Some(&Source::line("/p", 2, "Pin")));
         assert_eq!(pins.unsupported.len(), 2, "{:?}", pins.unsupported);
     }
 }
