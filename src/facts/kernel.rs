@@ -26,15 +26,30 @@ pub struct Kernel {
     pub boot_at: Option<i64>,
     /// Kernels in `/boot` and `/usr/lib/modules`, oldest version first.
     pub installed: Vec<InstalledKernel>,
-    /// Release of the newest installed kernel; `null` when none is installed (containers, netboot).
+    /// Release of the newest installed kernel of the running one's flavour (`cloud-amd64`, `generic`); of any flavour for a root folder
+    /// and when none of that flavour is installed; `null` when no kernel is installed at all (containers, netboot).
     pub newest: Option<String>,
-    /// Whether no installed kernel is newer than the running one, by release or, for the same release, by package version; `null` when either is unknown.
+    /// Whether no installed kernel of that flavour is newer than the running one, by release or, for the same release, by package version; `null` when either is unknown.
     pub running_is_newest: Option<bool>,
     /// Whether the distribution asks for a restart: `/run/reboot-required` (Debian, Ubuntu), `/run/reboot-needed` (SUSE), or a core package
     /// that rpm installed after the machine was booted.
     pub reboot_required: bool,
     /// Packages of `/run/reboot-required.pkgs`, or those core packages, sorted.
     pub reboot_required_by: Vec<String>,
+    /// Live patches that the running kernel has loaded, by name.
+    pub livepatches: Vec<Livepatch>,
+}
+
+/// A patch of the running kernel (/sys/kernel/livepatch).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Livepatch {
+    /// Name of its module.
+    pub subject: String,
+    /// Whether it is in force.
+    pub enabled: bool,
+    /// Its folder.
+    pub source: Source,
 }
 
 impl Document for Kernel {
@@ -59,18 +74,35 @@ pub struct InstalledKernel {
 impl HostFamily for Kernel {
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let installed = installed(host, gaps);
-        let newest = installed.last().map(|k| k.release.clone());
         let running = if host.is_live() { first_line(host, gaps, "/proc/sys/kernel/osrelease", "running") } else { None };
         let running_version = if host.is_live() { running_version(host) } else { None };
         if !host.is_live() {
-            for path in ["running", "running_version", "running_is_newest", "boot_at", "reboot_required"] {
+            for path in ["running", "running_version", "running_is_newest", "boot_at", "reboot_required", "livepatches"] {
                 gaps.note(Self::NAME, path, "", reason::NEEDS_LIVE_KERNEL, "a root folder has no running kernel", "Scan the machine itself.");
             }
         }
+<<<<<<< HEAD
         let running_is_newest = running.as_deref().and_then(|r| is_newest(r, running_version.as_deref(), &installed, order(host)));
         let boot_at = boot_at(host, gaps);
         let (reboot_required, reboot_required_by) = reboot(host, gaps, boot_at);
         Some(Self { boot_at, running, running_version, installed, newest, running_is_newest, reboot_required, reboot_required_by })
+=======
+        let newest = newest(running.as_deref(), &installed).map(|k| k.release.clone());
+        let livepatches = livepatches(host, gaps);
+        let running_is_newest = running.as_deref().and_then(|r| is_newest(r, running_version.as_deref(), &installed));
+        let (reboot_required, reboot_required_by) = reboot(host, gaps);
+        Some(Self {
+            boot_at: boot_at(host, gaps),
+            running,
+            running_version,
+            installed,
+            newest,
+            running_is_newest,
+            reboot_required,
+            reboot_required_by,
+            livepatches,
+        })
+>>>>>>> w-apt
     }
 }
 
@@ -110,9 +142,14 @@ fn installed(host: &Host, gaps: &mut Gaps) -> Vec<InstalledKernel> {
     }
     for entry in list(host, gaps, "/boot").into_iter().filter(|e| e.kind == FileKind::File) {
         let release = entry.name.strip_prefix("vmlinuz-").or_else(|| entry.name.strip_prefix("vmlinux-"));
+<<<<<<< HEAD
         // Alpine names its image by the flavour alone (`vmlinuz-lts`); the release is that of its module folder.
         let is_release = |r: &&str| r.starts_with(|c: char| c.is_ascii_digit()) && !r.contains("rescue") && !r.ends_with(".old");
         if let Some(release) = release.filter(is_release) {
+=======
+        let left_over = |r: &str| r.contains("rescue") || r.contains(".dpkg-") || [".old", ".bak", ".signed"].iter().any(|suffix| r.ends_with(suffix));
+        if let Some(release) = release.filter(|r| !left_over(r)) {
+>>>>>>> w-apt
             places.insert(release.into(), format!("/boot/{}", entry.name));
         }
     }
@@ -170,10 +207,50 @@ fn number(release: &str) -> &str {
     release.get(..end).unwrap_or(release).trim_end_matches('-')
 }
 
+/// What follows the version: `cloud-amd64`; a machine that runs one flavour boots the newest of it.
+fn flavour(release: &str) -> &str {
+    release.get(number(release).len()..).unwrap_or_default()
+}
+
+fn newest<'a>(running: Option<&str>, installed: &'a [InstalledKernel]) -> Option<&'a InstalledKernel> {
+    let same = running.and_then(|r| installed.iter().rfind(|k| flavour(&k.release) == flavour(r)));
+    same.or_else(|| installed.last())
+}
+
+fn livepatches(host: &Host, gaps: &mut Gaps) -> Vec<Livepatch> {
+    const FOLDER: &str = "/sys/kernel/livepatch";
+    if !host.is_live() {
+        return Vec::new();
+    }
+    let entries = match host.list(FOLDER) {
+        Ok(entries) => entries,
+        Err(e) if e.is_not_found() => return Vec::new(),
+        Err(e) => {
+            gaps.add(e.to_gap(Kernel::NAME, "livepatches", ""));
+            return Vec::new();
+        }
+    };
+    let mut out = Vec::new();
+    for entry in entries.into_iter().filter(|e| e.kind == FileKind::Folder) {
+        let place = format!("{FOLDER}/{}", entry.name);
+        match host.read_text(&format!("{place}/enabled"), 64) {
+            Ok(text) => out.push(Livepatch { subject: entry.name, enabled: text.trim() == "1", source: Source::whole(place) }),
+            Err(e) => gaps.add(e.to_gap(Kernel::NAME, "livepatches", &entry.name)),
+        }
+    }
+    out
+}
+
 /// A security update of Debian may keep the release and raise the package's version only.
+<<<<<<< HEAD
 fn is_newest(running: &str, running_version: Option<&str>, installed: &[InstalledKernel], order: fn(&str, &str) -> Ordering) -> Option<bool> {
     let newest = installed.last()?;
     if order(number(running), number(&newest.release)) == Ordering::Less {
+=======
+fn is_newest(running: &str, running_version: Option<&str>, installed: &[InstalledKernel]) -> Option<bool> {
+    let newest = newest(Some(running), installed)?;
+    if version::compare(number(running), number(&newest.release)) == Ordering::Less {
+>>>>>>> w-apt
         return Some(false);
     }
     let same = installed.iter().find(|k| k.release == running && !k.version.is_empty());
@@ -259,6 +336,9 @@ mod tests {
         assert_eq!(is_newest("6.1.0-9-amd64", None, &installed), Some(false));
         assert_eq!(is_newest("6.1.0-28-rt-amd64", None, &installed), Some(true));
         assert_eq!(is_newest("6.1.0-28-amd64", None, &[]), None);
+        let other = [kernel("6.1.0-28-amd64", "6.1.120-1"), kernel("6.1.0-31-rt-amd64", "6.1.128-1")];
+        assert_eq!(is_newest("6.1.0-28-amd64", Some("6.1.120-1"), &other), Some(true), "the newer one is of another flavour");
+        assert_eq!(is_newest("6.1.0-30-cloud-amd64", None, &other), Some(false), "none of its own flavour is installed");
     }
 
     #[test]
@@ -285,6 +365,8 @@ mod tests {
         make("proc/sys/kernel/osrelease", "6.1.0-9-amd64\n");
         make("proc/version", "Linux version 6.1.0-9-amd64 (x@y) (gcc-12) #1 SMP PREEMPT_DYNAMIC Debian 6.1.27-1 (2023-05-08)\n");
         make("proc/stat", "cpu 1\nbtime 1700000000\n");
+        make("boot/vmlinuz-6.1.0-40-amd64.dpkg-tmp", "");
+        make("sys/kernel/livepatch/kpatch_1/enabled", "1\n");
         make("run/reboot-required", "");
         make("run/reboot-required.pkgs", "b\na\nb\n");
         let mut gaps = Gaps::new();
@@ -293,6 +375,7 @@ mod tests {
         assert_eq!(releases, ["6.1.0-9-amd64", "6.1.0-28-amd64"]);
         assert_eq!((facts.running_version.as_deref(), facts.running_is_newest, facts.boot_at), (Some("6.1.27-1"), Some(false), Some(1_700_000_000)));
         assert_eq!((facts.reboot_required, facts.reboot_required_by), (true, vec!["a".to_string(), "b".to_string()]));
+        assert_eq!(facts.livepatches.iter().map(|p| (p.subject.as_str(), p.enabled)).collect::<Vec<_>>(), [("kpatch_1", true)]);
         assert!(gaps.into_sorted().is_empty());
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, HostFamily};
+use crate::host::debian::apt_sources::Sources;
 use crate::host::debian::status;
 use crate::host::manager;
 use crate::host::{CONFIG_LIMIT, Host, ReadError, machine};
@@ -30,7 +31,13 @@ pub struct Os {
     pub pretty_name: String,
     /// When the release stops getting security updates; `null` when the data file does not know it.
     pub end_of_life: Option<EndOfLife>,
+<<<<<<< HEAD
     /// Machine name as uname(2) says; for a root folder dpkg's own architecture, or the one that rpm's or apk's packages have.
+=======
+    /// Repositories of extended support that apt uses, whose end is a matter of contract.
+    pub extended_support: Vec<ExtendedSupport>,
+    /// Machine name as uname(2) says, or as dpkg's own architecture for a root folder.
+>>>>>>> w-apt
     pub architecture: String,
     /// `none`, `kvm`, `vmware`, `xen`, `hyperv`, `container`, `other`; empty when it can't be told.
     pub virtualization: String,
@@ -55,6 +62,16 @@ pub struct EndOfLife {
     pub support: String,
     /// Publisher of the date, from the data file.
     pub source: String,
+}
+
+/// A repository of extended support.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendedSupport {
+    /// `Freexian ELTS` or `Ubuntu ESM`, and the suite.
+    pub subject: String,
+    /// The sources.list(5) entry.
+    pub source: Source,
 }
 
 /// Processor and memory of the live machine.
@@ -87,6 +104,7 @@ impl HostFamily for Os {
             id,
             version_id,
             end_of_life,
+            extended_support: extended_support(host, gaps),
             architecture,
             virtualization: machine::virtualization(host).into(),
             hardware: hardware(host, gaps),
@@ -255,6 +273,24 @@ fn dpkg_name(machine: &str) -> &str {
     }
 }
 
+/// By the servers that carry nothing else.
+fn extended_support(host: &Host, gaps: &mut Gaps) -> Vec<ExtendedSupport> {
+    let sources = Sources::read(host);
+    for error in &sources.errors {
+        gaps.add(error.to_gap(Os::NAME, "extended_support", ""));
+    }
+    let mut out = Vec::new();
+    for entry in sources.repositories.iter().filter(|r| !r.options.disabled) {
+        let name = match entry.site().as_str() {
+            "esm.ubuntu.com" => "Ubuntu ESM",
+            "deb.freexian.com" if entry.shown().contains("extended-lts") => "Freexian ELTS",
+            _ => continue,
+        };
+        out.push(ExtendedSupport { subject: format!("{name} {}", entry.suite), source: entry.source.clone() });
+    }
+    out
+}
+
 /// Published dates: see the head of the file.
 const END_OF_LIFE: &str = include_str!("../../rules/data/os-end-of-life.csv");
 
@@ -322,6 +358,35 @@ mod tests {
         assert_eq!(at("rocky", "9.4", "x").unwrap().1, "security");
         assert_eq!(at("debian", "", "amd64"), None);
         assert_eq!(at("arch", "1", "amd64"), None);
+    }
+
+    #[test]
+    fn derivatives_and_rolling_releases_have_no_date_and_extended_support_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let gather = || {
+            let mut gaps = Gaps::new();
+            let os = Os::gather(&Host::rooted(root.path()).unwrap(), &mut gaps).unwrap();
+            (os, gaps.into_sorted().iter().any(|g| g.path == "end_of_life"))
+        };
+        for release in [
+            "ID=raspbian\nID_LIKE=debian\nVERSION_ID=12",
+            "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=21.3",
+            "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux forky/sid\"",
+        ] {
+            make("etc/os-release", release);
+            let (os, gap) = gather();
+            assert!(os.end_of_life.is_none() && gap, "{release}");
+        }
+        make("etc/os-release", "ID=debian\nVERSION_ID=10\n");
+        make("etc/apt/sources.list.d/x.list", "deb https://deb.freexian.com/extended-lts buster main\n#deb https://esm.ubuntu.com/infra/ubuntu x main\n");
+        let (os, gap) = gather();
+        assert!(os.end_of_life.is_some() && !gap);
+        assert_eq!(os.extended_support.iter().map(|e| e.subject.as_str()).collect::<Vec<_>>(), ["Freexian ELTS buster"]);
     }
 
     #[test]
