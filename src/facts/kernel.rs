@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, HostFamily};
-use crate::host::debian::{owners, status, version};
-use crate::host::{CONFIG_LIMIT, FileKind, Host};
+use crate::host::debian::version;
+use crate::host::manager::{self, Manager};
+use crate::host::{CONFIG_LIMIT, FileKind, Host, apk, rpm};
 use crate::model::fact::Source;
-use crate::model::gap::{Gaps, reason};
+use crate::model::gap::{Gap, Gaps, reason};
 
 /// Kernels of this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,9 +31,10 @@ pub struct Kernel {
     pub newest: Option<String>,
     /// Whether no installed kernel of that flavour is newer than the running one, by release or, for the same release, by package version; `null` when either is unknown.
     pub running_is_newest: Option<bool>,
-    /// Whether `/run/reboot-required` exists.
+    /// Whether the distribution asks for a restart: `/run/reboot-required` (Debian, Ubuntu), `/run/reboot-needed` (SUSE), or a core package
+    /// that rpm installed after the machine was booted.
     pub reboot_required: bool,
-    /// Packages of `/run/reboot-required.pkgs`, sorted.
+    /// Packages of `/run/reboot-required.pkgs`, or those core packages, sorted.
     pub reboot_required_by: Vec<String>,
     /// Live patches that the running kernel has loaded, by name.
     pub livepatches: Vec<Livepatch>,
@@ -79,6 +81,12 @@ impl HostFamily for Kernel {
                 gaps.note(Self::NAME, path, "", reason::NEEDS_LIVE_KERNEL, "a root folder has no running kernel", "Scan the machine itself.");
             }
         }
+<<<<<<< HEAD
+        let running_is_newest = running.as_deref().and_then(|r| is_newest(r, running_version.as_deref(), &installed, order(host)));
+        let boot_at = boot_at(host, gaps);
+        let (reboot_required, reboot_required_by) = reboot(host, gaps, boot_at);
+        Some(Self { boot_at, running, running_version, installed, newest, running_is_newest, reboot_required, reboot_required_by })
+=======
         let newest = newest(running.as_deref(), &installed).map(|k| k.release.clone());
         let livepatches = livepatches(host, gaps);
         let running_is_newest = running.as_deref().and_then(|r| is_newest(r, running_version.as_deref(), &installed));
@@ -94,6 +102,7 @@ impl HostFamily for Kernel {
             reboot_required_by,
             livepatches,
         })
+>>>>>>> w-apt
     }
 }
 
@@ -133,26 +142,33 @@ fn installed(host: &Host, gaps: &mut Gaps) -> Vec<InstalledKernel> {
     }
     for entry in list(host, gaps, "/boot").into_iter().filter(|e| e.kind == FileKind::File) {
         let release = entry.name.strip_prefix("vmlinuz-").or_else(|| entry.name.strip_prefix("vmlinux-"));
+<<<<<<< HEAD
+        // Alpine names its image by the flavour alone (`vmlinuz-lts`); the release is that of its module folder.
+        let is_release = |r: &&str| r.starts_with(|c: char| c.is_ascii_digit()) && !r.contains("rescue") && !r.ends_with(".old");
+        if let Some(release) = release.filter(is_release) {
+=======
         let left_over = |r: &str| r.contains("rescue") || r.contains(".dpkg-") || [".old", ".bak", ".signed"].iter().any(|suffix| r.ends_with(suffix));
         if let Some(release) = release.filter(|r| !left_over(r)) {
+>>>>>>> w-apt
             places.insert(release.into(), format!("/boot/{}", entry.name));
         }
     }
     let owned: BTreeSet<String> = places.values().cloned().collect();
-    let owners = owners::owners(host, &owned).unwrap_or_else(|e| {
-        gaps.add(e.to_gap(Kernel::NAME, "installed.package", ""));
+    let owners = manager::owners(host, &owned).unwrap_or_else(|gap| {
+        gaps.add(Gap { family: Kernel::NAME.into(), path: "installed.package".into(), ..gap });
         BTreeMap::new()
     });
-    let database = if owners.is_empty() { None } else { status::read(host).ok().flatten() };
+    let versions = if owners.is_empty() { BTreeMap::new() } else { manager::versions(host) };
+    let order = order(host);
     let mut out: Vec<InstalledKernel> = places
         .into_iter()
         .map(|(release, place)| {
             let package = owners.get(&place).cloned().unwrap_or_default();
-            let version = database.as_ref().and_then(|d| d.find(&package)).map_or_else(String::new, |p| p.version.clone());
+            let version = versions.get(&package).cloned().unwrap_or_default();
             InstalledKernel { release, package, version, source: Source::whole(place) }
         })
         .collect();
-    out.sort_by(|a, b| version::compare(number(&a.release), number(&b.release)).then_with(|| a.release.cmp(&b.release)));
+    out.sort_by(|a, b| order(number(&a.release), number(&b.release)).then_with(|| a.release.cmp(&b.release)));
     out
 }
 
@@ -166,6 +182,16 @@ fn list(host: &Host, gaps: &mut Gaps, folder: &str) -> Vec<crate::host::Entry> {
             }
             Vec::new()
         }
+    }
+}
+
+/// Releases are ordered as the distribution orders its versions: `427.13.1.el9` is newer than `427.el9`
+/// to rpm and older to dpkg.
+fn order(host: &Host) -> fn(&str, &str) -> Ordering {
+    match manager::of(host) {
+        Some(Manager::Rpm) => rpm::version::compare,
+        Some(Manager::Apk) => apk::version::compare_kernels,
+        _ => version::compare,
     }
 }
 
@@ -216,14 +242,20 @@ fn livepatches(host: &Host, gaps: &mut Gaps) -> Vec<Livepatch> {
 }
 
 /// A security update of Debian may keep the release and raise the package's version only.
+<<<<<<< HEAD
+fn is_newest(running: &str, running_version: Option<&str>, installed: &[InstalledKernel], order: fn(&str, &str) -> Ordering) -> Option<bool> {
+    let newest = installed.last()?;
+    if order(number(running), number(&newest.release)) == Ordering::Less {
+=======
 fn is_newest(running: &str, running_version: Option<&str>, installed: &[InstalledKernel]) -> Option<bool> {
     let newest = newest(Some(running), installed)?;
     if version::compare(number(running), number(&newest.release)) == Ordering::Less {
+>>>>>>> w-apt
         return Some(false);
     }
     let same = installed.iter().find(|k| k.release == running && !k.version.is_empty());
     match (running_version, same) {
-        (Some(running), Some(kernel)) => Some(version::compare(running, &kernel.version) != Ordering::Less),
+        (Some(running), Some(kernel)) => Some(order(running, &kernel.version) != Ordering::Less),
         _ => Some(true),
     }
 }
@@ -242,11 +274,18 @@ fn boot_at(host: &Host, gaps: &mut Gaps) -> Option<i64> {
     }
 }
 
-fn reboot(host: &Host, gaps: &mut Gaps) -> (bool, Vec<String>) {
-    let required = host.exists("/run/reboot-required").unwrap_or_else(|e| {
-        gaps.add(e.to_gap(Kernel::NAME, "reboot_required", ""));
-        false
-    });
+/// Packages whose update takes effect at a restart only: the list of `dnf needs-restarting --reboothint`.
+const CORE: &[&str] =
+    &["dbus", "dbus-broker", "dbus-daemon", "glibc", "kernel", "kernel-core", "kernel-rt", "linux-firmware", "microcode_ctl", "openssl-libs", "systemd"];
+
+fn reboot(host: &Host, gaps: &mut Gaps, boot_at: Option<i64>) -> (bool, Vec<String>) {
+    let mut exists = |place: &str| {
+        host.exists(place).unwrap_or_else(|e| {
+            gaps.add(e.to_gap(Kernel::NAME, "reboot_required", ""));
+            false
+        })
+    };
+    let mut required = exists("/run/reboot-required") | exists("/run/reboot-needed");
     let mut by: Vec<String> = match host.read_text("/run/reboot-required.pkgs", CONFIG_LIMIT) {
         Ok(text) => text.lines().map(|l| l.trim().to_string()).filter(|l| !l.is_empty()).collect(),
         Err(e) if e.is_not_found() => Vec::new(),
@@ -255,6 +294,12 @@ fn reboot(host: &Host, gaps: &mut Gaps) -> (bool, Vec<String>) {
             Vec::new()
         }
     };
+    if let (Some(boot), Some(Manager::Rpm)) = (boot_at, manager::of(host)) {
+        let packages = rpm::database::read(host).ok().flatten().map(|d| d.packages).unwrap_or_default();
+        let later = packages.into_iter().filter(|p| CORE.contains(&p.name.as_str()) && p.installed_at.is_some_and(|at| at > boot));
+        by.extend(later.map(|p| p.name));
+        required |= !by.is_empty();
+    }
     by.sort();
     by.dedup();
     (required, by)
@@ -284,6 +329,7 @@ mod tests {
 
     #[test]
     fn an_update_under_the_same_release_is_seen() {
+        let is_newest = |running, version, installed: &[InstalledKernel]| is_newest(running, version, installed, version::compare);
         let installed = [kernel("6.1.0-9-amd64", "6.1.27-1"), kernel("6.1.0-28-amd64", "6.1.120-1")];
         assert_eq!(is_newest("6.1.0-28-amd64", Some("6.1.120-1"), &installed), Some(true));
         assert_eq!(is_newest("6.1.0-28-amd64", Some("6.1.119-1"), &installed), Some(false));
@@ -293,6 +339,15 @@ mod tests {
         let other = [kernel("6.1.0-28-amd64", "6.1.120-1"), kernel("6.1.0-31-rt-amd64", "6.1.128-1")];
         assert_eq!(is_newest("6.1.0-28-amd64", Some("6.1.120-1"), &other), Some(true), "the newer one is of another flavour");
         assert_eq!(is_newest("6.1.0-30-cloud-amd64", None, &other), Some(false), "none of its own flavour is installed");
+    }
+
+    #[test]
+    fn kernels_of_rpm_are_ordered_as_rpm_does() {
+        let order = rpm::version::compare;
+        let installed = [kernel("5.14.0-427.el9.x86_64", "5.14.0-427.el9"), kernel("5.14.0-427.13.1.el9_4.x86_64", "5.14.0-427.13.1.el9_4")];
+        assert_eq!(is_newest("5.14.0-427.el9.x86_64", None, &installed, order), Some(false));
+        assert_eq!(is_newest("5.14.0-427.13.1.el9_4.x86_64", None, &installed, order), Some(true));
+        assert_eq!(is_newest("6.6.31-0-lts", None, &[kernel("6.6.41-0-lts", "6.6.41-r0")], apk::version::compare_kernels), Some(false));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, HostFamily};
 use crate::host::Host;
-use crate::host::debian::owners;
+use crate::host::manager;
 use crate::host::sockets::{self, Socket};
 use crate::model::fact::Source;
-use crate::model::gap::{Gaps, reason};
+use crate::model::gap::{Gap, Gaps, reason};
 
 /// Every listening TCP socket and bound UDP socket of the host's network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -177,8 +177,8 @@ fn process(host: &Host, gaps: &mut Gaps, pid: u32, subject: &str) -> Option<Proc
 fn name_packages(host: &Host, gaps: &mut Gaps, items: &mut [Listener]) {
     let ours = |p: &Process| !p.executable.is_empty() && sockets::runs_in_host_root(host, p.pid);
     let paths: BTreeSet<String> = items.iter().filter_map(|i| i.process.as_ref()).filter(|p| ours(p)).map(|p| p.executable.clone()).collect();
-    let found = owners::owners(host, &paths).unwrap_or_else(|e| {
-        gaps.add(e.to_gap(Listeners::NAME, "items.process.package", ""));
+    let found = manager::owners(host, &paths).unwrap_or_else(|gap| {
+        gaps.add(Gap { family: Listeners::NAME.into(), path: "items.process.package".into(), ..gap });
         BTreeMap::new()
     });
     for process in items.iter_mut().filter_map(|i| i.process.as_mut()) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, HostFamily};
 use crate::host::debian::apt_sources::Sources;
 use crate::host::debian::status;
+use crate::host::manager;
 use crate::host::{CONFIG_LIMIT, Host, ReadError, machine};
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
@@ -30,9 +31,13 @@ pub struct Os {
     pub pretty_name: String,
     /// When the release stops getting security updates; `null` when the data file does not know it.
     pub end_of_life: Option<EndOfLife>,
+<<<<<<< HEAD
+    /// Machine name as uname(2) says; for a root folder dpkg's own architecture, or the one that rpm's or apk's packages have.
+=======
     /// Repositories of extended support that apt uses, whose end is a matter of contract.
     pub extended_support: Vec<ExtendedSupport>,
     /// Machine name as uname(2) says, or as dpkg's own architecture for a root folder.
+>>>>>>> w-apt
     pub architecture: String,
     /// `none`, `kvm`, `vmware`, `xen`, `hyperv`, `container`, `other`; empty when it can't be told.
     pub virtualization: String,
@@ -243,9 +248,15 @@ fn architecture(host: &Host, gaps: &mut Gaps) -> (String, String) {
         _ => String::new(),
     };
     let kernel = machine::kernel_architecture(host);
-    let shown = if kernel.is_empty() { dpkg.clone() } else { kernel };
+    let shown = if kernel.is_empty() && dpkg.is_empty() {
+        manager::architecture(host)
+    } else if kernel.is_empty() {
+        dpkg.clone()
+    } else {
+        kernel
+    };
     if shown.is_empty() {
-        gaps.note(Os::NAME, "architecture", "", reason::MISSING, "no architecture in dpkg's database", "");
+        gaps.note(Os::NAME, "architecture", "", reason::MISSING, "no architecture in the package database", "");
     }
     let dpkg = if dpkg.is_empty() { dpkg_name(&shown).into() } else { dpkg };
     (shown, dpkg)

@@ -21,6 +21,7 @@ mod no_exec;
 mod planted;
 mod probe;
 mod reference;
+mod rpm_apk;
 mod rules;
 mod support;
 mod ui;

@@ -202,6 +202,8 @@ impl Judge<'_> {
             installed: self.package.version.clone(),
             candidate: candidate.into(),
             security,
+            severity: String::new(),
+            advisories: Vec::new(),
             held: self.package.held,
             phased_percentage: place.phased_percentage,
             published_at: sightings.min(),

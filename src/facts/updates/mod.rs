@@ -2,6 +2,7 @@
 
 mod apt;
 mod automatic;
+mod offers;
 mod repositories;
 
 use schemars::JsonSchema;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, HostFamily};
 use crate::host::Host;
+use crate::host::manager::{self, Manager};
 use crate::model::fact::Source;
 use crate::model::gap::Gaps;
 
@@ -16,7 +18,7 @@ use crate::model::gap::Gaps;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Updates {
-    /// Package manager that the rest is about: `apt`.
+    /// Package manager that the rest is about: `apt`, `dnf`, `zypper` or `apk`.
     pub manager: String,
     /// Every repository that is configured, in file order.
     pub repositories: Vec<Repository>,
@@ -47,7 +49,10 @@ impl Document for Updates {
 
 impl HostFamily for Updates {
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
-        apt::gather(host, gaps)
+        match manager::of(host) {
+            Some(Manager::Rpm | Manager::Apk) => offers::gather(host, gaps),
+            _ => apt::gather(host, gaps),
+        }
     }
 }
 
@@ -143,12 +148,16 @@ pub struct Pending {
     pub candidate: String,
     /// Whether a security repository offers the candidate, or any version between installed and candidate.
     pub security: bool,
+    /// Severity that the advisories behind it give, lower case, the worst one; empty when none does.
+    pub severity: String,
+    /// Ids of the security advisories that it answers, oldest first; apt's lists name none.
+    pub advisories: Vec<String>,
     /// Whether the package is on hold.
     pub held: bool,
     /// `Phased-Update-Percentage` of the candidate: below 100 the package manager may put it off on this machine.
     pub phased_percentage: i64,
-    /// Latest moment by which a newer version was public, Unix seconds: the oldest `Date` among the Release files that offer one
-    /// (security ones only for a security update). The update may be older than that, never younger.
+    /// Latest moment by which a newer version was public, Unix seconds: when the oldest of `advisories` was issued; for apt the
+    /// oldest `Date` among the Release files that offer one (security ones only for a security update). The update may be older than that, never younger.
     #[schemars(extend("x-volatile" = true))]
     pub published_at: Option<i64>,
     /// Repository that offers the candidate.
@@ -171,7 +180,8 @@ pub struct Held {
     pub available: String,
     /// Whether it is a security update.
     pub security: bool,
-    /// `hold` (dpkg), `pin` (apt_preferences), `default-release`, `priority` (the repository's own) or `excluded` (from automatic updates).
+    /// `hold` (dpkg), `pin` (apt_preferences), `default-release`, `priority` (the repository's own) or `excluded` (from automatic updates);
+    /// `exclude` (dnf.conf), `lock` (versionlock, zypper) or `world` (apk).
     pub by: String,
     /// What keeps it away.
     pub source: Source,
