@@ -45,6 +45,8 @@ fn sshd_root(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, Sshd, V
     let dir = tempfile::tempdir().unwrap();
     let status = std::fs::read_to_string("/var/lib/dpkg/status").unwrap_or_default();
     write(dir.path(), "var/lib/dpkg/status", &status);
+    write(dir.path(), "etc/passwd", PASSWD);
+    write(dir.path(), "etc/group", GROUP);
     write(dir.path(), "etc/ssh/sshd_config", &main.replace("{ROOT}", ""));
     for (path, text) in others {
         write(dir.path(), path, &text.replace("{ROOT}", ""));

@@ -19,5 +19,6 @@ mod planted;
 mod probe;
 mod reference;
 mod rules;
+mod ssh_facts;
 mod support;
 mod ui;
