@@ -20,5 +20,6 @@ mod probe;
 mod reference;
 mod rules;
 mod ssh_facts;
+mod sudo_facts;
 mod support;
 mod ui;
