@@ -31,6 +31,10 @@ pub struct Policy {
     pub password_schemes: Vec<String>,
     /// Longest permitted password age, days; 0: no limit.
     pub password_maximum_days: i64,
+    /// Most attempts to authenticate within one SSH connection.
+    pub ssh_auth_tries_maximum: i64,
+    /// Longest time that SSH may leave a connection unauthenticated, seconds.
+    pub ssh_login_grace_maximum_seconds: i64,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
 }
@@ -48,6 +52,8 @@ impl Default for Policy {
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
             password_maximum_days: 0,
+            ssh_auth_tries_maximum: 6,
+            ssh_login_grace_maximum_seconds: 120,
             os_end_of_life_warning_days: 0,
         }
     }
@@ -79,7 +85,7 @@ impl Policy {
         Ok(())
     }
 
-    fn days(&self) -> [(&'static str, i64); 9] {
+    fn days(&self) -> [(&'static str, i64); 11] {
         [
             ("certificate_remaining_days", self.certificate_remaining_days),
             ("rsa_minimum_bits", self.rsa_minimum_bits),
@@ -89,6 +95,8 @@ impl Policy {
             ("leaver_limit_days", self.leaver_limit_days),
             ("dormant_account_days", self.dormant_account_days),
             ("password_maximum_days", self.password_maximum_days),
+            ("ssh_auth_tries_maximum", self.ssh_auth_tries_maximum),
+            ("ssh_login_grace_maximum_seconds", self.ssh_login_grace_maximum_seconds),
             ("os_end_of_life_warning_days", self.os_end_of_life_warning_days),
         ]
     }

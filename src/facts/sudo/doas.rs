@@ -119,6 +119,7 @@ fn grant(rule: &Rule, accounts: Vec<String>, source: Source, world: &World<'_>) 
         set_env: rule.setenv,
         root_shell: false,
         root_shell_by: String::new(),
+        root_shell_accounts: Vec::new(),
         writable_place: String::new(),
         writable_by: String::new(),
         not_before: None,

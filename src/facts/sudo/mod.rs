@@ -12,6 +12,8 @@ mod shells;
 
 pub use settings::{DefaultsEntry, PolicyFile};
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +79,22 @@ impl HostFamily for Sudo {
         settings::mark_effective(&mut defaults);
         let mut grants = policy.grants(&world, gaps);
         doas::read(&world, &mut grants, &mut files, &mut file_states, gaps);
+        mark_news(&mut grants, &users);
         Some(Self { grants, defaults, file_states, files, ..empty })
+    }
+}
+
+/// Fills in for whom a way to a root shell adds to what they may do anyway.
+fn mark_news(grants: &mut [Grant], users: &[database::PasswdLine]) {
+    let roots: BTreeSet<&str> = users.iter().filter(|u| u.uid == 0).map(|u| u.name.as_str()).collect();
+    let with_everything = |free: bool| -> BTreeSet<String> {
+        let grants = grants.iter().filter(|g| g.all_commands && g.as_root && g.not_after.is_none() && g.not_before.is_none() && (!free || !g.password_needed));
+        grants.flat_map(|g| g.accounts.iter().cloned()).collect()
+    };
+    let (with_password, free) = (with_everything(false), with_everything(true));
+    for grant in grants.iter_mut().filter(|g| g.root_shell && !g.all_commands) {
+        let admins = if grant.password_needed { &with_password } else { &free };
+        grant.root_shell_accounts = grant.accounts.iter().filter(|a| !admins.contains(*a) && !roots.contains(a.as_str())).cloned().collect();
     }
 }
 
@@ -270,6 +287,10 @@ pub struct Grant {
     /// The first such command and why; empty when there is none.
     #[serde(default)]
     pub root_shell_by: String,
+    /// Accounts for whom it is news: they are not root, and no grant of ALL lets them become root as easily.
+    #[serde(default)]
+    #[schemars(extend("x-personal" = true))]
+    pub root_shell_accounts: Vec<String>,
     /// The first file or folder through which somebody else than root changes what a command runs as root; empty when there is none.
     #[serde(default)]
     pub writable_place: String,

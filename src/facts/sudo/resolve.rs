@@ -122,6 +122,7 @@ impl Policy {
             set_env: rule.commands.set_env.unwrap_or(false),
             root_shell: false,
             root_shell_by: String::new(),
+            root_shell_accounts: Vec::new(),
             writable_place: String::new(),
             writable_by: String::new(),
             not_before,
@@ -308,10 +309,15 @@ fn finish(mut built: Vec<Built>, world: &World<'_>, gaps: &mut Gaps) -> Vec<Gran
 fn overrules(later: &Built, command: &Item, earlier: Option<&Built>, number: usize) -> bool {
     let Some(earlier) = earlier else { return false };
     let Some(before) = earlier.commands.get(number) else { return false };
-    let covers = command.text == "ALL" || (command.text == before.text && (command.arguments.is_none() || command.arguments == before.arguments));
+    let covers = command.text == "ALL" || (unmerged(&command.text) == unmerged(&before.text) && (command.arguments.is_none() || command.arguments == before.arguments));
     let everybody = matches!(later.grant.run_as.as_slice(), [all] if all == "ALL");
     let stricter = command.negated || (later.grant.password_needed && !earlier.grant.password_needed);
     covers && stricter && (everybody || earlier.grant.run_as == later.grant.run_as)
+}
+
+/// sudo compares programs by their inode: where `/bin` is a link, both names are one.
+fn unmerged(path: &str) -> &str {
+    path.strip_prefix("/usr").filter(|rest| rest.starts_with("/bin/") || rest.starts_with("/sbin/")).unwrap_or(path)
 }
 
 /// Fills in which of the commands is a way to a root shell.
