@@ -224,3 +224,266 @@ fn every_connection_is_decided_as_sshd_does() {
         }
     }
 }
+
+fn account<'a>(sshd: &'a Sshd, name: &str) -> &'a AccountAccess {
+    sshd.per_account.iter().find(|a| a.subject == name).unwrap_or_else(|| panic!("{name} is not among {:?}", sshd.per_account))
+}
+
+/// Places are `FILE:LINE`; the refusing line, whether a password opens, its conditions, whether a key opens.
+#[test]
+fn the_most_permissive_connection_of_an_account_is_told() {
+    let (sshd, gaps) = gather::<Sshd>(
+        root_with(
+            "PermitRootLogin no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM yes\nDenyUsers carl\nAllowUsers root anna bob@10.0.0.0/8\n\
+             Match address 10.0.0.0/8,!10.1.0.0/16\nPermitRootLogin yes\nPasswordAuthentication yes\n\
+             Match user anna\nAuthenticationMethods publickey\nPubkeyAuthentication yes\n\
+             Match user bob address 192.0.2.0/24\nPermitEmptyPasswords yes\n",
+            &[],
+        )
+        .path(),
+    );
+    assert_eq!(gaps, []);
+    let root = account(&sshd, "root");
+    assert!(root.allowed && root.password_opens && root.key_opens);
+    assert_eq!((root.permit_root_login.value.as_str(), root.permit_root_login.conditions.as_str()), ("yes", "address 10.0.0.0/8,!10.1.0.0/16"));
+    assert_eq!(root.permit_root_login.source.as_ref().map(|s| (s.place.as_str(), s.line)), Some(("/etc/ssh/sshd_config", 8)));
+    let anna = account(&sshd, "anna");
+    assert!(anna.allowed && !anna.password_opens && anna.key_opens);
+    let bob = account(&sshd, "bob");
+    assert!(bob.allowed && bob.password_opens && bob.key_opens);
+    assert_eq!(bob.password_conditions, "address 10.0.0.0/8,!10.1.0.0/16");
+    // The block for empty passwords holds where bob is not let in.
+    assert_eq!((bob.permit_empty_passwords.value.as_str(), bob.empty_password_opens), ("no", false));
+    let carl = account(&sshd, "carl");
+    assert!(!carl.allowed && !carl.password_opens && !carl.key_opens);
+    assert_eq!(carl.refused_by.as_ref().map(|s| s.line), Some(5));
+
+    // A name of a host means nothing as long as UseDNS is off; a port that is not listened on neither.
+    let config = "PasswordAuthentication no\nKbdInteractiveAuthentication no\nMatch host *.example.com\nPasswordAuthentication yes\nMatch localport 2222\nPasswordAuthentication yes\n";
+    let (sshd, _) = gather::<Sshd>(root_with(config, &[]).path());
+    assert!(!account(&sshd, "anna").password_opens);
+    let (sshd, _) = gather::<Sshd>(root_with(&format!("UseDNS yes\n{config}"), &[]).path());
+    assert_eq!(account(&sshd, "anna").password_conditions, "host *.example.com");
+    let (sshd, _) = gather::<Sshd>(root_with(&format!("Port 22\nPort 2222\n{config}"), &[]).path());
+    assert_eq!(account(&sshd, "anna").password_conditions, "localport 2222");
+}
+
+#[test]
+fn faults_of_sshd_are_reported_and_decoys_are_not() {
+    let ssh = |main: &str| {
+        let (sshd, gaps) = gather::<Sshd>(root_with(main, &[]).path());
+        let failing = judged(&sshd, &gaps, Verdict::Fail);
+        failing.into_iter().map(|(rule, _, message)| format!("{rule}: {message}")).collect::<Vec<_>>()
+    };
+    let keys_only = "PasswordAuthentication no\nKbdInteractiveAuthentication no\n";
+    for (main, expected) in [
+        ("PermitRootLogin yes\nMatch user root\nPermitRootLogin no\n", None),
+        ("PermitRootLogin yes\nDenyUsers root\n", None),
+        ("PermitRootLogin yes\nAllowGroups ops\n", None),
+        ("PermitRootLogin no\nMatch user nobody-here\nPermitRootLogin yes\nPermitEmptyPasswords yes\nPasswordAuthentication yes\n", None),
+        ("#PermitRootLogin yes\nPermitRootLogin no\nPermitRootLogin yes\n", None),
+        ("PermitRootLogin no\nMatch group root\nPermitRootLogin yes\n", Some("ssh-root-login: PermitRootLogin is yes by /etc/ssh/sshd_config:5")),
+        (
+            "PermitRootLogin no\nMatch address 192.0.2.0/24\nPermitRootLogin yes\n",
+            Some("ssh-root-login: PermitRootLogin is yes for connections that match address 192.0.2.0/24 by /etc/ssh/sshd_config:5"),
+        ),
+        (
+            "Match user bob\nPermitEmptyPasswords yes\n",
+            Some("ssh-empty-passwords: PermitEmptyPasswords is yes for bob by /etc/ssh/sshd_config:4"),
+        ),
+        (
+            "Match user bob,carl\nPasswordAuthentication yes\n",
+            Some("ssh-password-authentication: passwords are accepted for bob, carl by passwordauthentication at /etc/ssh/sshd_config:4"),
+        ),
+        ("Match user bob\nPasswordAuthentication yes\nAuthenticationMethods publickey,password\n", None),
+        ("StrictModes no\n", Some("ssh-strict-modes: StrictModes is no by /etc/ssh/sshd_config:3")),
+        ("PermitUserEnvironment yes\n", Some("ssh-user-environment: PermitUserEnvironment is yes by /etc/ssh/sshd_config:3")),
+        ("HostbasedAuthentication yes\n", Some("ssh-hostbased: HostbasedAuthentication is yes by /etc/ssh/sshd_config:3")),
+        ("IgnoreRhosts no\n", Some("ssh-ignore-rhosts: IgnoreRhosts is no by /etc/ssh/sshd_config:3")),
+        ("GatewayPorts yes\n", Some("ssh-forwarding-open: GatewayPorts is yes at /etc/ssh/sshd_config:3")),
+        ("MaxAuthTries 30\n", Some("ssh-max-auth-tries: MaxAuthTries is 30, at most 6 are accepted by /etc/ssh/sshd_config:3")),
+        ("MaxAuthTries 3\nLoginGraceTime 30\nStrictModes yes\nX11Forwarding yes\nGatewayPorts no\n", None),
+        ("Ciphers +3des-cbc\n", Some("ssh-weak-algorithms: the configuration permits 3des-cbc")),
+        ("Ciphers -3des-cbc,*-cbc\nMACs -hmac-md5*\n", None),
+    ] {
+        let failing = ssh(&format!("{keys_only}{main}"));
+        assert_eq!(failing, expected.map(String::from).into_iter().collect::<Vec<_>>(), "{main}");
+    }
+}
+
+#[test]
+fn the_command_line_comes_before_the_files() {
+    let unit = "[Unit]\nDescription=x\n[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n";
+    let config = "Port 22\nPermitRootLogin no\nCiphers 3des-cbc\n";
+    let of = |others: &[(&str, &str)]| gather::<Sshd>(root_with(config, others).path()).0;
+    let sshd = of(&[("lib/systemd/system/ssh.service", unit), ("etc/default/ssh", "# x\nSSHD_OPTS=\"-oPermitRootLogin=yes -p 2022\"\n")]);
+    assert_eq!((sshd.permit_root_login.as_str(), sshd.ports.as_slice()), ("yes", &[2022][..]));
+    assert_eq!(account(&sshd, "root").permit_root_login.source.as_ref().map(|s| (s.place.as_str(), s.line)), Some(("/etc/default/ssh", 2)));
+    // A unit that does not name the variable ignores it.
+    let sshd = of(&[("lib/systemd/system/ssh.service", &unit.replace(" $SSHD_OPTS", "")), ("etc/default/ssh", "SSHD_OPTS=-oPermitRootLogin=yes\n")]);
+    assert_eq!(sshd.permit_root_login, "no");
+    // A drop-in replaces the command line.
+    let drop_in = "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D -f /etc/ssh/other_config -o \"PermitRootLogin yes\"\n";
+    let sshd = of(&[
+        ("lib/systemd/system/ssh.service", unit),
+        ("etc/systemd/system/ssh.service.d/local.conf", drop_in),
+        ("etc/ssh/other_config", "PasswordAuthentication no\n"),
+    ]);
+    assert_eq!((sshd.password_authentication, sshd.files.as_slice()), (false, &["/etc/ssh/other_config".to_string()][..]));
+    // The crypto policy of RHEL 8 stands on the command line.
+    let policy = "CRYPTO_POLICY='-oCiphers=aes256-gcm@openssh.com,aes256-ctr -oMACs=hmac-sha2-256'\n";
+    let unit = "[Service]\nEnvironmentFile=-/etc/crypto-policies/back-ends/opensshserver.config\nExecStart=/usr/sbin/sshd -D $OPTIONS $CRYPTO_POLICY\n";
+    let sshd = of(&[("usr/lib/systemd/system/sshd.service", unit), ("etc/crypto-policies/back-ends/opensshserver.config", policy)]);
+    assert_eq!((sshd.ciphers.join(","), sshd.macs.join(",")), ("aes256-gcm@openssh.com,aes256-ctr".into(), "hmac-sha2-256".into()));
+}
+
+#[test]
+fn host_keys_are_told_by_kind_and_mode() {
+    let dir = root_with("PasswordAuthentication no\n", &[]);
+    let root = dir.path();
+    for (name, kind, bits) in [("rsa", "rsa", "1024"), ("ecdsa", "ecdsa", "256"), ("ed25519", "ed25519", "256")] {
+        run(Command::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"]).arg(root.join(format!("etc/ssh/ssh_host_{name}_key"))));
+    }
+    std::fs::remove_file(root.join("etc/ssh/ssh_host_ecdsa_key.pub")).unwrap();
+    std::fs::set_permissions(root.join("etc/ssh/ssh_host_ecdsa_key"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let (sshd, gaps) = gather::<Sshd>(root);
+    assert_eq!(gaps, []);
+    let seen: Vec<String> = sshd.host_keys.iter().map(|k| format!("{} {} {:?} {}", k.subject, k.kind, k.bits, k.others_can_read)).collect();
+    assert_eq!(
+        seen,
+        [
+            "/etc/ssh/ssh_host_rsa_key ssh-rsa Some(1024) false",
+            "/etc/ssh/ssh_host_ecdsa_key ecdsa-sha2-nistp256 Some(256) true",
+            "/etc/ssh/ssh_host_ed25519_key ssh-ed25519 Some(256) false"
+        ]
+    );
+    let failing: Vec<String> = judged(&sshd, &gaps, Verdict::Fail).into_iter().filter(|(r, ..)| r.contains("host-key")).map(|(r, s, _)| format!("{r} {s}")).collect();
+    assert_eq!(failing, ["ssh-host-key-readable /etc/ssh/ssh_host_ecdsa_key", "ssh-host-key-weak /etc/ssh/ssh_host_rsa_key"]);
+}
+
+fn made_key(folder: &Path, name: &str, arguments: &[&str]) -> String {
+    let file = folder.join(name);
+    run(Command::new("ssh-keygen").args(["-q", "-C", name, "-f"]).arg(&file).args(arguments));
+    std::fs::read_to_string(file.with_extension("pub")).unwrap().trim().to_string()
+}
+
+#[test]
+fn keys_that_work_are_told_from_those_that_do_not() {
+    let dir = root_with(
+        "RevokedKeys /etc/ssh/revoked\nTrustedUserCAKeys /etc/ssh/ca.pub\nAuthorizedPrincipalsFile /etc/ssh/principals/%u\n\
+         Match user carl\nAuthorizedKeysFile none\nMatch user bob\nAuthorizedKeysFile /etc/keys/%u /etc/keys/%U%%\nAuthorizedKeysCommand /usr/bin/keys --token s3cret %u\n",
+        &[],
+    );
+    let root = dir.path();
+    let keys = tempfile::tempdir().unwrap();
+    let made: Vec<String> = ["a", "b", "c", "d"].iter().map(|n| made_key(keys.path(), n, &["-t", "ed25519", "-N", ""])).collect();
+    let ca = made_key(keys.path(), "ca", &["-t", "rsa", "-b", "1024", "-N", ""]);
+    run(Command::new("ssh-keygen").args(["-q", "-k", "-f"]).arg(root.join("etc/ssh/revoked")).arg(keys.path().join("b.pub")));
+    write(root, "etc/ssh/ca.pub", &format!("# authority\n{ca}\n"));
+    write(root, "etc/ssh/principals/anna", "# names\nanna-admin\nfrom=\"10.0.0.0/8\" oncall # shift\n");
+    write(
+        root,
+        "home/anna/.ssh/authorized_keys",
+        &format!(
+            "{}\n{}\nnonsense=\"1\" {}\nfrom=\"10.0.0.0/8\",command=\"/usr/bin/rsync --server secret\",restrict {}\nnot a key\n",
+            made[0], made[1], made[2], made[3]
+        ),
+    );
+    write(root, "etc/keys/bob", &format!("{}\n", made[0]));
+    write(root, "etc/keys/2002%", &format!("{}\n", made[3]));
+    write(root, "home/carl/.ssh/authorized_keys", &format!("{}\n", made[3]));
+    write(root, "root/.ssh/authorized_keys", &format!("{}\n", made[3]));
+    for (path, uid) in [("home/anna", 2001), ("home/anna/.ssh", 2001), ("home/anna/.ssh/authorized_keys", 2001), ("etc/keys/bob", 2001)] {
+        chown(root.join(path), Some(uid), Some(uid)).unwrap();
+    }
+    symlink("/etc/keys/bob", root.join("root/.ssh/authorized_keys2")).unwrap();
+    let (found, gaps) = gather::<SshKeys>(root);
+    let seen: Vec<String> = found.items.iter().map(|k| format!("{} {} {}", k.subject, k.works, k.refused).trim().to_string()).collect();
+    assert_eq!(
+        seen,
+        [
+            "anna /home/anna/.ssh/authorized_keys:1 true",
+            "anna /home/anna/.ssh/authorized_keys:2 false /etc/ssh/revoked revokes it",
+            "anna /home/anna/.ssh/authorized_keys:3 false sshd does not accept its option nonsense",
+            "anna /home/anna/.ssh/authorized_keys:4 true",
+            "bob /etc/keys/2002%:1 true",
+            "bob /etc/keys/bob:1 false StrictModes: others may write /etc/keys/bob",
+            "root /root/.ssh/authorized_keys:1 true",
+            "root /root/.ssh/authorized_keys2:1 false StrictModes: others may write /root/.ssh/authorized_keys2",
+        ]
+    );
+    let forced = &found.items[3];
+    assert_eq!((forced.from.as_str(), forced.command.as_str()), ("10.0.0.0/8", "/usr/bin/rsync"));
+    assert_eq!(found.authorities.iter().map(|a| (a.subject.as_str(), a.bits)).collect::<Vec<_>>(), [("/etc/ssh/ca.pub:2", Some(1024))]);
+    let names: Vec<String> = found.principals.iter().map(|p| format!("{} {}", p.subject, p.name)).collect();
+    assert_eq!(names, ["anna /etc/ssh/principals/anna:2 anna-admin", "anna /etc/ssh/principals/anna:3 oncall"]);
+    assert_eq!(found.programs.iter().map(|p| (p.program.as_str(), p.criteria.as_str())).collect::<Vec<_>>(), [("/usr/bin/keys", "user bob")]);
+    assert!(!serde_json::to_string(&found).unwrap().contains("secret"), "arguments stay on the host");
+    let reasons: Vec<&str> = gaps.iter().map(|g| g.subject.as_str()).collect();
+    assert_eq!(reasons, ["authorizedkeyscommand", "trustedusercakeys"]);
+    let failing: Vec<String> = judged(&found, &[], Verdict::Fail).into_iter().map(|(r, s, _)| format!("{r} {s}")).collect();
+    for expected in ["access-authorized-keys-owner bob /etc/keys/bob", "access-authorized-keys-owner root /root/.ssh/authorized_keys2", "access-ssh-authority-weak /etc/ssh/ca.pub:2"] {
+        assert!(failing.iter().any(|f| f == expected), "{expected} is not among {failing:#?}");
+    }
+    assert!(!failing.iter().any(|f| f.starts_with("access-authorized-keys-owner anna")), "{failing:#?}");
+
+    // A list that can't be read closes the door for every key.
+    std::fs::remove_file(root.join("etc/ssh/revoked")).unwrap();
+    let (found, _) = gather::<SshKeys>(root);
+    assert!(found.items.iter().all(|k| !k.works));
+}
+
+#[test]
+fn private_keys_without_a_passphrase_are_found() {
+    let dir = root_with("", &[]);
+    let root = dir.path();
+    for home in ["home/anna/.ssh", "home/bob/.ssh", "root/.ssh"] {
+        std::fs::create_dir_all(root.join(home)).unwrap();
+    }
+    let anna = root.join("home/anna/.ssh");
+    made_key(&anna, "id_ed25519", &["-t", "ed25519", "-N", ""]);
+    made_key(&anna, "id_sound", &["-t", "ed25519", "-N", "a long passphrase"]);
+    made_key(&root.join("home/bob/.ssh"), "id_rsa", &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""]);
+    made_key(&root.join("home/bob/.ssh"), "sound_rsa", &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "a long passphrase"]);
+    made_key(&root.join("root/.ssh"), "backup", &["-t", "ecdsa", "-m", "PKCS8", "-N", ""]);
+    made_key(&root.join("root/.ssh"), "sound", &["-t", "ecdsa", "-m", "PKCS8", "-N", "a long passphrase"]);
+    std::fs::set_permissions(anna.join("id_ed25519"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    write(root, "home/anna/.ssh/known_hosts", "host ssh-ed25519 AAAA\n");
+    write(root, "home/anna/notes/id_rsa", "-----BEGIN RSA PRIVATE KEY-----\n");
+    let (found, gaps) = gather::<SshKeys>(root);
+    assert_eq!(gaps, []);
+    let failing: Vec<String> = judged(&found, &gaps, Verdict::Fail).into_iter().map(|(r, s, _)| format!("{r} {s}")).collect();
+    assert_eq!(
+        failing,
+        [
+            "ssh-private-key-readable /home/anna/.ssh/id_ed25519",
+            "ssh-private-key-unencrypted /home/anna/.ssh/id_ed25519",
+            "ssh-private-key-unencrypted /home/bob/.ssh/id_rsa",
+            "ssh-private-key-unencrypted /root/.ssh/backup"
+        ]
+    );
+    assert_eq!(found.private_keys.len(), 6);
+    let listed = run(Command::new("ssh-keygen").arg("-lf").arg(anna.join("id_ed25519.pub")));
+    assert!(listed.contains(&found.private_keys[0].fingerprint) && found.private_keys[0].fingerprint.len() > 20);
+}
+
+/// Cuts and flips of configurations and key files: nothing panics, nothing hangs.
+#[test]
+fn mutated_files_are_survived() {
+    let seed = "Include /etc/ssh/*.conf\nMatch user a,!b address 10.0.0.0/8,::1/128 localport 22\nAuthorizedKeysFile %h/%u %% %U \"x y\\\"\nAllowUsers a@10.*,!::/0 @ b@\nPort 99999\nCiphers +,-^\n";
+    let key = "from=\"a,b\",command=\"x \\\" y\",expiry-time=\"20260101\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJvR0mCJ2cS1YVb1p6ZC6x0m1x0m1x0m1x0m1x0m1x0m c\n";
+    let dir = root_with("", &[]);
+    for (index, byte) in (0..seed.len()).step_by(3).zip([b'\\', b'"', b'\n', b'!', b'@', b'%', b'/', b'*', 0, 0xff, b' ', b'='].into_iter().cycle()) {
+        let mut text = seed.as_bytes().to_vec();
+        text[index] = byte;
+        text.truncate(text.len() - index % 7);
+        std::fs::write(dir.path().join("etc/ssh/sshd_config"), &text).unwrap();
+        let mut line = key.as_bytes().to_vec();
+        let at = index % line.len();
+        line[at] = byte;
+        std::fs::create_dir_all(dir.path().join("home/anna/.ssh")).unwrap();
+        std::fs::write(dir.path().join("home/anna/.ssh/authorized_keys"), &line).unwrap();
+        gather::<SshKeys>(dir.path());
+        gather::<Sshd>(dir.path());
+    }
+}

@@ -318,3 +318,21 @@ fn doas_rules_are_grants() {
     let said: Vec<String> = String::from_utf8(out.stdout).unwrap().lines().map(String::from).collect();
     assert_eq!(said, ["deny", "permit nopass", "permit nopass", "deny"], "{}", String::from_utf8_lossy(&out.stderr));
 }
+
+/// Cuts and flips of policies: nothing panics, nothing hangs.
+#[test]
+fn mutated_policies_are_survived() {
+    let seed = "User_Alias A = %a b, !\"c d\", #1 : B = A\nCmnd_Alias C = sha256:ab= /bin/x \\, y, ^/bin/.*$ ^-a$\nDefaults:A !authenticate, env_keep += \"X Y\"\nA,B ALL,!h = (r:g, %x) NOPASSWD: NOTAFTER=2026 C, !/bin/\\\n z : ALL=sudoedit /etc/x\n@include a b\n";
+    let dir = machine("");
+    for (index, byte) in (0..seed.len()).zip([b'\\', b'"', b'\n', b'!', b'=', b',', b':', b'(', 0, 0xff, b'#', b'^'].into_iter().cycle()) {
+        let mut text = seed.as_bytes().to_vec();
+        text[index] = byte;
+        text.truncate(text.len() - index % 11);
+        std::fs::write(dir.path().join("etc/sudoers"), &text).unwrap();
+        std::fs::write(dir.path().join("etc/doas.conf"), &text).unwrap();
+        gather::<Sudo>(dir.path());
+    }
+    // An alias that names itself ends.
+    std::fs::write(dir.path().join("etc/sudoers"), "User_Alias A = B, B, B\nUser_Alias B = A, A, A\nA ALL=ALL\n").unwrap();
+    gather::<Sudo>(dir.path());
+}

@@ -73,6 +73,8 @@ pub struct Decided {
     pub source: Option<Source>,
 }
 
+/// Most accounts; each takes about 2 KiB of the document.
+const ACCOUNT_LIMIT: usize = 10_000;
 /// Most comparisons of a directive with a connection.
 const WORK_LIMIT: usize = 100_000_000;
 
@@ -84,6 +86,9 @@ pub fn accounts(
     ports: &[i64],
     use_dns: bool,
 ) -> Result<Vec<AccountAccess>, &'static str> {
+    if users.len() > ACCOUNT_LIMIT {
+        return Err("is not compared with so many accounts");
+    }
     let connections = sample::connections(directives, ports, use_dns)?;
     let memberships = memberships(users, groups);
     let mut cache: BTreeMap<Vec<bool>, Vec<Effective<'_>>> = BTreeMap::new();

@@ -69,7 +69,7 @@ pub fn read(world: &World<'_>, grants: &mut Vec<Grant>, files: &mut Vec<String>,
             let accounts = accounts(&rule, world);
             take_back(&rule, &accounts, &mut own);
             if rule.permit {
-                let grant = grant(&rule, accounts, Source::line(path.clone(), line, ""), world);
+                let grant = grant(&rule, accounts, Source::line(path.clone(), line, ""), world, gaps);
                 own.push((rule, grant));
             }
         }
@@ -101,7 +101,7 @@ fn take_back(later: &Rule, accounts: &[String], own: &mut [(Rule, Grant)]) {
     }
 }
 
-fn grant(rule: &Rule, accounts: Vec<String>, source: Source, world: &World<'_>) -> Grant {
+fn grant(rule: &Rule, accounts: Vec<String>, source: Source, world: &World<'_>, gaps: &mut Gaps) -> Grant {
     let command = Item { arguments: rule.arguments.clone(), ..Item::plain(rule.command.clone().unwrap_or_else(|| "ALL".into())) };
     let who = rule.identity.strip_prefix(':').map_or_else(|| rule.identity.clone(), |group| format!("%{group}"));
     let mut grant = Grant {
@@ -126,7 +126,7 @@ fn grant(rule: &Rule, accounts: Vec<String>, source: Source, world: &World<'_>) 
         not_after: None,
         source,
     };
-    judge_commands(&mut grant, &[command], false, world);
+    judge_commands(&mut grant, &[command], false, world, gaps);
     grant
 }
 

@@ -300,7 +300,7 @@ fn finish(mut built: Vec<Built>, world: &World<'_>, gaps: &mut Gaps) -> Vec<Gran
         built.grant.accounts.retain(|a| accounts.contains(a));
         let counts = |number: usize, command: &Item| !command.negated && (!reached || commands.contains(&number));
         let left: Vec<Item> = built.commands.iter().enumerate().filter(|(n, c)| counts(*n, c)).map(|(_, c)| c.clone()).collect();
-        judge_commands(&mut built.grant, &left, built.no_exec, world);
+        judge_commands(&mut built.grant, &left, built.no_exec, world, gaps);
     }
     built.into_iter().map(|b| b.grant).collect()
 }
@@ -321,7 +321,7 @@ fn unmerged(path: &str) -> &str {
 }
 
 /// Fills in which of the commands is a way to a root shell.
-pub fn judge_commands(grant: &mut Grant, commands: &[Item], no_exec: bool, world: &World<'_>) {
+pub fn judge_commands(grant: &mut Grant, commands: &[Item], no_exec: bool, world: &World<'_>, gaps: &mut Gaps) {
     if !grant.as_root {
         return;
     }
@@ -329,9 +329,16 @@ pub fn judge_commands(grant: &mut Grant, commands: &[Item], no_exec: bool, world
         grant.root_shell = true;
         grant.root_shell_by = how;
     }
-    if let Some((place, who)) = commands.iter().find_map(|c| world.programs.writable(c)) {
-        grant.writable_place = place;
-        grant.writable_by = who;
+    for command in commands {
+        match world.programs.writable(command) {
+            Ok(None) => {}
+            Ok(Some((place, who))) => {
+                grant.writable_place = place;
+                grant.writable_by = who;
+                return;
+            }
+            Err(e) => gaps.add(e.to_gap(Sudo::NAME, "grants.writable_place", &grant.subject)),
+        }
     }
 }
 

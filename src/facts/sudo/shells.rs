@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::parse::Item;
 use crate::facts::accounts::database::{GroupLine, PasswdLine};
-use crate::host::{FileKind, Host};
+use crate::host::{FileKind, Host, ReadError};
 
 const PROGRAMS: &str = include_str!("../../../rules/data/root-shell-programs.csv");
 
@@ -111,28 +111,23 @@ impl Programs<'_> {
 
     /// The first place through which somebody else than root, and who, can change what a command
     /// runs: the program, a script that an interpreter is given, or a folder above either.
-    pub fn writable(&self, command: &Item) -> Option<(String, String)> {
+    pub fn writable(&self, command: &Item) -> Result<Option<(String, String)>, ReadError> {
         if command.digest || !command.text.starts_with('/') {
-            return None;
+            return Ok(None);
         }
         let path = command.text.trim_end_matches('/');
         // Of a wildcard, the folder before it can still be looked at.
         let path = match path.find(['*', '?', '[']) {
-            Some(at) => path.get(..at)?.rsplit_once('/')?.0,
+            Some(at) => path.get(..at).and_then(|p| p.rsplit_once('/')).map_or("", |(folder, _)| folder),
             None => path,
         };
-        self.writable_path(path).or_else(|| self.writable_script(command))
+        match (self.writable_path(path)?, script_of(command)) {
+            (None, Some(script)) => self.writable_path(script),
+            (found, _) => Ok(found),
+        }
     }
 
-    fn writable_script(&self, command: &Item) -> Option<(String, String)> {
-        let name = command.text.rsplit('/').next()?;
-        let (way, _) = *WAYS.get(name).or_else(|| WAYS.get(versionless(name)))?;
-        let script = command.arguments.as_deref()?.split_whitespace().find(|a| !a.starts_with('-'))?;
-        let runs = matches!(way, "shell" | "interpreter") && script.starts_with('/') && !has_wildcard(script);
-        runs.then(|| self.writable_path(script)).flatten()
-    }
-
-    fn writable_path(&self, path: &str) -> Option<(String, String)> {
+    fn writable_path(&self, path: &str) -> Result<Option<(String, String)>, ReadError> {
         let mut at = path;
         let mut child_exists = true;
         loop {
@@ -142,15 +137,15 @@ impl Programs<'_> {
                     // In a sticky folder only the owner of an entry may replace it.
                     let held = stat.kind == FileKind::Folder && stat.mode & 0o1000 != 0 && child_exists;
                     if let Some(who) = writers.filter(|_| !held || stat.uid != 0) {
-                        return Some((at.to_string(), who));
+                        return Ok(Some((at.to_string(), who)));
                     }
                     child_exists = true;
                 }
                 Err(e) if e.is_not_found() => child_exists = false,
-                Err(_) => return None,
+                Err(e) => return Err(e),
             }
             at = match at.rsplit_once('/') {
-                Some(("", _)) | None => return None,
+                Some(("", _)) | None => return Ok(None),
                 Some((parent, _)) => parent,
             };
         }
@@ -166,6 +161,14 @@ impl Programs<'_> {
         let members = self.users.iter().any(|u| u.uid != 0 && u.gid == gid) || self.groups.iter().any(|g| g.gid == gid && g.members.iter().any(|m| m != "root"));
         (mode & 0o020 != 0 && members).then(|| self.groups.iter().find(|g| g.gid == gid).map_or_else(|| format!("group id {gid}"), |g| format!("group {}", g.name)))
     }
+}
+
+/// The script that a shell or an interpreter is told to run.
+fn script_of(command: &Item) -> Option<&str> {
+    let name = command.text.rsplit('/').next()?;
+    let (way, _) = *WAYS.get(name).or_else(|| WAYS.get(versionless(name)))?;
+    let script = command.arguments.as_deref()?.split_whitespace().find(|a| !a.starts_with('-'))?;
+    (matches!(way, "shell" | "interpreter") && script.starts_with('/') && !has_wildcard(script)).then_some(script)
 }
 
 fn described(way: &str) -> &'static str {
