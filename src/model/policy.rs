@@ -33,6 +33,10 @@ pub struct Policy {
     pub password_schemes: Vec<String>,
     /// Longest permitted password age, days; 0: no limit.
     pub password_maximum_days: i64,
+    /// Most attempts to authenticate within one SSH connection.
+    pub ssh_auth_tries_maximum: i64,
+    /// Longest time that SSH may leave a connection unauthenticated, seconds.
+    pub ssh_login_grace_maximum_seconds: i64,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
     /// Whether the accounts that may use cron and at must be listed.
@@ -53,6 +57,8 @@ impl Default for Policy {
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
             password_maximum_days: 0,
+            ssh_auth_tries_maximum: 6,
+            ssh_login_grace_maximum_seconds: 120,
             os_end_of_life_warning_days: 0,
             job_schedulers_listed: false,
         }
@@ -85,8 +91,8 @@ impl Policy {
         Ok(())
     }
 
-    fn days(&self) -> [(&'static str, i64); 10] {
-        [
+    fn days(&self) -> Vec<(&'static str, i64)> {
+        vec![
             ("certificate_remaining_days", self.certificate_remaining_days),
             ("rsa_minimum_bits", self.rsa_minimum_bits),
             ("ec_minimum_bits", self.ec_minimum_bits),
@@ -96,6 +102,8 @@ impl Policy {
             ("leaver_limit_days", self.leaver_limit_days),
             ("dormant_account_days", self.dormant_account_days),
             ("password_maximum_days", self.password_maximum_days),
+            ("ssh_auth_tries_maximum", self.ssh_auth_tries_maximum),
+            ("ssh_login_grace_maximum_seconds", self.ssh_login_grace_maximum_seconds),
             ("os_end_of_life_warning_days", self.os_end_of_life_warning_days),
         ]
     }

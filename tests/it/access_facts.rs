@@ -46,6 +46,8 @@ fn sshd_root(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, Sshd, V
     let dir = tempfile::tempdir().unwrap();
     let status = std::fs::read_to_string("/var/lib/dpkg/status").unwrap_or_default();
     write(dir.path(), "var/lib/dpkg/status", &status);
+    write(dir.path(), "etc/passwd", PASSWD);
+    write(dir.path(), "etc/group", GROUP);
     write(dir.path(), "etc/ssh/sshd_config", &main.replace("{ROOT}", ""));
     for (path, text) in others {
         write(dir.path(), path, &text.replace("{ROOT}", ""));
@@ -467,9 +469,9 @@ fn planted_faults_fail_and_sound_hosts_do_not() {
             "access-password-scheme-weak: password hashed by a scheme that is not permitted: old (md5crypt)",
             "access-second-uid-zero: user id 0, which is root, also belongs to toor",
             "access-sudo-nopasswd-all: deploy runs every command as root without a password (deploy), by /etc/sudoers.d/ops:4",
-            "ssh-empty-passwords: PermitEmptyPasswords is yes for connections that match address 192.0.2.0/24 at /etc/ssh/sshd_config:8",
-            "ssh-password-authentication: passwords are accepted by a Match block for address 192.0.2.0/24 at /etc/ssh/sshd_config:9",
-            "ssh-root-login: PermitRootLogin is yes for connections that match address 192.0.2.0/24 at /etc/ssh/sshd_config:7",
+            "ssh-empty-passwords: PermitEmptyPasswords is yes for root and others when connections match address 192.0.2.0/24 by /etc/ssh/sshd_config:8",
+            "ssh-password-authentication: passwords are accepted for 11 accounts when connections match address 192.0.2.0/24 by passwordauthentication at /etc/ssh/sshd_config:9",
+            "ssh-root-login: PermitRootLogin is yes for connections that match address 192.0.2.0/24 by /etc/ssh/sshd_config:7",
             "ssh-weak-algorithms: the configuration permits 3des-cbc, pubkeyacceptedalgorithms +ssh-rsa",
         ]
     );

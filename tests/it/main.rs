@@ -23,5 +23,7 @@ mod probe;
 mod reference;
 mod rpm_apk;
 mod rules;
+mod ssh_facts;
+mod sudo_facts;
 mod support;
 mod ui;

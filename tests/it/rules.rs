@@ -392,7 +392,7 @@ fn the_rules_command_lists_shows_tests_and_checks() {
     let (code, out, _) = assay(&["rules", "show", "storage-encryption"]);
     assert!(code == 0 && out.contains("Verify\n  lsblk") && out.contains("soc2-2017 CC6.1"), "{out}");
     let (code, _, error) = assay(&["rules", "show", "storage-encrypted"]);
-    assert!(code == 1 && error.contains("did you mean storage-encryption"), "{error}");
+    assert!(code == 1 && error.contains("did you mean") && error.contains("storage-encryption"), "{error}");
     let (code, out, _) = assay(&["rules", "test"]);
     assert!(code == 0 && out.ends_with(" 0 failed\n"), "{out}");
 

@@ -19,6 +19,14 @@ pub struct KeyLine {
     pub comment: String,
     /// Option names, lower case, sorted.
     pub options: Vec<String>,
+    /// Patterns of `from`; empty without it.
+    pub from: String,
+    /// Program of `command`, its arguments left out; empty without it.
+    pub command: String,
+    /// Names of `principals`.
+    pub principals: Vec<String>,
+    /// An option that sshd does not know or can't read, for which it passes over the line; empty when there is none.
+    pub bad_option: String,
     /// `expiry-time`, Unix seconds, read as UTC.
     pub expires_at: Option<i64>,
 }
@@ -47,7 +55,12 @@ fn key_at(text: &str, options: Options) -> Option<KeyLine> {
     if named != kind.as_bytes() {
         return None;
     }
-    let expires_at = options.iter().find(|(name, _)| name == "expiry-time").and_then(|(_, value)| expiry(value));
+    let value = |wanted: &str| options.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str());
+    let expires_at = expiry(value("expiry-time"));
+    let from = value("from").to_string();
+    let command = value("command").split_whitespace().next().unwrap_or("").to_string();
+    let principals = value("principals").split(',').map(str::trim).filter(|p| !p.is_empty()).map(String::from).collect();
+    let bad_option = options.iter().find(|(name, value)| !is_known(name, value)).map(|(name, _)| name.clone()).unwrap_or_default();
     let mut names: Vec<String> = options.into_iter().map(|(name, _)| name).collect();
     names.sort();
     names.dedup();
@@ -57,20 +70,47 @@ fn key_at(text: &str, options: Options) -> Option<KeyLine> {
         fingerprint: fingerprint(&blob),
         comment: comment.trim().to_string(),
         options: names,
+        from,
+        command,
+        principals,
+        bad_option,
         expires_at,
     })
 }
 
+/// Options of sshd(8); those with a value need one.
+fn is_known(name: &str, value: &str) -> bool {
+    match name {
+        "command" | "environment" | "from" | "permitopen" | "permitlisten" | "principals" | "tunnel" => !value.is_empty(),
+        "expiry-time" => expiry(value).is_some(),
+        _ => {
+            let plain = name.strip_prefix("no-").unwrap_or(name);
+            matches!(plain, "agent-forwarding" | "port-forwarding" | "pty" | "user-rc" | "x11-forwarding" | "touch-required" | "verify-required")
+                || matches!(name, "cert-authority" | "restrict")
+        }
+    }
+}
+
+/// Kind, size and fingerprint of a public key blob.
+pub fn describe(blob: &[u8]) -> Option<(String, Option<u32>, String)> {
+    let mut fields = Fields(blob);
+    let kind = std::str::from_utf8(fields.next()?).ok()?.to_string();
+    let bits = bits(&kind, &mut fields);
+    Some((kind, bits, fingerprint(blob)))
+}
+
 /// As `ssh-keygen -lf` prints it.
-fn fingerprint(blob: &[u8]) -> String {
+pub fn fingerprint(blob: &[u8]) -> String {
     format!("SHA256:{}", STANDARD_NO_PAD.encode(Digest::of(blob).bytes()))
 }
 
 /// Strings of a key blob: length (4, big endian) and bytes.
-struct Fields<'a>(&'a [u8]);
+#[derive(Debug)]
+pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn next(&mut self) -> Option<&'a [u8]> {
+    /// The next string; `None` at the end or when it is cut off.
+    pub fn next(&mut self) -> Option<&'a [u8]> {
         let (length, rest) = self.0.split_first_chunk::<4>()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         let (field, rest) = rest.split_at_checked(length)?;

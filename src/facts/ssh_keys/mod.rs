@@ -1,10 +1,17 @@
 //! Keys that let somebody in: authorized_keys as sshd would look for them.
 //!
-//! `AuthorizedKeysFile` of the effective configuration gives the patterns, a Match block that a
-//! user or group decides replaces them, one that an address decides adds to them. Accounts that
-//! share a home share its keys.
+//! The effective configuration gives each account's patterns, those of every connection together.
+//! Accounts that share a home share its keys. Beside them stand the certificate authorities that
+//! are trusted, the programs that hand out keys, and the private keys that lie in home folders.
 
-mod line;
+mod authority;
+mod home;
+pub mod line;
+pub mod private;
+mod revoked;
+
+pub use authority::{Authority, KeyProgram, Principal};
+pub use home::PrivateKey;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +19,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::database::{self, GroupLine, PasswdLine};
-use super::sshd::{self, Override, Sshd};
+use super::sshd::{self, AccountAccess, Sshd};
 use super::{Document, HostFamily};
 use crate::host::root::CONFIG_LIMIT;
-use crate::host::{Host, ReadError, Stat};
+use crate::host::{FileKind, Host, ReadError, Stat};
 use crate::model::fact::Source;
-use crate::model::gap::{Gaps, reason};
+use crate::model::gap::{Gap, Gaps, reason};
 
 /// Authorized keys of every account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +39,18 @@ pub struct SshKeys {
     /// Accounts that have a key, sorted.
     #[schemars(extend("x-personal" = true))]
     pub accounts: Vec<String>,
+    /// Keys of TrustedUserCAKeys: whoever holds a certificate of theirs gets in, by path and line.
+    #[serde(default)]
+    pub authorities: Vec<Authority>,
+    /// Lines of AuthorizedPrincipalsFile: names in a certificate that open an account, by account, path and line.
+    #[serde(default)]
+    pub principals: Vec<Principal>,
+    /// Programs that hand out keys or principals (AuthorizedKeysCommand, AuthorizedPrincipalsCommand); they are not run.
+    #[serde(default)]
+    pub programs: Vec<KeyProgram>,
+    /// Private keys in `.ssh` of home folders, by path.
+    #[serde(default)]
+    pub private_keys: Vec<PrivateKey>,
 }
 
 impl Document for SshKeys {
@@ -55,103 +74,64 @@ impl HostFamily for SshKeys {
                 Vec::new()
             }
         };
-        let sshd = sshd::effective(host, Self::NAME, gaps)?;
-        note_other_origins(&sshd, gaps);
-        let mut reader = Reader { host, gaps, users: &users, groups: &groups, read: BTreeMap::new(), items: Vec::new(), files: Vec::new() };
+        let sshd = configuration(host, gaps)?;
+        let authorities = authority::trusted(host, &sshd, gaps);
+        authority::note_unlisted(&sshd, &authorities, gaps);
+        let by_name: BTreeMap<&str, &AccountAccess> = sshd.per_account.iter().map(|a| (a.subject.as_str(), a)).collect();
+        let mut reader = Reader {
+            host,
+            gaps,
+            users: &users,
+            groups: &groups,
+            strict_modes: sshd.strict_modes,
+            read: BTreeMap::new(),
+            revoked: BTreeMap::new(),
+            items: Vec::new(),
+            files: Vec::new(),
+        };
         let mut seen = BTreeSet::new();
         for user in users.iter().filter(|u| seen.insert(u.name.clone())) {
-            for pattern in patterns_for(user, &groups, &sshd) {
-                reader.look(user, &expand(&pattern, user));
+            let access = by_name.get(user.name.as_str()).copied();
+            for pattern in access.map_or(&sshd.authorized_keys_files, |a| &a.authorized_keys_files) {
+                reader.look(user, access, &expand(pattern, user));
             }
         }
         let Reader { mut items, mut files, .. } = reader;
         items.sort_by(|a, b| (&a.account, &a.path, a.line).cmp(&(&b.account, &b.path, b.line)));
+        items.dedup_by(|a, b| a.subject == b.subject);
         files.sort_by(|a, b| (&a.account, &a.path).cmp(&(&b.account, &b.path)));
+        files.dedup_by(|a, b| a.subject == b.subject);
         let accounts: BTreeSet<String> = items.iter().map(|i| i.account.clone()).collect();
-        Some(Self { shared: shared_keys(&items, &users), accounts: accounts.into_iter().collect(), items, files })
+        Some(Self {
+            shared: shared_keys(&items, &users),
+            accounts: accounts.into_iter().collect(),
+            items,
+            files,
+            authorities,
+            principals: authority::principals(host, &users, &by_name, gaps),
+            programs: authority::programs(&sshd),
+            private_keys: home::private_keys(host, &users, gaps),
+        })
     }
 }
 
-/// Keys that a program or a certificate authority hands out can't be listed.
-fn note_other_origins(sshd: &Sshd, gaps: &mut Gaps) {
-    let written = sshd.settings.iter().map(|s| (&s.keyword, &s.value, &s.source));
-    for (keyword, value, source) in written.chain(sshd.overrides.iter().map(|o| (&o.keyword, &o.value, &o.source))) {
-        if matches!(keyword.as_str(), "authorizedkeyscommand" | "trustedusercakeys") && value != "none" {
-            let detail = format!("{}:{}: {keyword} lets in keys that stand in no authorized_keys file", source.place, source.line);
-            gaps.note(SshKeys::NAME, "items", keyword, reason::UNSUPPORTED, detail, "Review the keys at their origin.");
+/// The configuration of sshd; a gap of it that hides where keys are is one of the keys.
+fn configuration(host: &Host, gaps: &mut Gaps) -> Option<Sshd> {
+    let mut own = Gaps::new();
+    let sshd = sshd::effective(host, SshKeys::NAME, &mut own);
+    for gap in own.into_sorted() {
+        match gap.path.as_str() {
+            "" => gaps.add(gap),
+            "per_account" | "overrides" | "strict_modes" => gaps.extend(["items", "files"].map(|path| Gap { path: path.into(), ..gap.clone() })),
+            // Those that only sshd's own family speaks of.
+            _ => {}
         }
     }
-}
-
-fn patterns_for(user: &PasswdLine, groups: &[GroupLine], sshd: &Sshd) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    let mut decided = false;
-    for o in sshd.overrides.iter().filter(|o| o.keyword == "authorizedkeysfile") {
-        match applies(o, user, groups) {
-            Some(false) => {}
-            certain => {
-                out.extend(o.value.split_whitespace().map(String::from));
-                if certain == Some(true) {
-                    decided = true;
-                    break;
-                }
-            }
-        }
-    }
-    if !decided {
-        out.extend(sshd.authorized_keys_files.iter().cloned());
-    }
-    let mut seen = BTreeSet::new();
-    out.retain(|p| !p.eq_ignore_ascii_case("none") && seen.insert(p.clone()));
-    out
-}
-
-/// Whether a Match block holds for the account; `None` when something else than user and group
-/// decides (address, host, port).
-fn applies(o: &Override, user: &PasswdLine, groups: &[GroupLine]) -> Option<bool> {
-    let mut words = o.criteria.split_whitespace();
-    let mut certain = true;
-    while let Some(criterion) = words.next() {
-        let (criterion, list) = match criterion.split_once('=') {
-            Some((c, list)) => (c, list),
-            None if criterion.eq_ignore_ascii_case("all") => continue,
-            None => (criterion, words.next().unwrap_or("")),
-        };
-        let hit = match criterion.to_ascii_lowercase().as_str() {
-            "user" => in_list(list, &[user.name.as_str()]),
-            "group" => {
-                let names: Vec<&str> = groups.iter().filter(|g| g.gid == user.gid || g.members.contains(&user.name)).map(|g| g.name.as_str()).collect();
-                in_list(list, &names)
-            }
-            _ => {
-                certain = false;
-                continue;
-            }
-        };
-        if !hit {
-            return Some(false);
-        }
-    }
-    certain.then_some(true)
-}
-
-/// PATTERNS of ssh_config(5): a negated pattern that matches decides against the list.
-fn in_list(list: &str, names: &[&str]) -> bool {
-    let mut hit = false;
-    for pattern in list.split(',') {
-        let (negated, pattern) = pattern.strip_prefix('!').map_or((false, pattern), |p| (true, p));
-        if names.iter().any(|name| crate::model::pattern::matches(pattern, name)) {
-            if negated {
-                return false;
-            }
-            hit = true;
-        }
-    }
-    hit
+    sshd
 }
 
 /// Tokens of sshd_config(5): `%%`, `%h`, `%U`, `%u`; a relative path starts at the home folder.
-fn expand(pattern: &str, user: &PasswdLine) -> String {
+pub fn expand(pattern: &str, user: &PasswdLine) -> String {
     let mut out = String::new();
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
@@ -183,13 +163,16 @@ struct Reader<'a> {
     gaps: &'a mut Gaps,
     users: &'a [PasswdLine],
     groups: &'a [GroupLine],
+    strict_modes: bool,
     read: BTreeMap<String, Parsed>,
+    /// What each RevokedKeys file says; an error when it can't be read, for which sshd refuses every key.
+    revoked: BTreeMap<String, Option<revoked::Revoked>>,
     items: Vec<AuthorizedKey>,
     files: Vec<KeyFile>,
 }
 
 impl Reader<'_> {
-    fn look(&mut self, user: &PasswdLine, path: &str) {
+    fn look(&mut self, user: &PasswdLine, access: Option<&AccountAccess>, path: &str) {
         if self.read.len() >= FILE_LIMIT || self.items.len() >= KEY_LIMIT {
             let detail = format!("{path}: not read, more than {FILE_LIMIT} files or {KEY_LIMIT} keys");
             self.gaps.note(SshKeys::NAME, "", &user.name, reason::LIMIT_REACHED, detail, "");
@@ -202,19 +185,63 @@ impl Reader<'_> {
             Err(e) => self.gaps.add(e.to_gap(SshKeys::NAME, "", &user.name)),
             Ok(Some((stat, keys, unreadable_lines))) => {
                 let writable_place = self.writable_place(user, path);
+                let ignored = self.strict_modes && !writable_place.is_empty();
+                for (number, key) in keys.iter().cloned() {
+                    let reason = if ignored { format!("StrictModes: others may write {writable_place}") } else { self.refusal(access, &key) };
+                    self.items.push(AuthorizedKey::new(user, path, number, key, reason));
+                }
                 self.files.push(KeyFile {
                     subject: format!("{} {path}", user.name),
                     account: user.name.clone(),
                     path: path.to_string(),
                     owner_uid: stat.uid,
+                    foreign_owner: stat.uid != 0 && stat.uid != user.uid,
                     mode: stat.mode,
                     others_can_write: !writable_place.is_empty(),
                     writable_place,
+                    ignored,
+                    link: self.link(path),
                     keys: keys.len() as u64,
                     unreadable_lines,
                 });
-                self.items.extend(keys.into_iter().map(|(number, key)| AuthorizedKey::new(user, path, number, key)));
             }
+        }
+    }
+
+    /// Where a link points; empty when the file is none.
+    fn link(&self, path: &str) -> String {
+        match self.host.stat_link(path) {
+            Ok(stat) if stat.kind == FileKind::Link => self.host.read_link(path).unwrap_or_default(),
+            _ => String::new(),
+        }
+    }
+
+    /// Why sshd would not take the key; empty when it would.
+    fn refusal(&mut self, access: Option<&AccountAccess>, key: &line::KeyLine) -> String {
+        if !key.bad_option.is_empty() {
+            return format!("sshd does not accept its option {}", key.bad_option);
+        }
+        let Some(access) = access else { return String::new() };
+        if !access.allowed {
+            let by = access.refused_by.as_ref().map(|s| format!(" by {}:{}", s.place, s.line)).unwrap_or_default();
+            return format!("sshd refuses the account{by}");
+        }
+        if !access.key_opens {
+            return "sshd accepts no key for the account".into();
+        }
+        if access.uid == 0 && access.permit_root_login.value == "forced-commands-only" && key.command.is_empty() {
+            return "sshd takes only keys with a forced command for root".into();
+        }
+        if access.revoked_keys.is_empty() {
+            return String::new();
+        }
+        let host = self.host;
+        let revoked =
+            self.revoked.entry(access.revoked_keys.clone()).or_insert_with(|| host.read(&access.revoked_keys, CONFIG_LIMIT).ok().map(|b| revoked::parse(&b)));
+        match revoked {
+            None => format!("sshd can't read {} and refuses every key", access.revoked_keys),
+            Some(revoked) if revoked.fingerprints.contains(&key.fingerprint) => format!("{} revokes it", access.revoked_keys),
+            Some(_) => String::new(),
         }
     }
 
@@ -292,7 +319,7 @@ fn shared_keys(items: &[AuthorizedKey], users: &[PasswdLine]) -> Vec<SharedKey> 
 }
 
 impl AuthorizedKey {
-    fn new(user: &PasswdLine, path: &str, number: usize, key: line::KeyLine) -> Self {
+    fn new(user: &PasswdLine, path: &str, number: usize, key: line::KeyLine, refused: String) -> Self {
         Self {
             subject: format!("{} {path}:{number}", user.name),
             account: user.name.clone(),
@@ -304,6 +331,11 @@ impl AuthorizedKey {
             fingerprint: key.fingerprint,
             comment: key.comment,
             options: key.options,
+            from: key.from,
+            command: key.command,
+            principals: key.principals,
+            works: refused.is_empty(),
+            refused,
             expires_at: key.expires_at,
         }
     }
@@ -333,6 +365,22 @@ pub struct AuthorizedKey {
     pub comment: String,
     /// Option names (`from`, `command`, `cert-authority`, …), values left out, sorted.
     pub options: Vec<String>,
+    /// Patterns of option `from`; empty: from anywhere.
+    #[serde(default)]
+    pub from: String,
+    /// Program of option `command` without its arguments; empty: whatever the client asks for.
+    #[serde(default)]
+    pub command: String,
+    /// Names of option `principals`.
+    #[serde(default)]
+    #[schemars(extend("x-personal" = true))]
+    pub principals: Vec<String>,
+    /// Whether sshd would take it, the expiry left aside.
+    #[serde(default)]
+    pub works: bool,
+    /// Why sshd would not; empty when it would.
+    #[serde(default)]
+    pub refused: String,
     /// `expiry-time` option, Unix seconds.
     pub expires_at: Option<i64>,
     /// File and line.
@@ -353,8 +401,17 @@ pub struct KeyFile {
     pub path: String,
     /// Owner.
     pub owner_uid: u32,
+    /// Whether the owner is neither the account nor root.
+    #[serde(default)]
+    pub foreign_owner: bool,
     /// Permission bits.
     pub mode: u32,
+    /// Where the file points when it is a link; empty otherwise.
+    #[serde(default)]
+    pub link: String,
+    /// Whether sshd passes over the file because of StrictModes.
+    #[serde(default)]
+    pub ignored: bool,
     /// Whether somebody else than the account and root may write the file or replace it through a folder above it, up to the home.
     pub others_can_write: bool,
     /// The first such place; empty when there is none.

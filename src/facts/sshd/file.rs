@@ -3,8 +3,12 @@
 //! Include patterns without a leading slash are relative to `/etc/ssh`, their matches are read in
 //! lexical order, and a Match block of an included file ends with that file.
 
+use std::rc::Rc;
+
+use super::criteria::Block;
 use crate::host::root::CONFIG_LIMIT;
 use crate::host::{FileKind, Host};
+use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 use crate::model::pattern::matches;
 
@@ -30,14 +34,39 @@ pub struct Directive {
     pub keyword: String,
     /// Arguments, quotes removed.
     pub arguments: Vec<String>,
-    /// Criteria of the Match blocks around it (`user backup`); empty: always.
-    pub criteria: String,
+    /// The Match blocks around it, outermost first; empty: the global part.
+    pub blocks: Vec<Rc<Block>>,
 }
 
 impl Directive {
     /// Arguments joined by blanks.
     pub fn value(&self) -> String {
         self.arguments.join(" ")
+    }
+
+    /// What a report may show: of a program only its path, of a variable only its name.
+    pub fn shown(&self) -> String {
+        match self.keyword.as_str() {
+            "forcecommand" | "authorizedkeyscommand" | "authorizedprincipalscommand" => self.value().split_whitespace().next().unwrap_or("").into(),
+            "setenv" => self.arguments.iter().map(|a| a.split('=').next().unwrap_or("")).collect::<Vec<_>>().join(" "),
+            _ => self.value(),
+        }
+    }
+
+    /// Whether it holds for every connection.
+    pub fn always(&self) -> bool {
+        self.blocks.iter().all(|b| b.is_all())
+    }
+
+    /// Criteria of the blocks around it (`user backup`), `all` inside another one left out.
+    pub fn criteria(&self) -> String {
+        let parts: Vec<&str> = self.blocks.iter().filter(|b| !b.is_all()).map(|b| b.text.as_str()).collect();
+        if parts.is_empty() && !self.blocks.is_empty() { "all".into() } else { parts.join(" ") }
+    }
+
+    /// Where it stands.
+    pub fn source(&self) -> Source {
+        Source::line(self.path.clone(), self.line, self.keyword.clone())
     }
 }
 
@@ -50,11 +79,17 @@ pub struct Files {
     pub paths: Vec<String>,
 }
 
-/// Reads the main file with its includes; what can't be read is a gap of `family`.
-pub fn read(host: &Host, family: &'static str, gaps: &mut Gaps) -> Files {
+/// Reads `main` with its includes; what can't be read is a gap of `family`.
+pub fn read(host: &Host, main: &str, family: &'static str, gaps: &mut Gaps) -> Files {
     let mut reader = Reader { host, family, gaps, out: Files::default() };
-    reader.file(MAIN, "", 0);
+    reader.file(main, &[], 0);
     reader.out
+}
+
+/// An option of the command line, such as `PermitRootLogin=no`, at its place.
+pub fn option(text: &str, path: &str, line: usize) -> Option<Directive> {
+    let (keyword, arguments) = directive(text)?;
+    Some(Directive { path: path.into(), line, keyword, arguments, blocks: Vec::new() })
 }
 
 struct Reader<'a> {
@@ -69,7 +104,7 @@ impl Reader<'_> {
         self.gaps.note(self.family, "", "", reason::LIMIT_REACHED, detail, "Simplify the includes of sshd_config.");
     }
 
-    fn file(&mut self, path: &str, outer: &str, depth: usize) {
+    fn file(&mut self, path: &str, outer: &[Rc<Block>], depth: usize) {
         if depth > DEPTH_LIMIT || self.out.paths.len() >= FILE_LIMIT {
             return self.limit(format!("{path}: more than {DEPTH_LIMIT} levels or {FILE_LIMIT} files of includes"));
         }
@@ -78,7 +113,7 @@ impl Reader<'_> {
             Err(e) => return self.gaps.add(e.to_gap(self.family, "", "")),
         };
         self.out.paths.push(path.to_string());
-        let mut criteria = outer.to_string();
+        let mut blocks = outer.to_vec();
         for (index, line) in text.lines().enumerate() {
             let line_number = index + 1;
             let Some((keyword, arguments)) = directive(line) else { continue };
@@ -86,21 +121,36 @@ impl Reader<'_> {
                 return self.limit(format!("{path}:{line_number}: more than {DIRECTIVE_LIMIT} directives"));
             }
             match keyword.as_str() {
-                "match" => criteria = inner(outer, &arguments),
+                "match" => {
+                    blocks = outer.to_vec();
+                    blocks.push(self.block(&arguments, path, line_number));
+                }
                 "include" => {
                     for pattern in &arguments {
-                        self.include(pattern, &criteria, depth);
+                        self.include(pattern, &blocks, depth);
                     }
                 }
-                _ => self.out.directives.push(Directive { path: path.to_string(), line: line_number, keyword, arguments, criteria: criteria.clone() }),
+                _ => self.out.directives.push(Directive { path: path.to_string(), line: line_number, keyword, arguments, blocks: blocks.clone() }),
             }
         }
     }
 
-    fn include(&mut self, pattern: &str, criteria: &str, depth: usize) {
+    /// What sshd would refuse, or this release does not know, holds for no connection here and is a gap.
+    fn block(&mut self, arguments: &[String], path: &str, line: usize) -> Rc<Block> {
+        let block = Block::parse(arguments);
+        if let Some(problem) = block.problem {
+            let detail = format!("{path}:{line}: Match {problem}");
+            for field in ["overrides", "per_account"] {
+                self.gaps.note(self.family, field, "", reason::UNSUPPORTED, detail.clone(), "Check the block with sshd -T -C.");
+            }
+        }
+        Rc::new(block)
+    }
+
+    fn include(&mut self, pattern: &str, blocks: &[Rc<Block>], depth: usize) {
         let pattern = if pattern.starts_with('/') { pattern.to_string() } else { format!("/etc/ssh/{pattern}") };
         for path in self.glob(&pattern) {
-            self.file(&path, criteria, depth + 1);
+            self.file(&path, blocks, depth + 1);
         }
     }
 
@@ -158,18 +208,6 @@ impl Reader<'_> {
             Err(e) if e.is_not_found() => {}
             Err(e) => self.gaps.add(e.to_gap(self.family, "", "")),
         }
-    }
-}
-
-/// `Match all` inside the outer file holds always, as no criteria do.
-fn inner(outer: &str, arguments: &[String]) -> String {
-    let own = arguments.join(" ");
-    let all = own.eq_ignore_ascii_case("all");
-    match (outer.is_empty(), all) {
-        (true, true) => "all".into(),
-        (true, false) => own,
-        (false, true) => outer.into(),
-        (false, false) => format!("{outer} {own}"),
     }
 }
 

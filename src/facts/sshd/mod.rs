@@ -2,20 +2,36 @@
 //!
 //! The first value of a keyword wins (sshd_config(5)); values inside a Match block override it for
 //! the connections that match and are kept beside it; those of `Match all` hold for every
-//! connection. What an option of the command line (`/etc/default/ssh`) sets comes before the file.
+//! connection. What an option of the command line sets comes before the files. For each account
+//! the most permissive answer over all connections that the configuration tells apart is kept.
 
+mod account;
+mod criteria;
 mod defaults;
+mod effective;
 mod file;
+mod host_keys;
+mod launch;
+mod sample;
+mod values;
+
+pub use account::{AccountAccess, Decided};
+pub use criteria::Connection;
+pub use host_keys::HostKey;
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::accounts::database;
 use super::{Document, HostFamily};
 use crate::host::Host;
-use crate::host::root::CONFIG_LIMIT;
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
+use effective::Effective;
 use file::Directive;
+use values::Values;
 
 /// Effective configuration, first value wins, includes followed, defaults of the version filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +39,9 @@ use file::Directive;
 pub struct Sshd {
     /// Whether `/usr/sbin/sshd` or `/etc/ssh/sshd_config` exists.
     pub installed: bool,
+    /// Release of OpenSSH, such as `9.2`, from the package database or the program; empty when it is not known.
+    #[serde(default)]
+    pub version: String,
     /// `yes`, `prohibit-password`, `forced-commands-only` or `no`.
     pub permit_root_login: String,
     /// PasswordAuthentication.
@@ -33,26 +52,77 @@ pub struct Sshd {
     pub pubkey_authentication: bool,
     /// PermitEmptyPasswords.
     pub permit_empty_passwords: bool,
+    /// HostbasedAuthentication.
+    #[serde(default)]
+    pub hostbased_authentication: bool,
+    /// IgnoreRhosts: `yes`, `no` or `shosts-only`.
+    #[serde(default)]
+    pub ignore_rhosts: String,
+    /// PermitUserEnvironment: `no`, `yes`, or a pattern list of names.
+    #[serde(default)]
+    pub permit_user_environment: String,
     /// X11Forwarding.
     pub x11_forwarding: bool,
+    /// AllowTcpForwarding: `yes`, `no`, `local`, `remote` or `all`.
+    #[serde(default)]
+    pub allow_tcp_forwarding: String,
+    /// AllowAgentForwarding.
+    #[serde(default)]
+    pub allow_agent_forwarding: bool,
+    /// DisableForwarding.
+    #[serde(default)]
+    pub disable_forwarding: bool,
+    /// GatewayPorts: `no`, `yes` or `clientspecified`.
+    #[serde(default)]
+    pub gateway_ports: String,
+    /// PermitTunnel: `no`, `yes`, `point-to-point` or `ethernet`.
+    #[serde(default)]
+    pub permit_tunnel: String,
     /// MaxAuthTries.
     pub max_auth_tries: i64,
     /// LoginGraceTime, seconds; 0: no limit.
     pub login_grace_seconds: i64,
+    /// ClientAliveInterval, seconds; 0: never asked.
+    #[serde(default)]
+    pub client_alive_seconds: i64,
+    /// ClientAliveCountMax; 0: an idle client is never cut off.
+    #[serde(default)]
+    pub client_alive_count: i64,
+    /// Banner: a file, or `none`.
+    #[serde(default)]
+    pub banner: String,
+    /// LogLevel, upper case.
+    #[serde(default)]
+    pub log_level: String,
     /// StrictModes.
     pub strict_modes: bool,
     /// UsePAM.
     pub use_pam: bool,
+    /// UseDNS: whether names of clients, not only their addresses, are compared.
+    #[serde(default)]
+    pub use_dns: bool,
     /// Port.
     pub ports: Vec<i64>,
-    /// Ciphers in order, `+`, `-` and `^` applied; empty: defaults of the binary.
+    /// Ciphers in order, `+`, `-` and `^` applied, the defaults of the release when none are written; empty: not known.
     pub ciphers: Vec<String>,
     /// MACs, likewise.
     pub macs: Vec<String>,
     /// KexAlgorithms, likewise.
     pub kex_algorithms: Vec<String>,
+    /// HostKeyAlgorithms, likewise.
+    #[serde(default)]
+    pub host_key_algorithms: Vec<String>,
+    /// PubkeyAcceptedAlgorithms, likewise.
+    #[serde(default)]
+    pub pubkey_accepted_algorithms: Vec<String>,
     /// AuthorizedKeysFile patterns.
     pub authorized_keys_files: Vec<String>,
+    /// Keys by which the server proves itself, in order.
+    #[serde(default)]
+    pub host_keys: Vec<HostKey>,
+    /// What is decided for each local account, in the order of passwd(5), each name once.
+    #[serde(default)]
+    pub per_account: Vec<AccountAccess>,
     /// Every global setting that was written, first one of each keyword (all of those that add up, such as `denyusers`), by keyword.
     pub settings: Vec<Setting>,
     /// Settings inside Match blocks, in file order.
@@ -84,245 +154,143 @@ pub fn effective(host: &Host, family: &'static str, gaps: &mut Gaps) -> Option<S
             }
         }
     }
+    let mut values = Values { host, family, gaps };
     if found == [false, false] {
-        return Some(Sshd { installed: false, ..from_directives(&[], &mut Values { host, family, gaps }) });
+        return Some(Sshd { installed: false, ..from_directives(&Read::default(), &mut values) });
     }
-    let mut directives = command_line(host, family, gaps);
-    let files = file::read(host, family, gaps);
-    directives.extend(files.directives);
-    let sshd = from_directives(&directives, &mut Values { host, family, gaps });
-    Some(Sshd { files: files.paths, ..sshd })
+    let read = read(host, family, values.gaps);
+    let sshd = from_directives(&read, &mut values);
+    let per_account = per_account(host, &sshd, &read.directives, family, gaps);
+    // Only the family itself tells of host keys; others have no use for their gaps.
+    let host_keys = if family == Sshd::NAME { host_keys::read(host, &Effective::of_everybody(&read.directives), gaps) } else { Vec::new() };
+    Some(Sshd { per_account, host_keys, ..sshd })
 }
 
-const BINARY: &str = "/usr/sbin/sshd";
-const DEFAULT_FILE: &str = "/etc/default/ssh";
-
-/// Keywords whose lines add up instead of the first one winning.
-const ADDING: [&str; 9] = ["port", "listenaddress", "hostkey", "hostcertificate", "acceptenv", "subsystem", "allowusers", "denyusers", "allowgroups"];
-
-fn adds(keyword: &str) -> bool {
-    ADDING.contains(&keyword) || matches!(keyword, "denygroups" | "setenv" | "permitopen" | "permitlisten")
-}
-
-/// `SSHD_OPTS` of Debian's unit: `-o Keyword=value` and `-p PORT` come before the file.
-fn command_line(host: &Host, family: &'static str, gaps: &mut Gaps) -> Vec<Directive> {
-    let text = match host.read_text(DEFAULT_FILE, CONFIG_LIMIT) {
-        Ok(text) => text,
-        Err(e) => {
-            if !e.is_not_found() {
-                gaps.add(e.to_gap(family, "", ""));
-            }
-            return Vec::new();
-        }
-    };
-    let mut out = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let Some(value) = line.trim().strip_prefix("SSHD_OPTS=") else { continue };
-        // The last assignment wins, as in a shell.
-        out.clear();
-        let mut words = value.trim().trim_matches(['"', '\'']).split_whitespace();
-        while let Some(word) = words.next() {
-            let (flag, attached) = word.split_at_checked(2).unwrap_or((word, ""));
-            let mut argument = || if attached.is_empty() { words.next().unwrap_or("").to_string() } else { attached.to_string() };
-            let (keyword, value) = match flag {
-                "-o" => {
-                    let option = argument();
-                    let (keyword, value) = option.split_once('=').unwrap_or((&option, ""));
-                    (keyword.to_ascii_lowercase(), value.to_string())
-                }
-                "-p" => ("port".to_string(), argument()),
-                "-f" => {
-                    let detail = format!("{DEFAULT_FILE}:{}: sshd reads {} instead of {}", index + 1, argument(), file::MAIN);
-                    gaps.note(family, "", "", reason::UNSUPPORTED, detail, "");
-                    continue;
-                }
-                _ => continue,
-            };
-            out.push(Directive { path: DEFAULT_FILE.into(), line: index + 1, keyword, arguments: vec![value], criteria: String::new() });
-        }
+/// The lines that decide for one connection, by keyword: the values as sshd would read them.
+pub fn resolve(host: &Host, connection: &Connection, gaps: &mut Gaps) -> BTreeMap<String, Vec<String>> {
+    let read = read(host, Sshd::NAME, gaps);
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for directive in Effective::of_connection(&read.directives, connection).lines() {
+        out.entry(directive.keyword.clone()).or_default().extend(directive.arguments.iter().cloned());
     }
     out
 }
 
-fn from_directives(directives: &[Directive], values: &mut Values<'_>) -> Sshd {
-    let winners = Winners::of(directives);
-    let defaults = defaults::installed(values.host);
-    let mut list = |keyword: &'static str, field: &'static str, pick: fn(&defaults::Defaults) -> &'static str| match winners.first(keyword) {
-        None => Vec::new(),
-        Some(d) => {
-            let written = d.value();
-            if defaults.is_none() && written.starts_with(['+', '-', '^']) {
-                let detail = format!("{}:{}: {keyword} changes the default list, which is not known for this version of OpenSSH", d.path, d.line);
-                values.gaps.note(values.family, field, "", reason::UNSUPPORTED, detail, "Write the whole list.");
-            }
-            defaults::apply(&written, defaults.as_ref().map_or("", pick))
+/// Whether the allow and deny lists let a connection in.
+pub fn admits(host: &Host, connection: &Connection, gaps: &mut Gaps) -> bool {
+    let read = read(host, Sshd::NAME, gaps);
+    Effective::of_connection(&read.directives, connection).refusal(connection).is_none()
+}
+
+const BINARY: &str = "/usr/sbin/sshd";
+
+/// Everything that was written, command line first.
+#[derive(Debug, Default)]
+struct Read {
+    directives: Vec<Directive>,
+    paths: Vec<String>,
+}
+
+fn read(host: &Host, family: &'static str, gaps: &mut Gaps) -> Read {
+    let launch = launch::read(host, family, gaps);
+    let mut files = file::read(host, &launch.main, family, gaps);
+    if !launch.ports.is_empty() {
+        // sshd passes over Port lines when a port stands on its command line.
+        files.directives.retain(|d| d.keyword != "port");
+    }
+    let directives = launch.ports.into_iter().chain(launch.directives).chain(files.directives).collect();
+    Read { directives, paths: files.paths }
+}
+
+fn per_account(host: &Host, sshd: &Sshd, directives: &[Directive], family: &'static str, gaps: &mut Gaps) -> Vec<AccountAccess> {
+    let (users, groups) = match (database::passwd(host), database::group(host)) {
+        (Ok((users, _)), Ok((groups, _))) => (users, groups),
+        (Err(e), _) | (_, Err(e)) => {
+            gaps.add(e.to_gap(family, "per_account", ""));
+            return Vec::new();
         }
     };
+    match account::accounts(directives, &users, &groups, &sshd.ports, sshd.use_dns) {
+        Ok(accounts) => accounts,
+        Err(problem) => {
+            let detail = format!("the configuration of sshd {problem}");
+            gaps.note(family, "per_account", "", reason::LIMIT_REACHED, detail, "Simplify the Match blocks, and check with sshd -T -C.");
+            Vec::new()
+        }
+    }
+}
+
+fn from_directives(read: &Read, values: &mut Values<'_>) -> Sshd {
+    let effective = Effective::of_everybody(&read.directives);
+    let e = &effective;
+    let version = defaults::installed(values.host, BINARY);
+    let known = version.and_then(defaults::of);
+    let mut list = |keyword, field, pick: fn(&defaults::Defaults) -> &'static str| values.list(e, keyword, field, known.as_ref().map(pick));
     let ciphers = list("ciphers", "ciphers", |d| d.ciphers);
     let macs = list("macs", "macs", |d| d.macs);
     let kex_algorithms = list("kexalgorithms", "kex_algorithms", |d| d.kex_algorithms);
+    let host_key_algorithms = list("hostkeyalgorithms", "host_key_algorithms", |d| d.key_algorithms);
+    let pubkey_accepted_algorithms = list("pubkeyacceptedalgorithms", "pubkey_accepted_algorithms", |d| d.key_algorithms);
     Sshd {
         installed: true,
-        permit_root_login: values.root_login(winners.first("permitrootlogin")),
-        password_authentication: values.flag(&winners, "passwordauthentication", "password_authentication", true),
-        kbd_interactive_authentication: values.flag(&winners, "kbdinteractiveauthentication", "kbd_interactive_authentication", true),
-        pubkey_authentication: values.flag(&winners, "pubkeyauthentication", "pubkey_authentication", true),
-        permit_empty_passwords: values.flag(&winners, "permitemptypasswords", "permit_empty_passwords", false),
-        x11_forwarding: values.flag(&winners, "x11forwarding", "x11_forwarding", false),
-        max_auth_tries: values.number(&winners, "maxauthtries", "max_auth_tries", 6),
-        login_grace_seconds: values.seconds(&winners, "logingracetime", "login_grace_seconds", 120),
-        strict_modes: values.flag(&winners, "strictmodes", "strict_modes", true),
-        use_pam: values.flag(&winners, "usepam", "use_pam", false),
-        ports: values.ports(directives),
+        version: version.map(|(major, minor)| format!("{major}.{minor}")).unwrap_or_default(),
+        permit_root_login: values.root_login(e.first("permitrootlogin")),
+        password_authentication: values.flag(e, "passwordauthentication", "password_authentication", true),
+        kbd_interactive_authentication: values.flag(e, "kbdinteractiveauthentication", "kbd_interactive_authentication", true),
+        pubkey_authentication: values.flag(e, "pubkeyauthentication", "pubkey_authentication", true),
+        permit_empty_passwords: values.flag(e, "permitemptypasswords", "permit_empty_passwords", false),
+        hostbased_authentication: values.flag(e, "hostbasedauthentication", "hostbased_authentication", false),
+        ignore_rhosts: values.word(e, "ignorerhosts", "yes"),
+        permit_user_environment: values.word(e, "permituserenvironment", "no"),
+        x11_forwarding: values.flag(e, "x11forwarding", "x11_forwarding", false),
+        allow_tcp_forwarding: values.word(e, "allowtcpforwarding", "yes"),
+        allow_agent_forwarding: values.flag(e, "allowagentforwarding", "allow_agent_forwarding", true),
+        disable_forwarding: values.flag(e, "disableforwarding", "disable_forwarding", false),
+        gateway_ports: values.word(e, "gatewayports", "no"),
+        permit_tunnel: values.word(e, "permittunnel", "no"),
+        max_auth_tries: values.number(e, "maxauthtries", "max_auth_tries", 6),
+        login_grace_seconds: values.seconds(e, "logingracetime", "login_grace_seconds", 120),
+        client_alive_seconds: values.seconds(e, "clientaliveinterval", "client_alive_seconds", 0),
+        client_alive_count: values.number(e, "clientalivecountmax", "client_alive_count", 3),
+        banner: e.first("banner").map_or_else(|| "none".into(), Directive::value),
+        log_level: values.word(e, "loglevel", "info").to_ascii_uppercase(),
+        strict_modes: values.flag(e, "strictmodes", "strict_modes", true),
+        use_pam: values.flag(e, "usepam", "use_pam", false),
+        use_dns: values.flag(e, "usedns", "use_dns", false),
+        ports: values.ports(e.all("port")),
         ciphers,
         macs,
         kex_algorithms,
-        authorized_keys_files: winners
-            .first("authorizedkeysfile")
-            .map_or_else(|| vec![".ssh/authorized_keys".into(), ".ssh/authorized_keys2".into()], |d| d.arguments.clone()),
-        settings: winners.settings(),
-        overrides: directives.iter().filter(|d| !d.criteria.is_empty() && d.criteria != "all").map(Override::of).collect(),
-        files: Vec::new(),
+        host_key_algorithms,
+        pubkey_accepted_algorithms,
+        authorized_keys_files: e.first("authorizedkeysfile").map_or_else(|| account::KEY_FILES.map(String::from).to_vec(), |d| d.arguments.clone()),
+        host_keys: Vec::new(),
+        per_account: Vec::new(),
+        settings: e.lines().map(Setting::of).collect(),
+        overrides: read.directives.iter().filter(|d| !d.always()).map(Override::of).collect(),
+        files: read.paths.clone(),
     }
 }
 
-/// The deciding global directive of every keyword.
-struct Winners<'a> {
-    directives: Vec<&'a Directive>,
-}
-
-impl<'a> Winners<'a> {
-    fn of(directives: &'a [Directive]) -> Self {
-        // Match blocks override the global part, so `Match all` comes first.
-        let all = directives.iter().filter(|d| d.criteria == "all");
-        let global = directives.iter().filter(|d| d.criteria.is_empty());
-        Self { directives: all.chain(global).collect() }
+impl Setting {
+    fn of(directive: &Directive) -> Self {
+        Self { keyword: directive.keyword.clone(), value: directive.shown(), source: directive.source() }
     }
-
-    fn first(&self, keyword: &str) -> Option<&'a Directive> {
-        self.directives.iter().copied().find(|d| d.keyword == keyword)
-    }
-
-    fn settings(&self) -> Vec<Setting> {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut out: Vec<Setting> = self
-            .directives
-            .iter()
-            .filter(|d| adds(&d.keyword) || seen.insert(d.keyword.as_str()))
-            .map(|d| Setting { keyword: d.keyword.clone(), value: d.value(), source: Source::line(d.path.clone(), d.line, d.keyword.clone()) })
-            .collect();
-        out.sort_by(|a, b| a.keyword.cmp(&b.keyword));
-        out
-    }
-}
-
-struct Values<'a> {
-    host: &'a Host,
-    family: &'static str,
-    gaps: &'a mut Gaps,
-}
-
-impl Values<'_> {
-    fn refuse(&mut self, directive: &Directive, field: &str) {
-        let place = format!("{}:{}", directive.path, directive.line);
-        let detail = format!("{place}: {} has a value that sshd refuses", directive.keyword);
-        self.gaps.note(self.family, field, "", reason::MALFORMED, detail, "Mend the line and check with sshd -t.");
-    }
-
-    fn flag(&mut self, winners: &Winners<'_>, keyword: &str, field: &str, default: bool) -> bool {
-        let Some(directive) = winners.first(keyword) else { return default };
-        match directive.value().to_ascii_lowercase().as_str() {
-            "yes" | "true" => true,
-            "no" | "false" => false,
-            _ => {
-                self.refuse(directive, field);
-                default
-            }
-        }
-    }
-
-    fn number(&mut self, winners: &Winners<'_>, keyword: &str, field: &str, default: i64) -> i64 {
-        let Some(directive) = winners.first(keyword) else { return default };
-        directive.value().parse().unwrap_or_else(|_| {
-            self.refuse(directive, field);
-            default
-        })
-    }
-
-    fn seconds(&mut self, winners: &Winners<'_>, keyword: &str, field: &str, default: i64) -> i64 {
-        let Some(directive) = winners.first(keyword) else { return default };
-        seconds(&directive.value()).unwrap_or_else(|| {
-            self.refuse(directive, field);
-            default
-        })
-    }
-
-    fn root_login(&mut self, directive: Option<&Directive>) -> String {
-        let default = "prohibit-password";
-        let Some(directive) = directive else { return default.into() };
-        let value = directive.value().to_ascii_lowercase();
-        match value.as_str() {
-            "yes" | "no" | "forced-commands-only" | "prohibit-password" => value,
-            "without-password" => default.into(),
-            _ => {
-                self.refuse(directive, "permit_root_login");
-                default.into()
-            }
-        }
-    }
-
-    fn ports(&mut self, directives: &[Directive]) -> Vec<i64> {
-        let mut out = Vec::new();
-        let command_line = directives.iter().any(|d| d.keyword == "port" && d.path == DEFAULT_FILE);
-        for directive in directives.iter().filter(|d| d.keyword == "port" && (!command_line || d.path == DEFAULT_FILE)) {
-            match directive.value().parse::<u16>() {
-                Ok(port) => out.push(i64::from(port)),
-                Err(_) => self.refuse(directive, "ports"),
-            }
-        }
-        if out.is_empty() { vec![22] } else { out }
-    }
-}
-
-/// TIME FORMATS of sshd_config(5): numbers with s, m, h, d, w, added up.
-fn seconds(text: &str) -> Option<i64> {
-    let mut total = 0_i64;
-    let mut digits = String::new();
-    for c in text.trim().chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c.to_ascii_lowercase() {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return None,
-        };
-        total = total.checked_add(digits.parse::<i64>().ok()?.checked_mul(unit)?)?;
-        digits.clear();
-    }
-    if digits.is_empty() {
-        return (!text.trim().is_empty()).then_some(total);
-    }
-    total.checked_add(digits.parse().ok()?)
 }
 
 impl Override {
     fn of(directive: &Directive) -> Self {
+        let value = directive.shown();
         Self {
-            criteria: directive.criteria.clone(),
+            criteria: directive.criteria(),
             keyword: directive.keyword.clone(),
-            value: match (directive.keyword.as_str(), directive.value().to_ascii_lowercase().as_str()) {
-                ("permitrootlogin", "without-password") => "prohibit-password".into(),
+            value: match (directive.keyword.as_str(), effective::flag(&value)) {
+                ("permitrootlogin", _) => account::root_login(&value),
                 // sshd compares these without case.
-                (_, word @ ("yes" | "no")) => word.into(),
-                ("permitrootlogin", word) => word.into(),
-                _ => directive.value(),
+                (_, Some(yes)) => if yes { "yes" } else { "no" }.into(),
+                _ => value,
             },
-            source: Source::line(directive.path.clone(), directive.line, directive.keyword.clone()),
+            source: directive.source(),
         }
     }
 }
@@ -352,18 +320,4 @@ pub struct Override {
     pub value: String,
     /// File and line.
     pub source: Source,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_add_up() {
-        assert_eq!(seconds("2m"), Some(120));
-        assert_eq!(seconds("1h30"), Some(3630));
-        assert_eq!(seconds("0"), Some(0));
-        assert_eq!(seconds("x"), None);
-        assert_eq!(seconds(""), None);
-    }
 }

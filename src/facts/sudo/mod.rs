@@ -1,10 +1,18 @@
-//! Who may run what as whom by sudoers.
+//! Who may run what as whom by sudoers, and by doas.
 //!
-//! sudoers(5) with its includes: the grammar is in `parse`, what takes effect in `resolve`.
+//! sudoers(5) with its includes: the grammar is in `parse`, what takes effect in `resolve`, which of
+//! it is a way to a root shell in `shells`; doas.conf(5) is in `doas`, its rules are grants, too.
 //! Policies of LDAP or SSSD that nsswitch.conf(5) names under `sudoers` are a gap.
 
+mod doas;
 mod parse;
 mod resolve;
+mod settings;
+mod shells;
+
+pub use settings::{DefaultsEntry, PolicyFile};
+
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +25,7 @@ use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 use parse::Statement;
 use resolve::{Policy, Rule, World};
+use shells::Programs;
 
 /// The sudoers policy with its includes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +35,12 @@ pub struct Sudo {
     pub installed: bool,
     /// One per user or group of a rule, aliases resolved, in file order.
     pub grants: Vec<Grant>,
+    /// Defaults entries that decide something about authentication, environment or logging, in file order.
+    #[serde(default)]
+    pub defaults: Vec<DefaultsEntry>,
+    /// Owner and mode of the files read and of the folders that they are included from, in order.
+    #[serde(default)]
+    pub file_states: Vec<PolicyFile>,
     /// Files read, in order.
     pub files: Vec<String>,
 }
@@ -37,25 +52,58 @@ impl Document for Sudo {
 
 impl HostFamily for Sudo {
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
-        match host.exists(MAIN) {
-            Ok(true) => {}
-            Ok(false) => return Some(Self { installed: false, grants: Vec::new(), files: Vec::new() }),
+        let main = main_file(host);
+        let installed = match host.exists(main) {
+            Ok(installed) => installed,
             Err(e) => {
                 gaps.add(e.to_gap(Self::NAME, "", ""));
                 return None;
             }
+        };
+        let empty = Self { installed, grants: Vec::new(), defaults: Vec::new(), file_states: Vec::new(), files: Vec::new() };
+        if !installed && !doas::is_used(host) {
+            return Some(empty);
         }
         let users = named(database::passwd(host), gaps);
         let groups = named(database::group(host), gaps);
         let hostname = host.read_text("/etc/hostname", CONFIG_LIMIT).unwrap_or_default().trim().to_string();
         let directory = note_directories(host, gaps);
-        let mut reader = Reader { host, hostname: &hostname, gaps, policy: Policy::default(), files: Vec::new() };
-        reader.file(MAIN, 0);
-        let Reader { policy, files, .. } = reader;
-        let world = World { users: &users, groups: &groups, hostname: &hostname, directory };
-        let grants = policy.grants(&world, gaps);
-        Some(Self { installed: true, grants, files })
+        let programs = Programs { host, users: &users, groups: &groups };
+        let world = World { users: &users, groups: &groups, hostname: &hostname, directory, programs };
+        let mut reader =
+            Reader { host, hostname: &hostname, gaps, policy: Policy::default(), files: Vec::new(), file_states: Vec::new(), defaults: Vec::new() };
+        if installed {
+            reader.file(main, 0);
+        }
+        let Reader { policy, mut files, mut file_states, mut defaults, .. } = reader;
+        settings::mark_effective(&mut defaults);
+        let mut grants = policy.grants(&world, gaps);
+        doas::read(&world, &mut grants, &mut files, &mut file_states, gaps);
+        mark_news(&mut grants, &users);
+        Some(Self { grants, defaults, file_states, files, ..empty })
     }
+}
+
+/// Fills in for whom a way to a root shell adds to what they may do anyway.
+fn mark_news(grants: &mut [Grant], users: &[database::PasswdLine]) {
+    let roots: BTreeSet<&str> = users.iter().filter(|u| u.uid == 0).map(|u| u.name.as_str()).collect();
+    let with_everything = |free: bool| -> BTreeSet<String> {
+        let grants = grants.iter().filter(|g| g.all_commands && g.as_root && g.not_after.is_none() && g.not_before.is_none() && (!free || !g.password_needed));
+        grants.flat_map(|g| g.accounts.iter().cloned()).collect()
+    };
+    let (with_password, free) = (with_everything(false), with_everything(true));
+    for grant in grants.iter_mut().filter(|g| g.root_shell && !g.all_commands) {
+        let admins = if grant.password_needed { &with_password } else { &free };
+        grant.root_shell_accounts = grant.accounts.iter().filter(|a| !admins.contains(*a) && !roots.contains(a.as_str())).cloned().collect();
+    }
+}
+
+/// sudo-rs reads a file of its own when there is one.
+fn main_file(host: &Host) -> &'static str {
+    const OF_SUDO_RS: &str = "/etc/sudoers-rs";
+    let link = |path: &str| host.read_link(path).unwrap_or_default();
+    let is_sudo_rs = ["/usr/bin/sudo", "/etc/alternatives/sudo"].iter().any(|path| link(path).contains("sudo-rs") || link(path).contains("/lib/cargo/"));
+    if is_sudo_rs && host.exists(OF_SUDO_RS).unwrap_or(false) { OF_SUDO_RS } else { MAIN }
 }
 
 const MAIN: &str = "/etc/sudoers";
@@ -94,6 +142,8 @@ struct Reader<'a> {
     gaps: &'a mut Gaps,
     policy: Policy,
     files: Vec<String>,
+    file_states: Vec<PolicyFile>,
+    defaults: Vec<DefaultsEntry>,
 }
 
 impl Reader<'_> {
@@ -108,6 +158,7 @@ impl Reader<'_> {
             Err(e) => return self.gaps.add(e.to_gap(Sudo::NAME, "", if e.is_not_found() { path } else { "" })),
         };
         self.files.push(path.to_string());
+        self.file_states.extend(PolicyFile::of(self.host, path));
         for (number, line) in parse::logical_lines(&text) {
             match parse::statement(&line) {
                 Ok(None) => {}
@@ -138,8 +189,10 @@ impl Reader<'_> {
             }
             Statement::Defaults(scope, parameters) => {
                 for p in parameters {
+                    self.defaults.extend(DefaultsEntry::of(&scope, &p, path, number));
                     match p.name.as_str() {
                         "authenticate" => self.policy.authenticate.push((scope.clone(), !p.negated)),
+                        "noexec" if scope == parse::Scope::Global => self.policy.no_exec = !p.negated,
                         "runas_default" => self.policy.run_as_default = Some(p.value),
                         "exempt_group" => self.policy.exempt_group = Some(p.value).filter(|_| !p.negated),
                         _ => {}
@@ -185,6 +238,7 @@ impl Reader<'_> {
             Err(e) => return self.gaps.add(e.to_gap(Sudo::NAME, "", "")),
         };
         let path = path.trim_end_matches('/');
+        self.file_states.extend(PolicyFile::of(self.host, path));
         for entry in entries {
             let passed_over = entry.name.ends_with('~') || entry.name.contains('.') || entry.kind == FileKind::Folder;
             if !passed_over {
@@ -200,6 +254,9 @@ impl Reader<'_> {
 pub struct Grant {
     /// `WHO PATH:LINE`.
     pub subject: String,
+    /// `sudo` or `doas`.
+    #[serde(default)]
+    pub tool: String,
     /// User name, `%group`, `#uid`, `%#gid` or `ALL`; `!` in front negates.
     #[schemars(extend("x-personal" = true))]
     pub who: String,
@@ -218,6 +275,32 @@ pub struct Grant {
     pub as_root: bool,
     /// False for NOPASSWD or `!authenticate`.
     pub password_needed: bool,
+    /// Whether NOEXEC keeps the command from starting others.
+    #[serde(default)]
+    pub no_exec: bool,
+    /// Whether SETENV lets the caller choose the environment.
+    #[serde(default)]
+    pub set_env: bool,
+    /// Whether one of the commands that are left hands out a root shell.
+    #[serde(default)]
+    pub root_shell: bool,
+    /// The first such command and why; empty when there is none.
+    #[serde(default)]
+    pub root_shell_by: String,
+    /// Accounts for whom it is news: they are not root, and no grant of ALL lets them become root as easily.
+    #[serde(default)]
+    #[schemars(extend("x-personal" = true))]
+    pub root_shell_accounts: Vec<String>,
+    /// The first file or folder through which somebody else than root changes what a command runs as root; empty when there is none.
+    #[serde(default)]
+    pub writable_place: String,
+    /// Who may: an account, `group NAME` or `everybody`.
+    #[serde(default)]
+    #[schemars(extend("x-personal" = true))]
+    pub writable_by: String,
+    /// `NOTBEFORE`, Unix seconds.
+    #[serde(default)]
+    pub not_before: Option<i64>,
     /// `NOTAFTER`, Unix seconds.
     pub not_after: Option<i64>,
     /// File and line.

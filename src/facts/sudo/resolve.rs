@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::{AliasKind, CommandGroup, Item, Scope};
+use super::shells::Programs;
 use super::{Grant, Sudo};
 use crate::facts::Document as _;
 use crate::facts::accounts::database::{GroupLine, PasswdLine};
@@ -27,6 +28,8 @@ pub struct World<'a> {
     pub hostname: &'a str,
     /// Whether nsswitch.conf(5) names a directory service.
     pub directory: bool,
+    /// What the commands are.
+    pub programs: Programs<'a>,
 }
 
 /// One rule where it stands.
@@ -55,12 +58,22 @@ pub struct Policy {
     pub run_as_default: Option<String>,
     /// `exempt_group`.
     pub exempt_group: Option<String>,
+    /// `noexec` of the global part.
+    pub no_exec: bool,
+}
+
+/// A grant while later lines may still take it back.
+struct Built {
+    grant: Grant,
+    commands: Vec<Item>,
+    no_exec: bool,
+    limited_in_time: bool,
 }
 
 impl Policy {
     /// The grants, those overruled by a later line taken back.
     pub fn grants(&self, world: &World<'_>, gaps: &mut Gaps) -> Vec<Grant> {
-        let mut out: Vec<Grant> = Vec::new();
+        let mut out: Vec<Built> = Vec::new();
         let mut subjects: BTreeMap<String, u32> = BTreeMap::new();
         for rule in &self.rules {
             if out.len() >= GRANT_LIMIT {
@@ -73,17 +86,16 @@ impl Policy {
             for (index, user) in users.iter().enumerate() {
                 let accounts: Vec<String> =
                     if here { reached.iter().filter(|(_, i)| **i == index).map(|(name, _)| name.clone()).collect() } else { Vec::new() };
-                let grant = self.grant(rule, user, accounts, world, &mut subjects);
-                note_unresolved(user, &grant.subject, world, gaps);
-                out.push(grant);
+                let built = self.build(rule, user, accounts, world, &mut subjects);
+                note_unresolved(user, &built.grant.subject, world, gaps);
+                out.push(built);
             }
         }
-        take_back(&mut out);
-        out
+        finish(out, world, gaps)
     }
 
-    fn grant(&self, rule: &Rule, user: &Item, accounts: Vec<String>, world: &World<'_>, subjects: &mut BTreeMap<String, u32>) -> Grant {
-        let default = [Item { negated: false, text: self.run_as_default.clone().unwrap_or_else(|| "root".into()) }];
+    fn build(&self, rule: &Rule, user: &Item, accounts: Vec<String>, world: &World<'_>, subjects: &mut BTreeMap<String, u32>) -> Built {
+        let default = [Item::plain(self.run_as_default.clone().unwrap_or_else(|| "root".into()))];
         let run_as = self.expand(AliasKind::Runas, rule.commands.run_as.as_deref().unwrap_or(&default));
         let commands = self.expand(AliasKind::Command, &rule.commands.commands);
         let who = shown(user);
@@ -93,8 +105,11 @@ impl Policy {
         if *count > 1 {
             subject = format!("{subject} ({count})");
         }
-        Grant {
+        let (not_before, not_after) = (moment(&rule.commands.not_before), moment(&rule.commands.not_after));
+        let no_exec = rule.commands.no_exec.unwrap_or(self.no_exec);
+        let grant = Grant {
             subject,
+            tool: "sudo".into(),
             password_needed: self.password_needed(&rule.commands, &accounts, &run_as, &commands, world),
             all_commands: commands.iter().rev().find(|c| c.text == "ALL").is_some_and(|c| !c.negated),
             as_root: matches_root(&run_as, world),
@@ -103,9 +118,18 @@ impl Policy {
             hosts: self.expand(AliasKind::Host, &rule.hosts).iter().map(shown).collect(),
             run_as: run_as.iter().map(shown).collect(),
             commands: commands.iter().map(shown).collect(),
-            not_after: not_after(&rule.commands.not_after),
+            no_exec,
+            set_env: rule.commands.set_env.unwrap_or(false),
+            root_shell: false,
+            root_shell_by: String::new(),
+            root_shell_accounts: Vec::new(),
+            writable_place: String::new(),
+            writable_by: String::new(),
+            not_before,
+            not_after,
             source: rule.source.clone(),
-        }
+        };
+        Built { grant, commands, no_exec, limited_in_time: not_before.is_some() || not_after.is_some() }
     }
 
     /// Aliases replaced by their members; a negated alias negates each of them.
@@ -123,7 +147,7 @@ impl Policy {
             let negated = negated != item.negated;
             match self.aliases.get(&(kind, item.text.clone())) {
                 Some(members) if depth < ALIAS_DEPTH => self.expand_into(kind, members, negated, depth + 1, out),
-                _ => out.push(Item { negated, text: item.text.clone() }),
+                _ => out.push(Item { negated, ..item.clone() }),
             }
         }
     }
@@ -147,7 +171,7 @@ impl Policy {
         if let Some(needed) = group.password {
             return needed;
         }
-        let exempt = self.exempt_group.as_deref().map(|group| Item { negated: false, text: format!("%{group}") });
+        let exempt = self.exempt_group.as_deref().map(|group| Item::plain(format!("%{group}")));
         let for_account = |account: Option<&PasswdLine>| {
             if let (Some(account), Some(exempt)) = (account, &exempt)
                 && matches_user(&exempt.text, account, world)
@@ -210,7 +234,7 @@ fn decided(users: &[Item], world: &World<'_>) -> BTreeMap<String, usize> {
     out
 }
 
-fn matches_user(item: &str, account: &PasswdLine, world: &World<'_>) -> bool {
+pub fn matches_user(item: &str, account: &PasswdLine, world: &World<'_>) -> bool {
     if item == "ALL" {
         return true;
     }
@@ -232,22 +256,89 @@ fn matches_root(list: &[Item], world: &World<'_>) -> bool {
     list.iter().rev().find(|item| hit(&item.text)).is_some_and(|item| !item.negated)
 }
 
-/// The last line that matches decides (sudoers(5)): a later denial of everything takes a grant
-/// back, and so does a later grant of everything that asks for the password when this one does not.
-fn take_back(grants: &mut [Grant]) {
-    for later in 1..grants.len() {
-        let (before, rest) = grants.split_at_mut(later);
-        let Some(last) = rest.first() else { return };
-        let denies = last.commands.last().is_some_and(|c| c == "!ALL");
-        if last.accounts.is_empty() || !(denies || (last.all_commands && last.password_needed)) {
-            continue;
-        }
-        let taken: BTreeSet<&String> = last.accounts.iter().collect();
-        let everybody = last.run_as.iter().any(|r| r == "ALL") && last.run_as.len() == 1;
-        for earlier in before {
-            if (everybody || earlier.run_as == last.run_as) && (denies || !earlier.password_needed) {
-                earlier.accounts.retain(|a| !taken.contains(a));
+/// Most entries of one account that are compared with later ones.
+const ENTRY_LIMIT: usize = 4096;
+
+/// One permitted command of one account.
+struct Entry {
+    grant: usize,
+    command: usize,
+}
+
+/// The last line that matches decides (sudoers(5)): a later denial takes a command back, and so does
+/// a later grant of it that asks for the password when the earlier one does not.
+fn finish(mut built: Vec<Built>, world: &World<'_>, gaps: &mut Gaps) -> Vec<Grant> {
+    let mut alive: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+    for (index, later) in built.iter().enumerate() {
+        for account in &later.grant.accounts {
+            let entries = alive.entry(account).or_default();
+            for (number, command) in later.commands.iter().enumerate() {
+                if (command.negated || later.grant.password_needed) && !later.limited_in_time && entries.len() <= ENTRY_LIMIT {
+                    entries.retain(|e| !overrules(later, command, built.get(e.grant), e.command));
+                }
+                if !command.negated {
+                    entries.push(Entry { grant: index, command: number });
+                }
             }
+        }
+    }
+    if let Some((account, _)) = alive.iter().find(|(_, e)| e.len() > ENTRY_LIMIT) {
+        let detail = format!("sudoers grants {account} more than {ENTRY_LIMIT} commands: which of them later lines take back is not told");
+        gaps.note(Sudo::NAME, "grants", "", reason::LIMIT_REACHED, detail, "");
+    }
+    let mut kept: Vec<(BTreeSet<String>, BTreeSet<usize>)> = built.iter().map(|_| Default::default()).collect();
+    for (account, entries) in &alive {
+        for entry in entries {
+            if let Some((accounts, commands)) = kept.get_mut(entry.grant) {
+                accounts.insert((*account).to_string());
+                commands.insert(entry.command);
+            }
+        }
+    }
+    for (built, (accounts, commands)) in built.iter_mut().zip(kept) {
+        let reached = !built.grant.accounts.is_empty();
+        built.grant.accounts.retain(|a| accounts.contains(a));
+        let counts = |number: usize, command: &Item| !command.negated && (!reached || commands.contains(&number));
+        let left: Vec<Item> = built.commands.iter().enumerate().filter(|(n, c)| counts(*n, c)).map(|(_, c)| c.clone()).collect();
+        judge_commands(&mut built.grant, &left, built.no_exec, world, gaps);
+    }
+    built.into_iter().map(|b| b.grant).collect()
+}
+
+/// Whether `command` of a later line decides instead of an earlier entry.
+fn overrules(later: &Built, command: &Item, earlier: Option<&Built>, number: usize) -> bool {
+    let Some(earlier) = earlier else { return false };
+    let Some(before) = earlier.commands.get(number) else { return false };
+    let covers =
+        command.text == "ALL" || (unmerged(&command.text) == unmerged(&before.text) && (command.arguments.is_none() || command.arguments == before.arguments));
+    let everybody = matches!(later.grant.run_as.as_slice(), [all] if all == "ALL");
+    let stricter = command.negated || (later.grant.password_needed && !earlier.grant.password_needed);
+    covers && stricter && (everybody || earlier.grant.run_as == later.grant.run_as)
+}
+
+/// sudo compares programs by their inode: where `/bin` is a link, both names are one.
+fn unmerged(path: &str) -> &str {
+    path.strip_prefix("/usr").filter(|rest| rest.starts_with("/bin/") || rest.starts_with("/sbin/")).unwrap_or(path)
+}
+
+/// Fills in which of the commands is a way to a root shell.
+pub fn judge_commands(grant: &mut Grant, commands: &[Item], no_exec: bool, world: &World<'_>, gaps: &mut Gaps) {
+    if !grant.as_root {
+        return;
+    }
+    if let Some(how) = commands.iter().find_map(|c| world.programs.how(c, no_exec)) {
+        grant.root_shell = true;
+        grant.root_shell_by = how;
+    }
+    for command in commands {
+        match world.programs.writable(command) {
+            Ok(None) => {}
+            Ok(Some((place, who))) => {
+                grant.writable_place = place;
+                grant.writable_by = who;
+                return;
+            }
+            Err(e) => gaps.add(e.to_gap(Sudo::NAME, "grants.writable_place", &grant.subject)),
         }
     }
 }
@@ -265,7 +356,7 @@ fn note_unresolved(user: &Item, subject: &str, world: &World<'_>, gaps: &mut Gap
 }
 
 /// `YYYYMMDDHHMMSSZ`, minutes and seconds optional.
-fn not_after(text: &str) -> Option<i64> {
+fn moment(text: &str) -> Option<i64> {
     let digits = text.trim_end_matches('Z');
     let part = |from: usize, to: usize| digits.get(from..to).and_then(|t| t.parse::<i8>().ok());
     let year = digits.get(..4)?.parse().ok()?;
@@ -273,6 +364,6 @@ fn not_after(text: &str) -> Option<i64> {
     Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-fn shown(item: &Item) -> String {
+pub fn shown(item: &Item) -> String {
     format!("{}{}", if item.negated { "!" } else { "" }, item.text)
 }
