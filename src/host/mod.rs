@@ -4,6 +4,7 @@ pub mod block;
 pub mod clock;
 pub mod debian;
 pub mod durable;
+pub mod ioctl;
 pub mod lz4;
 pub mod machine;
 pub mod root;

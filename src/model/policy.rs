@@ -31,6 +31,10 @@ pub struct Policy {
     pub password_schemes: Vec<String>,
     /// Longest permitted password age, days; 0: no limit.
     pub password_maximum_days: i64,
+    /// Fewest PBKDF2 iterations of a LUKS key slot that a passphrase or key file opens.
+    pub luks_pbkdf2_minimum_iterations: i64,
+    /// Least memory of Argon2 of such a key slot, KiB.
+    pub luks_argon2_minimum_kib: i64,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
 }
@@ -48,6 +52,8 @@ impl Default for Policy {
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
             password_maximum_days: 0,
+            luks_pbkdf2_minimum_iterations: 100_000,
+            luks_argon2_minimum_kib: 19_456,
             os_end_of_life_warning_days: 0,
         }
     }
@@ -70,6 +76,14 @@ impl Policy {
             let names: Vec<&str> = TLS_VERSIONS.iter().map(|v| v.0).collect();
             let problem = format!("{:?} is not a TLS version, use one of {}", self.tls_minimum_version, names.join(", "));
             return Err(PolicyError { key: "tls_minimum_version", problem });
+        }
+        for (key, value) in [
+            ("luks_pbkdf2_minimum_iterations", self.luks_pbkdf2_minimum_iterations),
+            ("luks_argon2_minimum_kib", self.luks_argon2_minimum_kib),
+        ] {
+            if !(0..=i64::from(u32::MAX)).contains(&value) {
+                return Err(PolicyError { key, problem: format!("{value} is not between 0 and {}", u32::MAX) });
+            }
         }
         for (key, value) in self.days() {
             if !(0..=36_500).contains(&value) {
