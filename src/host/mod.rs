@@ -6,6 +6,7 @@ pub mod clock;
 pub mod compressed;
 pub mod debian;
 pub mod durable;
+pub mod ioctl;
 pub mod lz4;
 pub mod machine;
 pub mod manager;

@@ -222,6 +222,14 @@ impl Host {
         }
     }
 
+    /// A regular file or folder, open for a question about it (an ioctl); other kinds are refused.
+    pub(super) fn open_to_ask(&self, path: &str) -> Result<OwnedFd, ReadError> {
+        match self.stat(path)?.kind {
+            FileKind::File | FileKind::Folder => self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY),
+            _ => Err(ReadError::NotRegular(path.into())),
+        }
+    }
+
     /// The first `length` bytes of a regular file or a block device (a LUKS header).
     pub fn read_head(&self, path: &str, length: usize) -> Result<Vec<u8>, ReadError> {
         let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;

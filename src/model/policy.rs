@@ -37,6 +37,10 @@ pub struct Policy {
     pub ssh_auth_tries_maximum: i64,
     /// Longest time that SSH may leave a connection unauthenticated, seconds.
     pub ssh_login_grace_maximum_seconds: i64,
+    /// Fewest PBKDF2 iterations of a LUKS key slot that a passphrase or key file opens.
+    pub luks_pbkdf2_minimum_iterations: i64,
+    /// Least memory of Argon2 of such a key slot, KiB.
+    pub luks_argon2_minimum_kib: i64,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
     /// Whether the accounts that may use cron and at must be listed.
@@ -59,6 +63,8 @@ impl Default for Policy {
             password_maximum_days: 0,
             ssh_auth_tries_maximum: 6,
             ssh_login_grace_maximum_seconds: 120,
+            luks_pbkdf2_minimum_iterations: 100_000,
+            luks_argon2_minimum_kib: 19_456,
             os_end_of_life_warning_days: 0,
             job_schedulers_listed: false,
         }
@@ -82,6 +88,12 @@ impl Policy {
             let names: Vec<&str> = TLS_VERSIONS.iter().map(|v| v.0).collect();
             let problem = format!("{:?} is not a TLS version, use one of {}", self.tls_minimum_version, names.join(", "));
             return Err(PolicyError { key: "tls_minimum_version", problem });
+        }
+        for (key, value) in [("luks_pbkdf2_minimum_iterations", self.luks_pbkdf2_minimum_iterations), ("luks_argon2_minimum_kib", self.luks_argon2_minimum_kib)]
+        {
+            if !(0..=i64::from(u32::MAX)).contains(&value) {
+                return Err(PolicyError { key, problem: format!("{value} is not between 0 and {}", u32::MAX) });
+            }
         }
         for (key, value) in self.days() {
             if !(0..=36_500).contains(&value) {

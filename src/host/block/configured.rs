@@ -1,216 +1,294 @@
-//! What fstab(5) and crypttab(5) of a machine that does not run say.
+//! What the configuration of a machine that does not run says about its file systems.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::crypttab::{self, CRYPTTAB, Key, Mapping};
+use super::fstab::{self, Entry, FSTAB};
 use super::layer::{End, Layer};
-use super::mounts::unescape;
+use super::luks::{self, Luks};
+use super::lvm::{self, Group};
+use super::{network, real_path, units};
 use crate::host::{CONFIG_LIMIT, Host, ReadError};
 
-const FSTAB: &str = "/etc/fstab";
-const CRYPTTAB: &str = "/etc/crypttab";
-/// File systems without data at rest.
-const PSEUDO: &[&str] = &[
-    "proc",
-    "sysfs",
-    "tmpfs",
-    "devtmpfs",
-    "devpts",
-    "cgroup",
-    "cgroup2",
-    "debugfs",
-    "tracefs",
-    "securityfs",
-    "configfs",
-    "ramfs",
-    "none",
-    "ignore",
-    "hugetlbfs",
-    "mqueue",
-    "bpf",
-    "efivarfs",
-    "binfmt_misc",
-];
-const NETWORK: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "virtiofs"];
+/// Deepest nesting of folders and files that is followed.
+const DEPTH_LIMIT: usize = 16;
+/// Folder of LVM's metadata.
+const BACKUPS: &str = "/etc/lvm/backup";
 
-/// One line of fstab.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// First field: device, `UUID=…`, remote or file.
-    pub device: String,
-    /// Mount point; empty for swap.
-    pub point: String,
-    /// Type.
-    pub file_system: String,
-    /// Line, from 1.
-    pub line: usize,
-}
-
-/// One line of crypttab.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mapping {
-    name: String,
-    device: String,
-    options: String,
-    line: usize,
-}
-
-/// Both tables.
-#[derive(Debug, Default)]
-pub struct Tables {
-    /// Lines of fstab that keep data.
+/// fstab, units, crypttab, LVM and RAID tables.
+#[derive(Debug)]
+pub struct Tables<'h> {
+    host: &'h Host,
+    /// Mounts and swap areas that keep data.
     pub entries: Vec<Entry>,
-    mappings: Vec<Mapping>,
-    /// Volume groups whose physical volumes are all mapped by crypttab, and those known not to be.
-    groups: Vec<(String, Option<BTreeSet<String>>)>,
+    /// Lines of crypttab.
+    pub mappings: Vec<Mapping>,
+    /// Volume groups; `None` when the backup was not read.
+    groups: BTreeMap<String, Option<Group>>,
+    /// Array -> members that mdadm.conf names, and its line.
+    arrays: BTreeMap<String, (Vec<String>, String, usize)>,
     /// Whether an initial RAM disk is told to unlock devices that crypttab does not name.
     unlocked_at_boot: bool,
+    /// Why fstab was not read.
+    pub fstab_error: Option<ReadError>,
+    /// Why crypttab was not read.
+    pub crypttab_error: Option<ReadError>,
 }
 
-impl Tables {
-    /// Reads both; a missing crypttab has no lines, a missing fstab is an error.
-    pub fn read(host: &Host) -> Result<Self, ReadError> {
-        let entries = parse_fstab(&host.read_text(FSTAB, CONFIG_LIMIT)?);
-        let crypttab = match host.read_text(CRYPTTAB, CONFIG_LIMIT) {
-            Ok(text) => text,
-            Err(e) if e.is_not_found() => String::new(),
-            Err(e) => return Err(e),
+impl<'h> Tables<'h> {
+    /// Reads every table.
+    pub fn read(host: &'h Host) -> Self {
+        let (mut entries, fstab_error) = match host.read_text(FSTAB, CONFIG_LIMIT) {
+            Ok(text) => (fstab::parse(&text), None),
+            Err(e) => (Vec::new(), Some(e)),
         };
-        let command_line = ["/etc/default/grub", "/etc/kernel/cmdline"].iter().filter_map(|p| host.read_text(p, CONFIG_LIMIT).ok()).collect::<String>();
-        let unlocked_at_boot = ["rd.luks", "luks.uuid", "cryptdevice="].iter().any(|w| command_line.contains(w));
-        let mut tables = Self { entries, mappings: parse_crypttab(&crypttab), groups: Vec::new(), unlocked_at_boot };
-        for entry in host.list("/etc/lvm/backup").unwrap_or_default() {
-            let text = host.read_text(&format!("/etc/lvm/backup/{}", entry.name), CONFIG_LIMIT).ok();
-            tables.groups.push((entry.name, text.map(|t| physical_volumes(&t))));
+        // A unit of the administrator takes the place of the one made from fstab.
+        let from_units = units::read(host);
+        entries.retain(|e| e.point.is_empty() || !from_units.iter().any(|u| u.point == e.point));
+        entries.extend(from_units);
+        entries.retain(Entry::keeps_data);
+        let (mappings, crypttab_error) = match crypttab::read(host) {
+            Ok(mappings) => (mappings, None),
+            Err(e) => (Vec::new(), Some(e)),
+        };
+        let command_line = ["/etc/default/grub", "/etc/kernel/cmdline"].iter().filter_map(|p| host.read_text(p, CONFIG_LIMIT).ok());
+        let active: String =
+            command_line.flat_map(|t| t.lines().filter(|l| !l.trim_start().starts_with('#')).map(|l| format!("{l}\n")).collect::<Vec<_>>()).collect();
+        let unlocked_at_boot = ["rd.luks", "luks.uuid", "luks.name", "cryptdevice="].iter().any(|w| active.contains(w));
+        let mut groups = BTreeMap::new();
+        for entry in host.list(BACKUPS).unwrap_or_default() {
+            let text = host.read_text(&format!("{BACKUPS}/{}", entry.name), CONFIG_LIMIT).ok();
+            groups.insert(entry.name, text.map(|t| lvm::parse(&t)));
         }
-        Ok(tables)
+        Self { host, entries, mappings, groups, arrays: arrays(host), unlocked_at_boot, fstab_error, crypttab_error }
+    }
+
+    /// Files of the machine.
+    pub const fn host(&self) -> &'h Host {
+        self.host
     }
 
     /// The layers that the tables tell of one entry.
     pub fn layers(&self, entry: &Entry) -> Layer {
-        let layer = self.below(entry);
-        if layer.place == FSTAB { layer.at_line(entry.line) } else { layer }
+        self.entry(entry, 0)
     }
 
-    fn below(&self, entry: &Entry) -> Layer {
+    /// The layers below a path; links are followed inside the root.
+    pub fn path(&self, path: &str) -> Layer {
+        self.path_at(path, 0)
+    }
+
+    /// The entry that holds a path without links.
+    pub fn entry_of(&self, path: &str) -> Option<&Entry> {
+        let covers = |e: &&Entry| e.point == "/" || path == e.point || path.strip_prefix(&e.point).is_some_and(|r| !e.point.is_empty() && r.starts_with('/'));
+        self.entries.iter().filter(covers).max_by_key(|e| e.point.len())
+    }
+
+    fn path_at(&self, path: &str, depth: usize) -> Layer {
+        let unknown = |why: String| Layer::last("file", path, "", FSTAB, End::Unknown(why));
+        if depth > DEPTH_LIMIT {
+            return unknown(format!("more than {DEPTH_LIMIT} layers below {path}"));
+        }
+        let real = match real_path::follow(self.host, path, |_| false) {
+            Ok(real) => real.path,
+            Err(e) => return unknown(e.to_string()),
+        };
+        match self.entry_of(&real) {
+            Some(entry) => self.entry(entry, depth + 1),
+            None => unknown(format!("the configuration names no file system that holds {path}")),
+        }
+    }
+
+    fn entry(&self, entry: &Entry, depth: usize) -> Layer {
         let device = entry.device.as_str();
-        let unknown = |kind, why: String| Layer::last(kind, device, "", FSTAB, End::Unknown(why));
-        if NETWORK.contains(&entry.file_system.as_str()) {
-            return unknown("network", format!("{}: how the other side keeps {device} is not visible", entry.file_system));
+        let place = |kind, end| Layer::last(kind, device, "", entry.place.clone(), end).at_line(entry.line);
+        let over = |kind, detail: &str, below| Layer::over(kind, device, detail, entry.place.clone(), below).at_line(entry.line);
+        let kind = entry.file_system.as_str();
+        if network::is_remote(kind) {
+            return place("network", End::Unknown(format!("{kind}: how the other side keeps {device} is not visible")));
         }
-        if entry.file_system == "zfs" {
-            return unknown("zfs", "zfs: whether the dataset is encrypted is not visible in files".into());
+        if entry.is_bind() {
+            return over("bind", "", vec![self.path_at(device, depth + 1)]);
         }
-        if entry.file_system.starts_with("fuse") {
-            return unknown("fuse", format!("{}: where it keeps data is not visible", entry.file_system));
+        match kind {
+            "zfs" => return place("zfs", End::Unknown("zfs: whether the dataset is encrypted is not visible in files".into())),
+            "ecryptfs" => return Layer { encrypts: true, ..over("crypt", "ecryptfs", vec![self.path_at(device, depth + 1)]) },
+            "overlay" => {
+                return match entry.option("upperdir") {
+                    Some(folder) => over("overlay", folder, vec![self.path_at(folder, depth + 1)]),
+                    None => place("overlay", End::Unknown("an overlay without an upper folder".into())),
+                };
+            }
+            "fuse.gocryptfs" | "gocryptfs" | "encfs" | "fuse.encfs" => return Layer { encrypts: true, ..over("fuse", kind, Vec::new()) },
+            "fuse" | "fuse3" if device.starts_with("gocryptfs#") || device.starts_with("encfs#") => {
+                return Layer { encrypts: true, ..over("fuse", device, Vec::new()) };
+            }
+            _ if kind.starts_with("fuse") && kind != "fuseblk" => return place("fuse", End::Unknown(format!("{kind}: where it keeps data is not visible"))),
+            _ => {}
         }
+        let is_file = device.starts_with('/') && !device.starts_with("/dev/");
+        if is_file {
+            let kind = if entry.point.is_empty() { "file" } else { "loop" };
+            return over(kind, "", vec![self.path_at(device, depth + 1)]);
+        }
+        let members: BTreeSet<&str> = entry.options.split(',').filter_map(|o| o.strip_prefix("device=")).chain([device]).collect();
+        if members.len() > 1 {
+            return over("btrfs", &format!("{} devices", members.len()), members.into_iter().map(|m| self.device(m, &entry.place, entry.line)).collect());
+        }
+        self.device(device, &entry.place, entry.line)
+    }
+
+    /// The layers below a device as the configuration spells it.
+    pub fn device(&self, device: &str, place: &str, line: usize) -> Layer {
+        let last = |kind, end| Layer::last(kind, device, "", place, end).at_line(line);
         if let Some(layer) = self.crypt(device) {
             return layer;
         }
-        if let Some(group) = volume_group(device) {
-            return self.group(&group, device);
+        if let Some((members, place, line)) = self.arrays.get(device).filter(|a| !a.0.is_empty()) {
+            let below = members.iter().map(|m| self.member(m, place, *line)).collect();
+            return Layer::over("raid", device, "", place, below).at_line(*line);
+        }
+        if let Some((group, volume)) = volume_group(device, &self.groups) {
+            return self.group(&group, &volume, device, place, line);
         }
         if device.starts_with("/dev/mapper/") || device.starts_with("/dev/dm-") {
-            return unknown("unknown", format!("{device} is not in crypttab; what it maps is not visible without the kernel"));
+            return last("unknown", End::Unknown(format!("{device} is not in crypttab; what it maps is not visible without the kernel")));
         }
-        if entry.point.is_empty() && device.starts_with('/') && !device.starts_with("/dev/") {
-            return self.swap_file(device);
+        if device.starts_with("/dev/zram") {
+            return last("zram", End::Memory);
+        }
+        if let Some(e) = &self.crypttab_error {
+            return last("unknown", End::Unknown(e.to_string()));
         }
         if self.unlocked_at_boot {
-            return unknown("unknown", format!("the kernel command line unlocks devices; whether {device} is one of them is not visible"));
+            return last("unknown", End::Unknown(format!("the kernel command line unlocks devices; whether {device} is one of them is not visible")));
         }
-        let by_id = device.contains('=') || device.starts_with("/dev/disk/");
-        if by_id && !self.mappings.is_empty() {
-            return unknown("unknown", format!("{device} may lie inside a device of crypttab; that is not visible without the kernel"));
+        let by_id = (device.contains('=') || device.starts_with("/dev/disk/") || device.starts_with("/dev/md")) && !device.starts_with("PART");
+        if by_id && let Some(name) = self.unaccounted() {
+            return last("unknown", End::Unknown(format!("{device} may lie inside {name} of crypttab; that is not visible without the kernel")));
         }
-        Layer::last("disk", device, "", FSTAB, End::Plain(format!("fstab mounts {device}, which crypttab does not map")))
+        last("disk", End::Plain(format!("{} mounts {device}, which crypttab does not map", place.rsplit('/').next().unwrap_or(place))))
+    }
+
+    /// A mapping, or a volume of one, that no entry names: an identifier may lead to it.
+    fn unaccounted(&self) -> Option<&str> {
+        let is_named =
+            |device: &str| self.entries.iter().any(|e| e.device == device || e.options.split(',').any(|o| o.strip_prefix("device=") == Some(device)));
+        let all_volumes_named = |name: &String, group: &Group| {
+            let doubled = |n: &str| n.replace('-', "--");
+            let named = |v: &str| is_named(&format!("/dev/{name}/{v}")) || is_named(&format!("/dev/mapper/{}-{}", doubled(name), doubled(v)));
+            group.volumes().all(named)
+        };
+        let is_accounted = |mapping: &&Mapping| {
+            let device = format!("/dev/mapper/{}", mapping.name);
+            // A new key at each boot leaves nothing that an identifier could find.
+            let is_new = mapping.key() == Key::Random;
+            let in_group = || {
+                let holds = |g: &Group| g.physical.values().any(|(d, _)| mapped_name(d) == Some(&mapping.name));
+                self.groups.iter().any(|(n, g)| g.as_ref().is_some_and(|g| holds(g) && all_volumes_named(n, g)))
+            };
+            is_new || is_named(&device) || is_named(&format!("/dev/disk/by-id/dm-name-{}", mapping.name)) || in_group()
+        };
+        self.mappings.iter().find(|m| !is_accounted(m)).map(|m| m.name.as_str())
     }
 
     fn crypt(&self, device: &str) -> Option<Layer> {
-        let name = device.strip_prefix("/dev/mapper/")?;
+        let name = mapped_name(device)?;
         let mapping = self.mappings.iter().find(|m| m.name == name)?;
-        let plain = mapping.options.split(',').any(|o| matches!(o, "plain" | "swap" | "tmp"));
-        let null = mapping.options.contains("cipher=null") || mapping.options.contains("cipher_null");
-        let kind = if plain { "plain" } else { "LUKS" };
-        let below = Layer::last("unknown", &mapping.device, "", CRYPTTAB, End::Plain("null cipher".into())).at_line(mapping.line);
-        let detail = format!("dm-crypt {kind} of {} in crypttab", mapping.device);
+        let kind = if mapping.kind() == "luks" { "LUKS" } else { mapping.kind() };
+        let null = mapping.is_null();
+        let why = if null { format!("crypttab line {} maps {} with a null cipher", mapping.line, mapping.device) } else { String::new() };
+        let below = Layer::last("unknown", &mapping.device, "", CRYPTTAB, End::Plain(why)).at_line(mapping.line);
+        let detail = match self.header(mapping) {
+            Ok(Some((luks, _))) if luks.partly_plain => {
+                let why = format!("{} writes data as it is", luks.shown());
+                let below = Layer { end: End::Plain(why), ..below };
+                return Some(Layer::over("crypt", name, luks.shown(), CRYPTTAB, vec![below]).at_line(mapping.line));
+            }
+            Ok(Some((luks, _))) => format!("{} of {} in crypttab", luks.shown(), mapping.device),
+            _ => format!("dm-crypt {kind} of {} in crypttab", mapping.device),
+        };
         Some(Layer { encrypts: !null, ..Layer::over("crypt", name, detail, CRYPTTAB, vec![below]) }.at_line(mapping.line))
     }
 
-    fn group(&self, group: &str, device: &str) -> Layer {
-        let volumes = self.groups.iter().find(|(n, _)| n == group).and_then(|(_, v)| v.as_ref());
-        let Some(volumes) = volumes.filter(|v| !v.is_empty()) else {
-            let why = format!("the physical volumes of {group} are not visible without the kernel");
-            return Layer::last("lvm", device, "", FSTAB, End::Unknown(why));
-        };
-        let below = volumes
-            .iter()
-            .map(|v| {
-                self.crypt(v).unwrap_or_else(|| {
-                    let place = format!("/etc/lvm/backup/{group}");
-                    if v.starts_with("/dev/mapper/") || v.starts_with("/dev/dm-") {
-                        Layer::last("unknown", v, "", place, End::Unknown(format!("{v} is not in crypttab")))
-                    } else {
-                        Layer::last("disk", v, "", place, End::Plain(format!("physical volume {v} is not mapped by crypttab")))
-                    }
-                })
-            })
-            .collect();
-        Layer::over("lvm", device, "", FSTAB, below)
+    /// A LUKS header that is a file of the root: detached, or of a container in a file.
+    pub fn header(&self, mapping: &Mapping) -> Result<Option<(Luks, String)>, ReadError> {
+        let file = mapping.header().or_else(|| Some(mapping.device.as_str()).filter(|d| d.starts_with('/') && !d.starts_with("/dev/")));
+        match file {
+            Some(path) => Ok(luks::read(self.host, path)?.map(|l| (l, path.to_string()))),
+            None => Ok(None),
+        }
     }
 
-    fn swap_file(&self, path: &str) -> Layer {
-        let covers = |e: &&Entry| !e.point.is_empty() && (e.point == "/" || path.starts_with(&format!("{}/", e.point)));
-        match self.entries.iter().filter(covers).max_by_key(|e| e.point.len()) {
-            Some(entry) => Layer::over("file", path, "", FSTAB, vec![self.layers(entry)]),
-            None => Layer::last("file", path, "", FSTAB, End::Unknown("fstab names no file system that holds the swap file".into())),
+    fn group(&self, group: &str, volume: &str, device: &str, place: &str, line: usize) -> Layer {
+        let devices = self.groups.get(group).and_then(Option::as_ref).map(|g| g.devices_of(volume)).unwrap_or_default();
+        if devices.is_empty() {
+            let why = format!("the physical volumes of {group} are not visible without the kernel");
+            return Layer::last("lvm", device, "", place, End::Unknown(why)).at_line(line);
         }
+        let backup = format!("{BACKUPS}/{group}");
+        let below = devices.iter().map(|(d, line)| self.member(d, &backup, *line)).collect();
+        Layer::over("lvm", device, "", place, below).at_line(line)
+    }
+
+    /// A part of an array or volume group.
+    fn member(&self, device: &str, place: &str, line: usize) -> Layer {
+        if let Some(layer) = self.crypt(device) {
+            return layer;
+        }
+        if self.arrays.contains_key(device) {
+            return self.device(device, place, line);
+        }
+        let end = if device.starts_with("/dev/mapper/") || device.starts_with("/dev/dm-") || device.is_empty() {
+            End::Unknown(format!("{device} is not in crypttab"))
+        } else {
+            End::Plain(format!("{device} is not mapped by crypttab"))
+        };
+        Layer::last(if matches!(end, End::Plain(_)) { "disk" } else { "unknown" }, device, "", place, end).at_line(line)
     }
 }
 
-fn parse_fstab(text: &str) -> Vec<Entry> {
-    let mut out = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        let mut words = line.split_whitespace();
-        let (Some(device), Some(point), Some(kind)) = (words.next(), words.next(), words.next()) else {
+/// Name of a mapping as devices are spelled.
+fn mapped_name(device: &str) -> Option<&str> {
+    device.strip_prefix("/dev/mapper/").or_else(|| device.strip_prefix("/dev/disk/by-id/dm-name-"))
+}
+
+/// `ARRAY /dev/md0 devices=/dev/sda1,/dev/sdb1` (mdadm.conf(5)); a line that begins with a blank goes on.
+fn arrays(host: &Host) -> BTreeMap<String, (Vec<String>, String, usize)> {
+    let mut out = BTreeMap::new();
+    for path in ["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"] {
+        let Ok(text) = host.read_text(path, CONFIG_LIMIT) else {
             continue;
         };
-        let options = words.next().unwrap_or_default();
-        if device.starts_with('#') || PSEUDO.contains(&kind) || options.split(',').any(|o| o == "bind" || o == "rbind") {
-            continue;
+        let mut array: Option<String> = None;
+        for (i, line) in text.lines().enumerate() {
+            let line_words = line.split('#').next().unwrap_or_default();
+            let mut words = line_words.split_whitespace();
+            if !line_words.starts_with([' ', '\t']) {
+                array = (words.next().is_some_and(|w| w.eq_ignore_ascii_case("array"))).then(|| words.next().unwrap_or_default().to_string());
+            }
+            let Some(name) = &array else {
+                continue;
+            };
+            let entry = out.entry(name.clone()).or_insert_with(|| (Vec::new(), path.to_string(), i + 1));
+            if let Some(list) = words.find_map(|w| w.strip_prefix("devices=")) {
+                entry.0.extend(list.split(',').filter(|d| !d.is_empty() && !d.contains('*')).map(String::from));
+            }
         }
-        let point = if kind == "swap" { String::new() } else { unescape(point) };
-        out.push(Entry { device: unescape(device), point, file_system: kind.into(), line: i + 1 });
     }
     out
 }
 
-fn parse_crypttab(text: &str) -> Vec<Mapping> {
-    let lines = text.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with('#'));
-    let parsed = lines.filter_map(|(i, line)| {
-        let mut words = line.split_whitespace();
-        let (name, device) = (words.next()?, words.next()?);
-        let options = words.nth(1).unwrap_or_default();
-        Some(Mapping { name: name.into(), device: device.into(), options: options.into(), line: i + 1 })
-    });
-    parsed.collect()
-}
-
 /// `/dev/mapper/vg--x-lv` and `/dev/vg-x/lv`: lvm(8) doubles hyphens inside names.
-fn volume_group(device: &str) -> Option<String> {
+fn volume_group(device: &str, known: &BTreeMap<String, Option<Group>>) -> Option<(String, String)> {
     if let Some(name) = device.strip_prefix("/dev/mapper/") {
         let doubled = name.replace("--", "\u{0}");
-        let (group, _) = doubled.split_once('-')?;
-        return Some(group.replace('\u{0}', "-"));
+        let (group, volume) = doubled.split_once('-')?;
+        return Some((group.replace('\u{0}', "-"), volume.replace('\u{0}', "-")));
     }
     let (group, volume) = device.strip_prefix("/dev/")?.split_once('/')?;
-    let other = ["disk", "mapper", "block", "md", "shm", "loop"].contains(&group);
-    (!other && !volume.contains('/')).then(|| group.to_string())
-}
-
-/// `device = "/dev/…"` hints of a metadata backup (lvm.conf(5), vgcfgbackup(8)).
-fn physical_volumes(text: &str) -> BTreeSet<String> {
-    let hint = |l: &str| l.trim().strip_prefix("device = \"").and_then(|r| r.split('"').next()).map(String::from);
-    text.lines().filter_map(hint).collect()
+    let other = ["disk", "mapper", "block", "md", "shm", "loop"].contains(&group) && !known.contains_key(group);
+    (!other && !volume.contains('/')).then(|| (group.to_string(), volume.to_string()))
 }
 
 #[cfg(test)]
@@ -225,40 +303,60 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let tables = Tables::read(&Host::rooted(root.path()).unwrap()).unwrap();
+        let host = Host::rooted(root.path()).unwrap();
+        let tables = Tables::read(&host);
         tables.entries.iter().map(|e| (format!("{}{}", e.device, e.point), tables.layers(e).judge().0)).collect()
     }
 
     #[test]
     fn mapped_plain_and_hidden_devices() {
         let fstab = "/dev/mapper/vg--a-root / ext4 defaults 0 1\n/dev/vg-b/srv /srv ext4\nUUID=1 /boot ext2\n/dev/sda1 /data\\040x xfs\n/dev/mapper/sw none swap\n\
-                     nfs:/x /n nfs\n/swapfile none swap\ntmpfs /tmp tmpfs\n/srv /mnt none bind\n/dev/mapper/null /null ext4\n";
+                     nfs:/x /n nfs\n/swapfile none swap\ntmpfs /tmp tmpfs\n/srv/a /mnt none bind\n/dev/mapper/null /null ext4\n/img/a.img /img-a ext4 loop\n\
+                     overlay /ov overlay lowerdir=/a,upperdir=/srv/u,workdir=/srv/w\n/dev/md0 /md ext4\n";
         let files = [
             ("etc/fstab", fstab),
             (
                 "etc/crypttab",
                 "# c\npv UUID=2 none luks\nsw /dev/sda9 /dev/urandom swap,cipher=aes-xts-plain64\nnull /dev/sdz1 /k plain,cipher=cipher_null-ecb\n",
             ),
-            ("etc/lvm/backup/vg-a", "physical_volumes {\n\tdevice = \"/dev/mapper/pv\"\t# Hint only\n"),
-            ("etc/lvm/backup/vg-b", "\tdevice = \"/dev/sdb1\"\n"),
+            ("etc/lvm/backup/vg-a", "vg-a {\nphysical_volumes {\npv0 {\n\tdevice = \"/dev/mapper/pv\"\t# Hint only\n}\n}\n}\n"),
+            ("etc/lvm/backup/vg-b", "vg-b {\nphysical_volumes {\npv0 {\n\tdevice = \"/dev/sdb1\"\n}\n}\n}\n"),
+            ("etc/mdadm/mdadm.conf", "# ARRAY /dev/md0 devices=/dev/mapper/pv\nARRAY /dev/md0 metadata=1.2\n   devices=/dev/mapper/pv,/dev/sdq1\n"),
         ];
         let expected = [
             ("/dev/mapper/vg--a-root/", Encrypted::Yes),
             ("/dev/vg-b/srv/srv", Encrypted::No),
-            ("UUID=1/boot", Encrypted::Unknown),
+            ("UUID=1/boot", Encrypted::No),
             ("/dev/sda1/data x", Encrypted::No),
             ("/dev/mapper/sw", Encrypted::Yes),
             ("nfs:/x/n", Encrypted::Unknown),
             ("/swapfile", Encrypted::Yes),
+            ("/srv/a/mnt", Encrypted::No),
             ("/dev/mapper/null/null", Encrypted::No),
+            ("/img/a.img/img-a", Encrypted::Yes),
+            ("overlay/ov", Encrypted::No),
+            ("/dev/md0/md", Encrypted::No),
         ];
         assert_eq!(answers(&files), expected.map(|(a, b)| (a.to_string(), b)));
     }
 
     #[test]
-    fn identifiers_without_any_mapping_are_plain() {
+    fn identifiers_are_plain_when_every_mapping_is_accounted_for() {
         assert_eq!(answers(&[("etc/fstab", "UUID=1 / ext4\n")])[0].1, Encrypted::No);
+        let crypttab = ("etc/crypttab", "a UUID=2 none luks\nsw /dev/sda2 /dev/urandom swap\n");
+        let hidden = [("etc/fstab", "UUID=1 / ext4\nPARTUUID=3 /boot ext4\n"), crypttab];
+        assert_eq!(answers(&hidden).iter().map(|a| a.1).collect::<Vec<_>>(), [Encrypted::Unknown, Encrypted::No]);
+        let named = [("etc/fstab", "/dev/disk/by-id/dm-name-a / ext4\nUUID=1 /srv ext4\n"), crypttab];
+        assert_eq!(answers(&named).iter().map(|a| a.1).collect::<Vec<_>>(), [Encrypted::Yes, Encrypted::No]);
         let at_boot = [("etc/fstab", "UUID=1 / ext4\n"), ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"rd.luks.uuid=luks-1\"")];
         assert_eq!(answers(&at_boot)[0].1, Encrypted::Unknown);
+        let comment = [("etc/fstab", "UUID=1 / ext4\n"), ("etc/default/grub", "#GRUB_CMDLINE_LINUX=\"rd.luks.uuid=luks-1\"")];
+        assert_eq!(answers(&comment)[0].1, Encrypted::No);
+    }
+
+    #[test]
+    fn links_between_folders_end() {
+        let rounds = [("etc/fstab", "/b /a none bind\n/a /b none bind\n/c/img /c ext4 loop\n")];
+        assert!(answers(&rounds).iter().all(|a| a.1 == Encrypted::Unknown));
     }
 }

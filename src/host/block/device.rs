@@ -1,7 +1,8 @@
 //! Block devices as sysfs shows them (Documentation/ABI/testing/sysfs-block, -dm, -bcache).
 
+use super::crypttab::Mapping;
 use super::layer::{End, Layer};
-use super::luks;
+use super::luks::{self, Luks};
 use super::mounts::Mounts;
 use crate::host::{Host, ReadError, machine};
 
@@ -17,6 +18,7 @@ const ATTRIBUTE: usize = 4096;
 pub struct Tracer<'h> {
     pub(super) host: &'h Host,
     pub(super) mounts: &'h Mounts,
+    crypttab: &'h [Mapping],
     cloud: Option<&'static str>,
     virtual_machine: bool,
     left: usize,
@@ -25,10 +27,11 @@ pub struct Tracer<'h> {
 }
 
 impl<'h> Tracer<'h> {
-    /// A tracer over the mounts of a host.
-    pub fn new(host: &'h Host, mounts: &'h Mounts) -> Self {
+    /// A tracer over the mounts of a host; crypttab tells what the kernel does not of plain
+    /// mappings and of headers kept elsewhere.
+    pub fn new(host: &'h Host, mounts: &'h Mounts, crypttab: &'h [Mapping]) -> Self {
         let virtual_machine = matches!(machine::virtualization(host), "kvm" | "xen" | "vmware" | "hyperv" | "other");
-        Self { host, mounts, cloud: machine::cloud(host), virtual_machine, left: DEVICE_LIMIT, errors: Vec::new() }
+        Self { host, mounts, crypttab, cloud: machine::cloud(host), virtual_machine, left: DEVICE_LIMIT, errors: Vec::new() }
     }
 
     /// The device `MAJOR:MINOR` and everything below.
@@ -99,12 +102,18 @@ impl<'h> Tracer<'h> {
         let mut words = uuid.split('-');
         match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
             ("CRYPT", kind @ ("LUKS1" | "LUKS2")) => {
-                let (detail, encrypts) = self.luks(kind, &below);
+                let (detail, encrypts) = self.luks(kind, &shown, &below);
                 let end = if encrypts { End::Continues } else { End::Plain(detail.clone()) };
                 Layer { encrypts, end, ..over("crypt", &detail, below) }
             }
             ("CRYPT", kind @ ("PLAIN" | "TCRYPT" | "BITLK" | "FVAULT2" | "LOOPAES")) => {
-                let detail = format!("dm-crypt {}, cipher not visible", kind.to_ascii_lowercase());
+                let mapping = self.crypttab.iter().find(|m| m.name == shown && kind == "PLAIN");
+                let kind = kind.to_ascii_lowercase();
+                let cipher = mapping.and_then(Mapping::cipher);
+                let detail = cipher.map_or_else(|| format!("dm-crypt {kind}, cipher not visible"), |c| format!("dm-crypt {kind} {c}"));
+                if mapping.is_some_and(Mapping::is_null) {
+                    return Layer { end: End::Plain(format!("{detail} writes data as it is")), ..over("crypt", &detail, below) };
+                }
                 Layer { encrypts: true, ..over("crypt", &detail, below) }
             }
             // Integrity and verity authenticate, they do not hide.
@@ -121,23 +130,31 @@ impl<'h> Tracer<'h> {
         }
     }
 
-    /// Cipher from the header of the device below; the kernel's own word is enough for the answer.
-    fn luks(&mut self, kind: &str, below: &[Layer]) -> (String, bool) {
-        let Some(device) = below.first().map(|l| l.name.clone()) else {
-            return (format!("{kind}, no device below"), true);
-        };
-        let path = match below.first() {
-            Some(l) if l.kind == "lvm" || l.kind == "crypt" || l.kind == "multipath" => format!("/dev/mapper/{device}"),
-            _ => format!("/dev/{device}"),
-        };
-        match luks::read(self.host, &path) {
-            Ok(Some(luks)) => (luks.shown(), !luks.partly_plain),
-            Ok(None) => (format!("{kind}, header is not on {device}"), true),
+    /// Cipher from the header; the kernel's own word is enough for the answer.
+    fn luks(&mut self, kind: &str, name: &str, below: &[Layer]) -> (String, bool) {
+        match self.header(name, below.first()) {
+            Ok(Some((luks, _))) if luks.partly_plain && luks.cipher.contains("null") => (format!("{} writes data as it is", luks.shown()), false),
+            Ok(Some((luks, _))) => (luks.shown(), !luks.partly_plain),
+            Ok(None) => (format!("{kind}, header is not on the device"), true),
             Err(e) => {
                 self.errors.push(e);
                 (format!("{kind}, cipher not readable"), true)
             }
         }
+    }
+
+    /// The header of a mapping and where it was read: on the device below, or in the file that crypttab names.
+    pub fn header(&self, name: &str, below: Option<&Layer>) -> Result<Option<(Luks, String)>, ReadError> {
+        if let Some(path) = below.map(node)
+            && let Some(luks) = luks::read(self.host, &path)?
+        {
+            return Ok(Some((luks, path)));
+        }
+        let detached = self.crypttab.iter().find(|m| m.name == name).and_then(Mapping::header);
+        let Some(path) = detached else {
+            return Ok(None);
+        };
+        Ok(luks::read(self.host, path)?.map(|luks| (luks, path.to_string())))
     }
 
     fn looped(&mut self, place: &str, name: &str, depth: usize) -> Layer {
@@ -146,13 +163,8 @@ impl<'h> Tracer<'h> {
         if file.is_empty() || file.ends_with(" (deleted)") {
             return Layer::last("loop", name, &file, place, End::Unknown(format!("the file behind {name} has no name any more")));
         }
-        match self.mounts.of_path(&file).cloned() {
-            Some(mount) => {
-                let below = vec![self.mount(&mount, depth + 1)];
-                Layer::over("loop", name, file, place, below)
-            }
-            None => Layer::last("loop", name, &file, place, End::Unknown(format!("the file system of {file} is not visible"))),
-        }
+        let below = vec![self.path(&file, depth + 1)];
+        Layer::over("loop", name, file, place, below)
     }
 
     fn memory(&mut self, place: &str, name: &str, depth: usize) -> Layer {
@@ -221,7 +233,13 @@ impl<'h> Tracer<'h> {
             .collect()
     }
 
-    fn attribute(&self, place: &str, name: &str) -> String {
+    pub(super) fn attribute(&self, place: &str, name: &str) -> String {
         self.host.read_text(&format!("{place}/{name}"), ATTRIBUTE).unwrap_or_default().trim().to_string()
     }
+}
+
+/// Device node of a layer.
+fn node(layer: &Layer) -> String {
+    let mapped = ["lvm", "crypt", "multipath"].contains(&layer.kind) || layer.place.ends_with("/dm/uuid");
+    if mapped { format!("/dev/mapper/{}", layer.name) } else { format!("/dev/{}", layer.name) }
 }

@@ -1,16 +1,31 @@
 //! Where data lies and whether that is encrypted at rest.
 
+pub mod crypt;
+pub mod data;
+mod discover;
+pub mod hibernation;
+pub mod keys;
+mod view;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::crypt::Crypt;
+use self::data::Data;
+use self::hibernation::Hibernation;
+use self::keys::KeyFile;
+use self::view::View;
 use super::{Document, HostFamily};
 use crate::host::block::configured::Tables;
+use crate::host::block::crypttab::Mapping;
 use crate::host::block::device::Tracer;
+use crate::host::block::fstab::Entry;
 use crate::host::block::layer::Layer;
 use crate::host::block::live;
 use crate::host::block::mounts::{self, Mounts};
+use crate::host::block::network::{self, Transport};
 use crate::host::{Host, ReadError};
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
@@ -21,6 +36,18 @@ use crate::model::gap::{Gap, Gaps, reason};
 pub struct Storage {
     /// Mounts of block-backed and network file systems, and swap areas, by subject; pseudo file systems are left out.
     pub volumes: Vec<Volume>,
+    /// Declared and discovered data paths and the place of the hibernation image, by subject.
+    #[serde(default)]
+    pub data: Vec<Data>,
+    /// Mappings of dm-crypt, by name.
+    #[serde(default)]
+    pub crypt: Vec<Crypt>,
+    /// Key files of mappings, by path.
+    #[serde(default)]
+    pub key_files: Vec<KeyFile>,
+    /// Whether memory can be written to disk.
+    #[serde(default)]
+    pub hibernation: Hibernation,
     /// Whether fstab and crypttab were read instead of a live kernel.
     pub from_configuration: bool,
 }
@@ -49,6 +76,12 @@ pub struct Volume {
     pub encrypted: String,
     /// What decides, such as `LUKS2 aes-xts-plain64 512 bit` or `virtual disk: encryption below it is not visible`.
     pub why: String,
+    /// `encrypted`, `plaintext` or `unknown` for the wire of a network file system; empty for a local one.
+    #[serde(default)]
+    pub transport: String,
+    /// The option that decides that, or the one that is missing.
+    #[serde(default)]
+    pub transport_why: String,
     /// From the mount down to the hardware, one element a layer.
     pub chain: Vec<Link>,
     /// Where the mount was read.
@@ -59,7 +92,7 @@ pub struct Volume {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
-    /// `overlay`, `bind`, `partition`, `disk`, `loop`, `lvm`, `raid`, `multipath`, `bcache`, `crypt`, `zram`, `network`, `fuse`, `zfs`, `btrfs`, `file` (swap), `unknown`.
+    /// `overlay`, `bind`, `partition`, `disk`, `loop`, `lvm`, `raid`, `multipath`, `bcache`, `crypt`, `fscrypt`, `zram`, `network`, `fuse`, `zfs`, `btrfs`, `file` (swap), `unknown`.
     pub kind: String,
     /// Name of the device, file or remote.
     pub name: String,
@@ -75,7 +108,17 @@ pub struct Link {
 
 impl HostFamily for Storage {
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
-        let mut volumes = if host.is_live() { from_kernel(host, gaps)? } else { from_tables(host, gaps)? };
+        let view = match View::open(host) {
+            Ok(view) => view,
+            Err(e) => {
+                gaps.add(e.to_gap(Self::NAME, "", ""));
+                return None;
+            }
+        };
+        let mut volumes = match &view {
+            View::Kernel { host, mounts, mappings, .. } => from_kernel(host, mounts, mappings, gaps),
+            View::Configuration { tables, .. } => from_tables(tables, gaps),
+        };
         volumes.sort_by(|a, b| a.subject.cmp(&b.subject));
         for volume in volumes.iter().filter(|v| v.encrypted == "unknown") {
             gaps.note(
@@ -87,18 +130,15 @@ impl HostFamily for Storage {
                 "Show by other evidence how the layer below is encrypted.",
             );
         }
-        Some(Self { volumes, from_configuration: !host.is_live() })
+        let mut data = data::gather(&view, gaps);
+        let (hibernation, images) = hibernation::gather(&view, gaps);
+        data.extend(images);
+        let (crypt, key_files) = (crypt::gather(&view, gaps), keys::gather(&view, gaps));
+        Some(Self { volumes, data, crypt, key_files, hibernation, from_configuration: !host.is_live() })
     }
 }
 
-fn from_kernel(host: &Host, gaps: &mut Gaps) -> Option<Vec<Volume>> {
-    let mounts = match Mounts::read(host) {
-        Ok(mounts) => mounts,
-        Err(e) => {
-            gaps.add(e.to_gap(Storage::NAME, "", ""));
-            return None;
-        }
-    };
+fn from_kernel(host: &Host, mounts: &Mounts, mappings: &[Mapping], gaps: &mut Gaps) -> Vec<Volume> {
     if let Some(e) = &mounts.own_view {
         gaps.add(Gap { detail: format!("{e}: mounts are those of the scan's own view"), ..e.to_gap(Storage::NAME, "volumes", "") });
     }
@@ -106,7 +146,7 @@ fn from_kernel(host: &Host, gaps: &mut Gaps) -> Option<Vec<Volume>> {
     let mut volumes: BTreeMap<String, Volume> = BTreeMap::new();
     for mount in &mounts.items {
         volumes.remove(&mount.point);
-        let mut tracer = Tracer::new(host, &mounts);
+        let mut tracer = Tracer::new(host, mounts, mappings);
         if !live::keeps_data(&tracer, mount) {
             continue;
         }
@@ -114,7 +154,8 @@ fn from_kernel(host: &Host, gaps: &mut Gaps) -> Option<Vec<Volume>> {
         note_errors(gaps, &mount.point, tracer.errors);
         let source = Source::line(mounts.place.clone(), mount.line, "");
         if let Some(volume) = volume(&mount.point, "mount", &mount.file_system, &mount.source, source, &layer) {
-            volumes.insert(mount.point.clone(), volume);
+            let transport = network::transport(host, &mount.file_system, &mount.source, &mount.options);
+            volumes.insert(mount.point.clone(), carried(volume, transport));
         }
     }
     let areas = mounts::swaps(host).unwrap_or_else(|e| {
@@ -123,7 +164,7 @@ fn from_kernel(host: &Host, gaps: &mut Gaps) -> Option<Vec<Volume>> {
     });
     for area in areas {
         let subject = format!("swap {}", area.path);
-        let mut tracer = Tracer::new(host, &mounts);
+        let mut tracer = Tracer::new(host, mounts, mappings);
         let layer = tracer.swap(&area);
         note_errors(gaps, &subject, tracer.errors);
         let source = Source::line(mounts::SWAPS, area.line, "");
@@ -131,7 +172,7 @@ fn from_kernel(host: &Host, gaps: &mut Gaps) -> Option<Vec<Volume>> {
             volumes.insert(subject, volume);
         }
     }
-    Some(volumes.into_values().collect())
+    volumes.into_values().collect()
 }
 
 /// Unread details spoil the details only: the answer has its own gap when it is unknown.
@@ -141,23 +182,28 @@ fn note_errors(gaps: &mut Gaps, subject: &str, errors: Vec<ReadError>) {
     }
 }
 
-fn from_tables(host: &Host, gaps: &mut Gaps) -> Option<Vec<Volume>> {
-    let tables = match Tables::read(host) {
-        Ok(tables) => tables,
-        Err(e) => {
-            gaps.add(e.to_gap(Storage::NAME, "", ""));
-            return None;
-        }
-    };
+fn from_tables(tables: &Tables<'_>, gaps: &mut Gaps) -> Vec<Volume> {
+    if let Some(e) = &tables.fstab_error {
+        gaps.add(e.to_gap(Storage::NAME, "volumes", ""));
+    }
     let mut volumes: BTreeMap<String, Volume> = BTreeMap::new();
     for entry in &tables.entries {
         let (usage, subject) = if entry.point.is_empty() { ("swap", format!("swap {}", entry.device)) } else { ("mount", entry.point.clone()) };
-        let source = Source::line("/etc/fstab", entry.line, "");
-        if let Some(volume) = volume(&subject, usage, &entry.file_system, &entry.device, source, &tables.layers(entry)) {
-            volumes.insert(subject, volume);
+        let source = Source::line(entry.place.clone(), entry.line, "");
+        if let Some(mut volume) = volume(&subject, usage, &entry.file_system, &entry.device, source, &tables.layers(entry)) {
+            volume.removable_or_boot |= is_set_aside(entry);
+            let transport = network::transport(tables.host(), &entry.file_system, &entry.device, &entry.options);
+            volumes.insert(subject, carried(volume, transport));
         }
     }
-    Some(volumes.into_values().collect())
+    volumes.into_values().collect()
+}
+
+fn carried(volume: Volume, transport: Option<Transport>) -> Volume {
+    match transport {
+        Some(transport) => Volume { transport: transport.word.into(), transport_why: transport.why, ..volume },
+        None => volume,
+    }
 }
 
 /// `None` when everything ends in memory: nothing is at rest.
@@ -176,14 +222,24 @@ fn volume(subject: &str, usage: &str, file_system: &str, device: &str, source: S
         removable_or_boot: is_boot_or_media(subject, file_system),
         encrypted: encrypted.word().into(),
         why,
+        transport: String::new(),
+        transport_why: String::new(),
         chain,
         source,
     })
 }
 
 fn is_boot_or_media(point: &str, file_system: &str) -> bool {
+    const MEDIA: &[&str] = &["iso9660", "udf", "squashfs", "erofs", "cramfs", "romfs"];
     let boot = ["/boot", "/boot/efi", "/boot/firmware", "/efi"].contains(&point);
-    boot || ["iso9660", "udf", "squashfs", "erofs", "cramfs", "romfs"].contains(&file_system)
+    boot || file_system.split(',').all(|kind| MEDIA.contains(&kind))
+}
+
+/// An entry for a drive whose medium is put in by hand.
+fn is_set_aside(entry: &Entry) -> bool {
+    let drive = ["/dev/sr", "/dev/cdrom", "/dev/dvd", "/dev/fd"].iter().any(|p| entry.device.starts_with(p));
+    let by_user = entry.has("noauto") && ["user", "users", "owner"].iter().any(|o| entry.has(o));
+    drive || is_boot_or_media(&entry.point, &entry.file_system) || (by_user && entry.point.starts_with("/media/"))
 }
 
 /// Most links kept of one volume.

@@ -1,0 +1,80 @@
+//! The one module with `unsafe`: two questions to the kernel that have no safe wrapper, both about
+//! fscrypt (`linux/fscrypt.h`). Both only read, need no privilege and write into a buffer of ours
+//! whose size the kernel knows.
+#![expect(unsafe_code, reason = "ioctl(2) is untyped: opcode and buffer are paired here, reviewed, and nowhere else")]
+
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+
+/// Longest policy of a known version, bytes (`struct fscrypt_policy_v2`).
+pub const POLICY_BYTES: usize = 24;
+/// Longest name of a key, bytes (`FSCRYPT_KEY_IDENTIFIER_SIZE`).
+pub const KEY_NAME_BYTES: usize = 16;
+
+/// `_IOWR('f', 22, __u8[9])`: the size in the number is that of a fixed part, not of the argument.
+const GET_POLICY: Opcode = opcode::read_write::<[u8; 9]>(b'f', 22);
+/// `_IOWR('f', 26, struct fscrypt_get_key_status_arg)`.
+const GET_KEY_STATUS: Opcode = opcode::read_write::<KeyStatus>(b'f', 26);
+
+/// `struct fscrypt_get_policy_ex_arg`: the kernel writes at most `size` bytes of `policy`.
+#[repr(C)]
+struct PolicyArgument {
+    size: u64,
+    policy: [u8; POLICY_BYTES],
+}
+
+/// `struct fscrypt_get_key_status_arg`, 128 bytes.
+#[repr(C)]
+struct KeyStatus {
+    name_kind: u32,
+    reserved: u32,
+    name: [u8; 32],
+    reserved_in: [u32; 6],
+    status: u32,
+    reserved_out: [u32; 15],
+}
+
+/// The policy of an open file or folder, as bytes; `None` when it has none or its file system knows none.
+pub fn encryption_policy(fd: BorrowedFd<'_>) -> Result<Option<Vec<u8>>, Errno> {
+    let mut argument = PolicyArgument { size: POLICY_BYTES as u64, policy: [0; POLICY_BYTES] };
+    // SAFETY: the opcode is FS_IOC_GET_ENCRYPTION_POLICY_EX, whose argument is `PolicyArgument`;
+    // the kernel copies no more than `argument.size` bytes behind it and keeps no pointer.
+    let answer = unsafe { ioctl(fd, Updater::<'_, GET_POLICY, PolicyArgument>::new(&mut argument)) };
+    match answer {
+        Ok(()) => {
+            let length = usize::try_from(argument.size).unwrap_or(0).min(POLICY_BYTES);
+            Ok(Some(argument.policy.get(..length).unwrap_or_default().to_vec()))
+        }
+        Err(Errno::NODATA | Errno::NOTTY | Errno::OPNOTSUPP) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Status of the key of a version 2 policy on the file system of `fd`: 1 absent, 2 present, 3 being removed.
+pub fn encryption_key_status(fd: BorrowedFd<'_>, name: [u8; KEY_NAME_BYTES]) -> Result<u32, Errno> {
+    /// `FSCRYPT_KEY_SPEC_TYPE_IDENTIFIER`.
+    const BY_IDENTIFIER: u32 = 2;
+    let mut whole = [0; 32];
+    for (to, from) in whole.iter_mut().zip(name) {
+        *to = from;
+    }
+    let mut argument = KeyStatus { name_kind: BY_IDENTIFIER, reserved: 0, name: whole, reserved_in: [0; 6], status: 0, reserved_out: [0; 15] };
+    // SAFETY: the opcode is FS_IOC_GET_ENCRYPTION_KEY_STATUS and holds the size of `KeyStatus`,
+    // which is all that the kernel reads and writes; it keeps no pointer.
+    unsafe { ioctl(fd, Updater::<'_, GET_KEY_STATUS, KeyStatus>::new(&mut argument)) }?;
+    Ok(argument.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_those_of_the_kernel_header() {
+        assert_eq!(size_of::<KeyStatus>(), 128);
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        assert_eq!((GET_POLICY as u32, GET_KEY_STATUS as u32), (0xc009_6616, 0xc080_661a));
+    }
+}
