@@ -1,7 +1,7 @@
 //! The pure evaluator, and the guard of truth: what was not observed never passes.
 //!
-//! - A missing family, or a gap over anything that a rule reads, turns `pass` and `not_applicable`
-//!   into `unknown`; a failure stands.
+//! - A missing family, or a gap over anything that a rule reads, turns `pass` into `unknown`; a gap
+//!   over what `applies` reads turns `not_applicable` into `unknown`. A failure stands.
 //! - Under `for_each` a gap that names an item touches that item; one that names nothing touches
 //!   all; one that names something not in the list is a subject of its own, `unknown`.
 //! - An error, a panic or a spent budget is `unknown`, never anything else.
@@ -150,17 +150,18 @@ enum Said {
 
 impl Court<'_> {
     fn findings(&self) -> Vec<Finding> {
-        let touching = Touching::of(self.rule, &self.facts.gaps);
+        let touching = Touching::of(self.rule, &self.rule.guarded, &self.facts.gaps);
+        let applying = Touching::of(self.rule, &self.rule.applying, &self.facts.gaps);
         let Some(path) = &self.rule.for_each else {
             let missing = self.missing();
             let scope = self.engine.scope(self.values, None);
             let subject = self.subject(&scope).unwrap_or_default();
-            let gap = touching.all.first().or(touching.some.first()).copied();
-            return vec![self.finding(&scope, subject, None, gap, missing.as_ref())];
+            let guard = Guard { judged: touching.first(), applied: applying.first(), missing: missing.as_ref() };
+            return vec![self.finding(&scope, subject, None, &guard)];
         };
         let missing = self.missing();
         match self.list(path) {
-            Some(list) => self.each(path, list, &touching, missing.as_ref()),
+            Some(list) => self.each(path, list, &touching, &applying, missing.as_ref()),
             None => {
                 let reason = missing.or_else(|| touching.all.first().map(|g| because(g))).unwrap_or_else(|| UnknownReason {
                     kind: "error".into(),
@@ -173,7 +174,7 @@ impl Court<'_> {
         }
     }
 
-    fn each(&self, path: &str, list: &[Value], touching: &Touching<'_>, missing: Option<&UnknownReason>) -> Vec<Finding> {
+    fn each(&self, path: &str, list: &[Value], touching: &Touching<'_>, applying: &Touching<'_>, missing: Option<&UnknownReason>) -> Vec<Finding> {
         let mut findings: Vec<Finding> = Vec::new();
         let mut named = BTreeSet::new();
         let mut subjects: BTreeMap<String, usize> = BTreeMap::new();
@@ -187,12 +188,12 @@ impl Court<'_> {
             let scope = self.engine.scope(self.values, Some((path, index)));
             let subject = self.subject(&scope).unwrap_or_else(|| format!("{path}[{index}]"));
             let names = [Some(subject.as_str()), item.get("subject").and_then(Value::as_str), item.get("name").and_then(Value::as_str)];
-            let own = touching.some.iter().copied().find(|gap| names.contains(&Some(gap.subject.as_str())));
+            let guard = Guard { judged: touching.naming(&names), applied: applying.naming(&names), missing };
             named.extend(touching.some.iter().filter(|gap| names.contains(&Some(gap.subject.as_str()))).map(|gap| gap.subject.as_str()));
             let seen = subjects.entry(subject.clone()).or_insert(0);
             *seen += 1;
             let unique = if *seen > 1 { format!("{subject} ({seen})") } else { subject };
-            findings.push(self.finding(&scope, unique, Some(index), own.or(all), missing));
+            findings.push(self.finding(&scope, unique, Some(index), &guard));
         }
         for gap in &touching.some {
             if named.insert(gap.subject.as_str()) {
@@ -210,10 +211,10 @@ impl Court<'_> {
         findings
     }
 
-    fn finding(&self, scope: &Scope<'_>, subject: String, index: Option<usize>, gap: Option<&Gap>, missing: Option<&UnknownReason>) -> Finding {
+    fn finding(&self, scope: &Scope<'_>, subject: String, index: Option<usize>, guard: &Guard<'_>) -> Finding {
         let said = self.ask(scope);
-        let guard = gap.map(because).or_else(|| missing.cloned());
-        let mut finding = match (said, guard) {
+        let gap = if matches!(said, Said::NotApplicable) { guard.applied } else { guard.judged };
+        let mut finding = match (said, gap.map(because).or_else(|| guard.missing.cloned())) {
             (Said::Fail, _) => self.plain(Verdict::Fail, subject, self.message(scope), index),
             (Said::NotObservable, _) => {
                 let message = self.message(scope);
@@ -311,6 +312,16 @@ impl Court<'_> {
     }
 }
 
+/// What forbids a verdict that rests on complete facts.
+struct Guard<'g> {
+    /// A gap over anything that the rule reads.
+    judged: Option<&'g Gap>,
+    /// A gap over what decides whether it applies.
+    applied: Option<&'g Gap>,
+    /// A family that is not there.
+    missing: Option<&'g UnknownReason>,
+}
+
 /// The gaps that touch a rule.
 struct Touching<'g> {
     /// Those that touch every subject.
@@ -320,10 +331,10 @@ struct Touching<'g> {
 }
 
 impl<'g> Touching<'g> {
-    fn of(rule: &Rule, gaps: &[&'g Gap]) -> Self {
+    fn of(rule: &Rule, reads: &[Read], gaps: &[&'g Gap]) -> Self {
         let mut touching = Self { all: Vec::new(), some: Vec::new() };
         for &gap in gaps {
-            let mut overlapping = rule.guarded.iter().filter(|read| overlaps(read, gap)).peekable();
+            let mut overlapping = reads.iter().filter(|read| overlaps(read, gap)).peekable();
             if overlapping.peek().is_none() {
                 continue;
             }
@@ -334,6 +345,15 @@ impl<'g> Touching<'g> {
             }
         }
         touching
+    }
+
+    /// One that touches the element with these names.
+    fn naming(&self, names: &[Option<&str>]) -> Option<&'g Gap> {
+        self.some.iter().find(|gap| names.contains(&Some(gap.subject.as_str()))).or(self.all.first()).copied()
+    }
+
+    fn first(&self) -> Option<&'g Gap> {
+        self.all.first().or(self.some.first()).copied()
     }
 }
 

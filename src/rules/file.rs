@@ -127,6 +127,8 @@ pub struct Rule {
     pub(super) pass: Vec<Piece>,
     /// What decides the verdict.
     pub(super) guarded: Vec<Read>,
+    /// Of these, what decides whether the rule applies.
+    pub(super) applying: Vec<Read>,
     /// What only the message shows.
     pub(super) shown: Vec<Read>,
 }
@@ -298,8 +300,11 @@ impl Loading<'_> {
         let assert = assert?;
         let mut guarded: BTreeSet<Read> =
             [applies.as_ref(), unknown.as_ref(), Some(&assert)].into_iter().flatten().flat_map(|e| e.reads.iter().cloned()).collect();
+        let mut applying: BTreeSet<Read> = applies.iter().flat_map(|e| e.reads.iter().cloned()).collect();
         if let Some(path) = &for_each {
-            guarded.insert(Read { path: path.clone(), item: true, whole: false });
+            let list = Read { path: path.clone(), item: true, whole: false };
+            guarded.insert(list.clone());
+            applying.insert(list);
         }
         let from_message = message.iter().chain(&pass).filter_map(|p| match p {
             Piece::Value(e) => Some(e),
@@ -328,6 +333,7 @@ impl Loading<'_> {
             message,
             pass,
             guarded: guarded.into_iter().collect(),
+            applying: applying.into_iter().collect(),
             shown: shown.into_iter().collect(),
         })
     }

@@ -178,6 +178,10 @@ fn under_for_each_a_gap_touches_whom_it_names() {
         (vec![gap("a", "items.other", "p")], plain.to_vec()),
         (vec![gap("a", "items", "f")], plain.to_vec()),
         (vec![gap("a", "items", "z")], vec![("f", Fail), ("p", Pass), ("z", Unknown)]),
+        // What does not apply rests on what says so alone.
+        (vec![gap("a", "items.good", "z")], plain.to_vec()),
+        (vec![gap("a", "items.good", "")], vec![("f", Fail), ("p", Unknown), ("z", NotApplicable)]),
+        (vec![gap("a", "items.n", "z")], vec![("f", Fail), ("p", Pass), ("z", Unknown)]),
         (vec![gap("a", "items", "gone")], vec![("f", Fail), ("gone", Unknown), ("p", Pass), ("z", NotApplicable)]),
         (vec![gap("a", "items", "")], vec![("f", Fail), ("p", Unknown), ("z", Unknown)]),
         (vec![gap("a", "", "")], vec![("f", Fail), ("p", Unknown), ("z", Unknown)]),
@@ -236,6 +240,7 @@ fn functions_do_what_the_format_says() {
         ("days(a.n - 1794900000)", "1"),
         ("days(-1)", "-1"),
         ("days(86400)", "1"),
+        ("octal(420)", "0644"),
         ("matches(a.name, \"^web-[0-9]+$\")", "true"),
         ("matches(a.name, \"^db\")", "false"),
         ("join(a.items[0].tags, \"+\")", "p+q"),

@@ -93,6 +93,7 @@ impl Engine {
             context.add_function("matches", matches)?;
             context.add_function("join", join)?;
             context.add_function("brief", brief)?;
+            context.add_function("octal", |mode: i64| -> String { format!("{mode:04o}") })?;
             context.add_function("days", |seconds: i64| -> i64 { seconds.div_euclid(DAY) })?;
             context.add_function("date", date)
         };

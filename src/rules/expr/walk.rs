@@ -312,13 +312,16 @@ impl<'s> Walk<'s, '_> {
             "size" => self.size(id, &all),
             "string" => self.fixed(id, &all, &[&[Word::Number, Word::Text, Word::Truth]], Type::Text),
             "days" => self.fixed(id, &all, &[&[Word::Number]], Type::Int),
+            "octal" => self.fixed(id, &all, &[&[Word::Number]], Type::Text),
             "date" => self.fixed(id, &all, &[&[Word::Number]], Type::Text),
             "join" => self.fixed(id, &all, &[&[Word::List], &[Word::Text]], Type::Text),
             "brief" => self.fixed(id, &all, &[&[Word::List], &[Word::Number]], Type::Text),
             "matches" => self.matches(id, &all),
             other => Err((
                 id,
-                format!("there is no function {other}; there are size, join, brief, matches, days, date, string and the macros has, all, exists, filter, map"),
+                format!(
+                    "there is no function {other}; there are size, join, brief, matches, days, date, octal, string and the macros has, all, exists, filter, map"
+                ),
             )),
         }
     }
