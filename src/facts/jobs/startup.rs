@@ -73,12 +73,11 @@ fn script(gathering: &mut Gathering<'_>, kind: &str, path: &str, schedule: &str,
 
 /// Scripts of System V that a boot starts; a unit of the same name takes their place.
 fn init_scripts(gathering: &mut Gathering<'_>, tree: &Tree) {
-    let units: Vec<String> = tree.names().map(String::from).collect();
     let mut seen = std::collections::BTreeSet::new();
     for folder in RUN_LEVELS {
         for (name, kind) in gathering.list(folder) {
             let Some(script_name) = name.strip_prefix('S').and_then(|n| n.get(2..)).filter(|n| !n.is_empty()) else { continue };
-            let replaced = units.contains(&format!("{script_name}.service"));
+            let replaced = tree.has(&format!("{script_name}.service"));
             if kind == FileKind::Folder || replaced || !seen.insert(script_name.to_string()) {
                 continue;
             }
