@@ -8,5 +8,6 @@ pub mod lz4;
 pub mod machine;
 pub mod root;
 pub mod sockets;
+pub mod sqlite;
 
 pub use root::{CONFIG_LIMIT, Entry, FileKind, Host, ReadError, Stat};

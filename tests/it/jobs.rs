@@ -620,3 +620,22 @@ fn sessions_of_a_recorded_machine() {
     let unknown = failing(&findings, "session-unknown-uid");
     assert_eq!(unknown.into_iter().collect::<Vec<_>>(), [("processes 1007".to_string(), "python3 runs as user id 1007, which no account has".to_string())]);
 }
+
+/// A process of an id that no account has, on the running kernel.
+#[test]
+fn a_process_without_an_account_is_seen_on_the_running_kernel() {
+    use std::os::unix::process::CommandExt as _;
+    const UID: u32 = 1_054_321;
+    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) != 0 {
+        eprintln!("not run: only root starts a process as another account");
+        return;
+    }
+    let mut child = Command::new("sleep").arg("600").uid(UID).spawn().unwrap();
+    let (sessions, _) = gather::<Sessions>(&Host::live().unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let item = sessions.items.iter().find(|i| i.uid == Some(UID)).unwrap_or_else(|| panic!("{:#?}", sessions.items));
+    assert_eq!((item.subject.as_str(), item.count, item.pids.as_slice()), ("processes 1054321", 1, &[child.id()][..]));
+    assert!(item.programs.iter().all(|p| p == "sleep" || p == "coreutils") && item.uid_known != Some(true), "{item:?}");
+    assert!(item.since.is_some_and(|s| s > 1_700_000_000) || item.since.is_none());
+}
