@@ -235,6 +235,8 @@ fn plant_units(root: &Root) {
     root.file("/etc/rc.local", 0o755, "#!/bin/sh -e\n/opt/rc.sh &\nexit 0\n");
     root.script("/opt/rc.sh", 0o757);
     root.file("/etc/profile.d/greet.sh", 0o666, "echo hi\n");
+    // Root looks for programs in a folder that anyone may fill; and, soundly, in one of its own.
+    root.file("/root/.bashrc", 0o644, "PATH=\"$HOME/bin:/srv/shared:$PATH\"\n# PATH=/opt/drop\n");
 }
 
 fn plant_events(root: &Root) {
@@ -345,6 +347,7 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
         "/opt/tick/two.sh",
         "/opt/rc.sh",
         "/etc/profile.d/greet.sh",
+        "/srv/shared",
     ]);
     if root.is_root() {
         expected.extend(["/srv/tools/sync", "/home/bob/bin/collect"]);
@@ -361,6 +364,7 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
         ("/opt/pre.sh", &["service pre.service (as root)"]),
         ("/opt/env", &["takes settings from", "/etc/systemd/system/env.service:2"]),
         ("/opt/tick/two.sh", &["timer tick.timer"]),
+        ("/srv/shared", &["looks for programs in", "start-up /root/.bashrc"]),
         ("/opt/rc.sh", &["rc-local /etc/rc.local inside /etc/rc.local"]),
     ] {
         let message = &writable[subject];
