@@ -235,6 +235,8 @@ fn plant_units(root: &Root) {
     root.file("/etc/rc.local", 0o755, "#!/bin/sh -e\n/opt/rc.sh &\nexit 0\n");
     root.script("/opt/rc.sh", 0o757);
     root.file("/etc/profile.d/greet.sh", 0o666, "echo hi\n");
+    // Root looks for programs in a folder that anyone may fill; and, soundly, in one of its own.
+    root.file("/root/.bashrc", 0o644, "PATH=\"$HOME/bin:/srv/shared:$PATH\"\n# PATH=/opt/drop\n");
 }
 
 fn plant_events(root: &Root) {
@@ -345,6 +347,7 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
         "/opt/tick/two.sh",
         "/opt/rc.sh",
         "/etc/profile.d/greet.sh",
+        "/srv/shared",
     ]);
     if root.is_root() {
         expected.extend(["/srv/tools/sync", "/home/bob/bin/collect"]);
@@ -361,6 +364,7 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
         ("/opt/pre.sh", &["service pre.service (as root)"]),
         ("/opt/env", &["takes settings from", "/etc/systemd/system/env.service:2"]),
         ("/opt/tick/two.sh", &["timer tick.timer"]),
+        ("/srv/shared", &["looks for programs in", "start-up /root/.bashrc"]),
         ("/opt/rc.sh", &["rc-local /etc/rc.local inside /etc/rc.local"]),
     ] {
         let message = &writable[subject];
@@ -619,4 +623,23 @@ fn sessions_of_a_recorded_machine() {
     assert_eq!(expired.keys().map(String::as_str).collect::<Vec<_>>(), ["processes carl", "session carl pts/0"]);
     let unknown = failing(&findings, "session-unknown-uid");
     assert_eq!(unknown.into_iter().collect::<Vec<_>>(), [("processes 1007".to_string(), "python3 runs as user id 1007, which no account has".to_string())]);
+}
+
+/// A process of an id that no account has, on the running kernel.
+#[test]
+fn a_process_without_an_account_is_seen_on_the_running_kernel() {
+    use std::os::unix::process::CommandExt as _;
+    const UID: u32 = 1_054_321;
+    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) != 0 {
+        eprintln!("not run: only root starts a process as another account");
+        return;
+    }
+    let mut child = Command::new("sleep").arg("600").uid(UID).spawn().unwrap();
+    let (sessions, _) = gather::<Sessions>(&Host::live().unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let item = sessions.items.iter().find(|i| i.uid == Some(UID)).unwrap_or_else(|| panic!("{:#?}", sessions.items));
+    assert_eq!((item.subject.as_str(), item.count, item.pids.as_slice()), ("processes 1054321", 1, &[child.id()][..]));
+    assert!(item.programs.iter().all(|p| p == "sleep" || p == "coreutils") && item.uid_known != Some(true), "{item:?}");
+    assert!(item.since.is_some_and(|s| s > 1_700_000_000) || item.since.is_none());
 }

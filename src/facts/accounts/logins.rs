@@ -2,20 +2,21 @@
 //!
 //! Both are arrays of C structures. On x86_64, as everywhere with `__WORDSIZE_TIME64_COMPAT32`,
 //! times are 32 bits; they are read unsigned here, which carries them past 2038 as far as the
-//! writers do. Newer systems write SQLite files instead (lastlog2, wtmpdb): a gap.
+//! writers do. Newer systems write SQLite files instead: `login_databases`.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use super::Accounts;
 use super::database::PasswdLine;
+use super::login_databases;
 use crate::facts::Document as _;
+use crate::host::sqlite::SqliteError;
 use crate::host::{Host, ReadError};
 use crate::model::gap::{Gaps, reason};
 
 const LASTLOG: &str = "/var/log/lastlog";
 const WTMP: [&str; 2] = ["/var/log/wtmp", "/var/log/wtmp.1"];
-const SQLITE: [&str; 2] = ["/var/lib/lastlog/lastlog2.db", "/var/lib/wtmpdb/wtmp.db"];
 
 /// `struct lastlog`: time (4), line (32), host (256).
 const LASTLOG_RECORD: usize = 292;
@@ -56,22 +57,29 @@ pub fn newest(host: &Host, users: &[PasswdLine], gaps: &mut Gaps) -> (BTreeMap<S
             Err(e) => note(gaps, &e),
         }
     }
-    let mut unsupported = false;
-    for path in SQLITE {
-        match host.exists(path) {
-            Ok(true) => {
-                unsupported = true;
-                gaps.note(Accounts::NAME, "users.last_login_at", "", reason::UNSUPPORTED, format!("{path}: logins in a SQLite file are not read yet"), "");
-            }
-            Ok(false) => {}
-            Err(e) => note(gaps, &e),
+    // A missing file is a fact; one that can't be read may hold any account's login.
+    let mut unread = false;
+    let mut failed = |place: &str, e: SqliteError, gaps: &mut Gaps| match e {
+        SqliteError::Read(e) if e.is_not_found() => {}
+        e => {
+            unread = true;
+            let id = if matches!(e, SqliteError::Unsupported(..)) { reason::UNSUPPORTED } else { reason::READ_FAILED };
+            gaps.note(Accounts::NAME, "users.last_login_at", "", id, format!("{place}: {e}"), "");
         }
+    };
+    let complete_2 = login_databases::lastlog2(host, &mut out).unwrap_or_else(|e| {
+        failed(login_databases::LASTLOG2, e, gaps);
+        false
+    });
+    if let Err(e) = login_databases::wtmpdb(host, &mut out) {
+        failed(login_databases::WTMPDB, e, gaps);
     }
-    if !complete && !unsupported {
+    let complete = complete || complete_2;
+    if !complete && !unread {
         let detail = format!("{LASTLOG} holds no record: an account without a login in wtmp may still have signed in earlier");
         gaps.note(Accounts::NAME, "users.last_login_at", "", reason::MISSING, detail, "Keep lastlog, so that the last login of every account is known.");
     }
-    (out, complete && !unsupported)
+    (out, complete && !unread)
 }
 
 fn note(gaps: &mut Gaps, error: &ReadError) {
@@ -130,7 +138,8 @@ fn wtmp(host: &Host, path: &str, out: &mut BTreeMap<String, Login>) -> Result<bo
     Ok(true)
 }
 
-fn keep(out: &mut BTreeMap<String, Login>, name: String, login: Login) {
+/// Keeps the newer of two logins.
+pub(super) fn keep(out: &mut BTreeMap<String, Login>, name: String, login: Login) {
     match out.get(&name) {
         Some(known) if known.at >= login.at => {}
         _ => {

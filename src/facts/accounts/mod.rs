@@ -5,6 +5,7 @@
 //! subject is the service, so that local accounts are still judged.
 
 pub mod database;
+mod login_databases;
 mod logins;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ pub struct Accounts {
     /// Names that stand on more than one line of passwd(5), sorted.
     #[schemars(extend("x-personal" = true))]
     pub repeated_names: Vec<String>,
-    /// Whether an account without a recorded login never signed in: lastlog is in use and no newer format beside it.
+    /// Whether an account without a recorded login never signed in: lastlog or lastlog2 is in use and every record of logins could be read.
     pub logins_complete: bool,
 }
 

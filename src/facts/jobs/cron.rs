@@ -112,6 +112,11 @@ fn refusal(gathering: &Gathering<'_>, path: &str, cron: &str) -> &'static str {
 /// The jobs of one crontab; `user` is its account when it names none itself.
 fn table(gathering: &mut Gathering<'_>, path: &str, text: &str, user: Option<&str>, ignored: &str) {
     const LINE_LIMIT: usize = 10_000;
+    const MALFORMED_LIMIT: usize = 20;
+    let mut malformed = 0;
+    if text.lines().count() > LINE_LIMIT {
+        gathering.gap("items", path, reason::LIMIT_REACHED, format!("{path}: only {LINE_LIMIT} lines were looked at"));
+    }
     // cron(8): settings hold for the lines below them.
     let mut settings = BTreeMap::from([("PATH".to_string(), "/usr/bin:/bin".to_string())]);
     for (index, line) in text.lines().take(LINE_LIMIT).enumerate() {
@@ -123,6 +128,10 @@ fn table(gathering: &mut Gathering<'_>, path: &str, text: &str, user: Option<&st
             }
             Line::Malformed => {
                 let place = format!("{path}:{}", index + 1);
+                malformed += 1;
+                if malformed > MALFORMED_LIMIT {
+                    continue;
+                }
                 gathering.gap("items", &format!("cron {place}"), reason::MALFORMED, format!("{place}: neither a setting nor a job"));
                 continue;
             }

@@ -8,7 +8,7 @@ use super::gathering::Gathering;
 use super::started::{self, Context, Outcome, Started};
 use super::unit_file;
 use super::units::SEARCH;
-use crate::host::{CONFIG_LIMIT, FileKind};
+use crate::host::{CONFIG_LIMIT, FileKind, machine};
 use crate::model::fact::Source;
 
 /// Most lines looked at of one file.
@@ -218,6 +218,10 @@ fn crash(gathering: &mut Gathering<'_>) {
     const PATTERN: &str = "/proc/sys/kernel/core_pattern";
     let mut found: Option<(String, usize, String)> = None;
     if gathering.host.is_live() {
+        // In a container it is the outer machine's.
+        if machine::virtualization(gathering.host) == "container" {
+            return;
+        }
         found = gathering.host.read_text(PATTERN, CONFIG_LIMIT).ok().map(|text| (PATTERN.to_string(), 1, text));
     } else {
         // sysctl.d(5): by file name, the last assignment of all counts.

@@ -35,6 +35,8 @@ pub struct Gathering<'a> {
     pub lingering: Vec<Lingering>,
     places: BTreeMap<String, Place>,
     pub access: Vec<Access>,
+    limited: bool,
+    limited_files: bool,
 }
 
 impl<'a> Gathering<'a> {
@@ -50,13 +52,20 @@ impl<'a> Gathering<'a> {
             lingering: Vec::new(),
             places: BTreeMap::new(),
             access: Vec::new(),
+            limited: false,
+            limited_files: false,
         }
     }
 
     /// Says what is missing of the accounts, without which neither owner nor group has a name.
     pub fn note_accounts(&mut self) {
-        for error in &self.names.errors {
+        if let Some(error) = &self.names.accounts_error {
             self.gaps.add(error.to_gap(Jobs::NAME, "", ""));
+        }
+        if let Some(error) = &self.names.groups_error {
+            for path in ["executed_as_root.weakest", "places.weakest"] {
+                self.gaps.add(error.to_gap(Jobs::NAME, path, ""));
+            }
         }
         if let Some(error) = &self.names.expiry_error {
             self.gaps.add(error.to_gap(Jobs::NAME, "items.account_expired", ""));
@@ -129,7 +138,9 @@ impl<'a> Gathering<'a> {
     /// Keeps a job and, when it runs as root, what it starts.
     pub fn keep(&mut self, mut job: Job, outcome: Outcome) {
         if self.jobs.len() >= JOB_LIMIT {
-            self.gap("", "", reason::LIMIT_REACHED, format!("more than {JOB_LIMIT} jobs"));
+            if !std::mem::replace(&mut self.limited, true) {
+                self.gap("", "", reason::LIMIT_REACHED, format!("more than {JOB_LIMIT} jobs"));
+            }
             return;
         }
         if job.account_known.is_none() {
@@ -225,7 +236,9 @@ impl<'a> Gathering<'a> {
             return;
         }
         if self.executed.len() >= EXECUTED_LIMIT {
-            self.gap("executed_as_root", "", reason::LIMIT_REACHED, format!("more than {EXECUTED_LIMIT} files"));
+            if !std::mem::replace(&mut self.limited_files, true) {
+                self.gap("executed_as_root", "", reason::LIMIT_REACHED, format!("more than {EXECUTED_LIMIT} files"));
+            }
             return;
         }
         let Some(found) = self.look(&path) else { return };

@@ -16,8 +16,10 @@ pub struct Names {
     pub expiry_error: Option<ReadError>,
     /// Services other than local files that nsswitch.conf(5) names for accounts or groups.
     pub directories: Vec<String>,
-    /// What could not be read.
-    pub errors: Vec<ReadError>,
+    /// Why accounts are not known.
+    pub accounts_error: Option<ReadError>,
+    /// Why groups are not known.
+    pub groups_error: Option<ReadError>,
 }
 
 /// One account.
@@ -47,8 +49,8 @@ impl Names {
     /// Reads passwd, group, shadow and nsswitch.conf; `now` decides which account has expired.
     pub fn read(host: &Host, now: i64) -> Self {
         let mut names = Self::default();
-        let users = names.keep(database::passwd(host)).map(|(lines, _)| lines).unwrap_or_default();
-        let groups = names.keep(database::group(host)).map(|(lines, _)| lines).unwrap_or_default();
+        let users = database::passwd(host).map(|(lines, _)| lines).map_err(|e| names.accounts_error = Some(e)).unwrap_or_default();
+        let groups = database::group(host).map(|(lines, _)| lines).map_err(|e| names.groups_error = Some(e)).unwrap_or_default();
         for line in &groups {
             names.groups.entry(line.gid).or_insert_with(|| Group { name: line.name.clone(), ..Group::default() });
         }
@@ -77,10 +79,6 @@ impl Names {
         names
     }
 
-    fn keep<T>(&mut self, read: Result<T, ReadError>) -> Option<T> {
-        read.map_err(|e| self.errors.push(e)).ok()
-    }
-
     /// The account of this name, or of this number where systemd and at(1) write one.
     pub fn account(&self, name: &str) -> Option<&Account> {
         self.accounts.get(name).or_else(|| self.accounts.get(self.by_uid.get(&name.parse().ok()?)?))
@@ -107,10 +105,11 @@ impl Names {
     }
 
     /// Members of a group, primary ones among them, whose user id is not 0.
-    pub fn outsiders(&self, gid: u32) -> Vec<&str> {
+    pub fn outsiders(&self, gid: u32) -> impl Iterator<Item = &str> {
         // Accounts such as `shutdown` of Red Hat systems have root's group as their primary one;
         // who is in it by a line of group(5) was put there on purpose.
-        self.groups.get(&gid).map(|g| g.outsiders.iter().map(String::as_str).filter(|m| gid != 0 || !is_power_account(m)).collect()).unwrap_or_default()
+        let members = self.groups.get(&gid).into_iter().flat_map(|g| &g.outsiders);
+        members.map(String::as_str).filter(move |m| gid != 0 || !is_power_account(m))
     }
 
     /// Whether the account's expiry day has come; `None` when shadow(5) can't be read.

@@ -1,7 +1,10 @@
 //! What runs at boot, at a sign-in of root and at the events of root's programs without cron and
 //! systemd units: rc.local, init scripts, start-up files of shells, hook folders.
 
+use std::collections::BTreeSet;
+
 use super::gathering::Gathering;
+use super::shell::{self, Part, Word};
 use super::started::{Outcome, Started};
 use super::unit_tree::Tree;
 use crate::host::FileKind;
@@ -14,7 +17,11 @@ const RUN_LEVELS: [&str; 5] = ["/etc/rcS.d", "/etc/rc2.d", "/etc/rc3.d", "/etc/r
 const SHELL_FILES: [&str; 7] = ["/etc/ssh/sshrc", "/etc/profile", "/etc/bash.bashrc", "/etc/bashrc", "/etc/zsh/zshenv", "/etc/zsh/zshrc", "/etc/zsh/zprofile"];
 const ROOT_FILES: [&str; 9] = [".ssh/rc", ".profile", ".bash_profile", ".bash_login", ".bashrc", ".bash_logout", ".zshenv", ".zshrc", ".zprofile"];
 /// Folders whose programs root runs at an event, and whether only executable files count.
-const HOOKS: [(&str, bool); 14] = [
+const HOOKS: [(&str, bool); 18] = [
+    ("/etc/systemd/system-generators", true),
+    ("/usr/local/lib/systemd/system-generators", true),
+    ("/etc/systemd/system-shutdown", true),
+    ("/etc/initramfs-tools/hooks", true),
     ("/etc/update-motd.d", true),
     ("/etc/network/if-pre-up.d", true),
     ("/etc/network/if-up.d", true),
@@ -47,7 +54,7 @@ pub fn gather(gathering: &mut Gathering<'_>, tree: &Tree) {
     files.extend(profiles.into_iter().filter(|(n, k)| n.ends_with(".sh") && *k != FileKind::Folder).map(|(n, _)| format!("/etc/profile.d/{n}")));
     for path in files {
         if gathering.host.exists(&path).unwrap_or(true) {
-            start_up(gathering, &path);
+            start_up(gathering, &path, &home);
         }
     }
     for folder in ["/etc/profile.d", "/etc/ld.so.conf.d"] {
@@ -73,12 +80,11 @@ fn script(gathering: &mut Gathering<'_>, kind: &str, path: &str, schedule: &str,
 
 /// Scripts of System V that a boot starts; a unit of the same name takes their place.
 fn init_scripts(gathering: &mut Gathering<'_>, tree: &Tree) {
-    let units: Vec<String> = tree.names().map(String::from).collect();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for folder in RUN_LEVELS {
         for (name, kind) in gathering.list(folder) {
             let Some(script_name) = name.strip_prefix('S').and_then(|n| n.get(2..)).filter(|n| !n.is_empty()) else { continue };
-            let replaced = units.contains(&format!("{script_name}.service"));
+            let replaced = tree.has(&format!("{script_name}.service"));
             if kind == FileKind::Folder || replaced || !seen.insert(script_name.to_string()) {
                 continue;
             }
@@ -90,11 +96,32 @@ fn init_scripts(gathering: &mut Gathering<'_>, tree: &Tree) {
     }
 }
 
-/// A file that root's shells read. It is followed, but is no job.
-fn start_up(gathering: &mut Gathering<'_>, path: &str) {
+/// A file that root's shells read, and the folders that it puts into root's search path.
+fn start_up(gathering: &mut Gathering<'_>, path: &str, home: &str) {
     let mut job = gathering.job("start-up", path, "root", Source::whole(path));
     job.schedule = "sign-in".into();
+    let subject = job.subject.clone();
     gathering.keep(job, Outcome { files: vec![Started::ShellScript(path.into())], unresolved: 0 });
+    let Some(text) = gathering.text(path, shell::TEXT_LIMIT) else { return };
+    for folder in search_path(&text, home) {
+        gathering.execute(&folder, "search-path", Some(&subject), &Source::whole(path));
+    }
+}
+
+/// Folders of every `PATH=…` whose text is known.
+fn search_path(text: &str, home: &str) -> BTreeSet<String> {
+    let shown = |word: &Word| {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Variable(name) if name == "HOME" => home.to_string(),
+            // No folder has this name, so nothing is taken for known that is not.
+            _ => "\0".to_string(),
+        };
+        word.parts.iter().map(part).collect::<String>()
+    };
+    let words = shell::commands(text).into_iter().flat_map(|c| c.words);
+    let values = words.filter_map(|w| shown(&w).strip_prefix("PATH=").map(String::from));
+    values.flat_map(|v| v.split(':').map(String::from).collect::<Vec<_>>()).filter(|f| f.starts_with('/') && f.len() > 1 && !f.contains('\0')).collect()
 }
 
 fn hook_folder(gathering: &mut Gathering<'_>, folder: &str) {
@@ -111,5 +138,16 @@ fn hooks(gathering: &mut Gathering<'_>, folder: &str, only_executable: bool) {
         if counts {
             gathering.execute(&path, "hook", Some(&format!("hook {folder}")), &Source::whole(path.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_the_search_path() {
+        let text = "# PATH=/no\nPATH=\"/a:$HOME/bin:/b/$X:$PATH\"\nexport PATH=$PATH:/c:relative:\nif true; then PATH=/d; fi\nMYPATH=/e\n";
+        assert_eq!(search_path(text, "/root").into_iter().collect::<Vec<_>>(), ["/a", "/c", "/d", "/root/bin"]);
     }
 }

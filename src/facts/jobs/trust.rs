@@ -169,8 +169,8 @@ impl<'a> Trust<'a> {
         if gid == self.root.1 && self.root.0 != 0 {
             return None;
         }
-        let mut members = self.names.outsiders(gid);
-        members.retain(|m| also.is_none() || self.names.account(m).map(|a| a.uid) != also);
+        let is_other = |m: &&str| also.is_none() || self.names.account(m).map(|a| a.uid) != also;
+        let members: Vec<&str> = self.names.outsiders(gid).filter(is_other).take(SHOWN + 1).collect();
         if members.is_empty() {
             if gid != 0 && !self.names.directories.is_empty() {
                 *uncertain = Some(self.names.group(gid));
@@ -178,7 +178,7 @@ impl<'a> Trust<'a> {
             return None;
         }
         let more = if members.len() > SHOWN { ", …" } else { "" };
-        let shown: Vec<&str> = members.iter().copied().take(SHOWN).collect();
+        let shown = members.get(..SHOWN).unwrap_or(&members);
         Some(format!("group {} ({}{more})", self.names.group(gid), shown.join(", ")))
     }
 

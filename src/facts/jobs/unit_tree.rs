@@ -37,8 +37,10 @@ pub struct Tree {
     files: BTreeMap<String, Vec<(usize, FileKind)>>,
     /// `NAME.d` folders.
     drop_ins: BTreeMap<String, Vec<usize>>,
-    /// Links in `.wants`, `.requires` and `.upholds`: unit, folder of the load path, the one with the link.
-    links: BTreeMap<String, Vec<(usize, String)>>,
+    /// Links in `.wants`, `.requires` and `.upholds`: unit, folders of the load path.
+    links: BTreeMap<String, Vec<usize>>,
+    /// Folders of the load path that hold a link of another name to a unit, by the unit.
+    aliases: BTreeMap<String, Vec<usize>>,
 }
 
 /// One unit as it takes effect.
@@ -90,12 +92,18 @@ impl Tree {
                 // A link to /dev/null takes the vendor's link back.
                 let taken_back = kind == FileKind::Link && gathering.host.read_link(&format!("{links}/{unit}")).is_ok_and(|t| t == "/dev/null");
                 if is_unit(&unit) && !taken_back {
-                    self.links.entry(unit).or_default().push((index, links.clone()));
+                    self.links.entry(unit).or_default().push(index);
                 }
             }
         } else if name.ends_with(".d") {
             self.drop_ins.entry(name).or_default().push(index);
         } else if is_unit(&name) && kind != FileKind::Folder {
+            if kind == FileKind::Link
+                && let Ok(target) = gathering.host.read_link(&format!("{folder}/{name}"))
+                && let Some(unit) = target.rsplit('/').next().filter(|unit| *unit != name)
+            {
+                self.aliases.entry(unit.to_string()).or_default().push(index);
+            }
             self.files.entry(name).or_default().push((index, kind));
         }
     }
@@ -108,6 +116,16 @@ impl Tree {
     /// Names of every unit that has a file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str).take(UNIT_LIMIT)
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    /// Whether some other unit's folder links to it.
+    pub fn is_linked(&self, name: &str) -> bool {
+        self.links.contains_key(name)
     }
 
     fn folder(&self, index: usize) -> &str {
@@ -206,10 +224,10 @@ impl Tree {
         if unit.name != name {
             return "alias";
         }
-        if self.has_link_in(name, "/etc/") || self.has_alias_in(gathering, name, "/etc/") {
+        if self.has_link_in(name, "/etc/") || self.has_alias_in(name, "/etc/") {
             return "enabled";
         }
-        if self.has_link_in(name, "/run/systemd/system") || self.has_alias_in(gathering, name, "/run/systemd/system") {
+        if self.has_link_in(name, "/run/systemd/system") || self.has_alias_in(name, "/run/systemd/system") {
             return "enabled-runtime";
         }
         if kind == FileKind::Link && !self.folders.iter().any(|f| unit.fragment.strip_prefix(f.as_str()).is_some_and(|r| r.starts_with('/'))) {
@@ -223,20 +241,11 @@ impl Tree {
     }
 
     fn has_link_in(&self, name: &str, prefix: &str) -> bool {
-        let is_instance = |unit: &str| name.contains("@.") && template_of(unit).as_deref() == Some(name);
-        let links = self.links.get(name).into_iter().flatten();
-        let of_instances = self.links.iter().filter(|(unit, _)| is_instance(unit)).flat_map(|(_, l)| l);
-        links.chain(of_instances).any(|(index, _)| self.folder(*index).starts_with(prefix))
+        self.links.get(name).into_iter().flatten().any(|index| self.folder(*index).starts_with(prefix))
     }
 
-    fn has_alias_in(&self, gathering: &Gathering<'_>, name: &str, prefix: &str) -> bool {
-        self.files.iter().filter(|(alias, _)| *alias != name).any(|(alias, files)| {
-            files.iter().any(|(index, kind)| {
-                let folder = self.folder(*index);
-                let target = || gathering.host.read_link(&format!("{folder}/{alias}")).unwrap_or_default();
-                *kind == FileKind::Link && folder.starts_with(prefix) && target().rsplit('/').next() == Some(name)
-            })
-        })
+    fn has_alias_in(&self, name: &str, prefix: &str) -> bool {
+        self.aliases.get(name).into_iter().flatten().any(|index| self.folder(*index).starts_with(prefix))
     }
 }
 

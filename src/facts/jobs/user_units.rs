@@ -18,6 +18,8 @@ const SHARED: &str = "/etc/systemd/user";
 const OWN: [&str; 2] = [".config/systemd/user", ".local/share/systemd/user"];
 /// Most accounts whose homes are looked into.
 const ACCOUNT_LIMIT: usize = 20_000;
+/// Most units read of one account.
+const UNIT_LIMIT: usize = 1_000;
 
 /// Reads lingering accounts and user units.
 pub fn gather(gathering: &mut Gathering<'_>) {
@@ -54,15 +56,18 @@ fn units(gathering: &mut Gathering<'_>, folders: &[String], account: &str, home:
         return;
     }
     let tree = Tree::of(gathering, folders);
-    let linked: Vec<String> = tree.linked().map(String::from).collect();
-    for name in tree.names().map(String::from).collect::<Vec<_>>() {
+    let names: Vec<String> = tree.names().map(String::from).collect();
+    if names.len() > UNIT_LIMIT {
+        gathering.gap("items", &format!("user-unit {account}"), reason::LIMIT_REACHED, format!("{home}: more than {UNIT_LIMIT} units"));
+    }
+    for name in names.into_iter().take(UNIT_LIMIT) {
         let is_timer = name.ends_with(".timer");
         if !is_timer && !name.ends_with(".service") {
             continue;
         }
         let Some(unit) = tree.load(gathering, &name).filter(|u| u.name == name) else { continue };
         let timer = name.strip_suffix(".service").map(|stem| format!("{stem}.timer"));
-        let reached = linked.contains(&name) || timer.is_some_and(|t| linked.contains(&t));
+        let reached = tree.is_linked(&name) || timer.is_some_and(|t| tree.is_linked(&t));
         let start = unit_file::all(&unit.settings, "Service", "ExecStart").first().map(|s| (*s).clone());
         let source = start.as_ref().map_or_else(|| Source::whole(unit.fragment.clone()), |s| Source::line(s.place.clone(), s.line, s.key.clone()));
         let mut job = gathering.job("user-unit", &unit.fragment, account, source);

@@ -74,7 +74,7 @@ impl HostFamily for Sessions {
             return None;
         }
         let names = Names::read(host, clock::unix_now());
-        for error in &names.errors {
+        if let Some(error) = &names.accounts_error {
             gaps.add(error.to_gap(Self::NAME, "items", ""));
         }
         if let Some(error) = &names.expiry_error {

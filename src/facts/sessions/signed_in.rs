@@ -12,10 +12,10 @@ const UTMP: [&str; 2] = ["/run/utmp", "/var/run/utmp"];
 const RECORD: usize = 384;
 /// `USER_PROCESS`.
 const USER_PROCESS: i16 = 7;
-/// Most bytes of utmp: 40,000 sessions.
-const UTMP_LIMIT: usize = 16 << 20;
+/// Most bytes of utmp: 10,000 records.
+const UTMP_LIMIT: usize = 4 << 20;
 /// Most sessions kept.
-const SESSION_LIMIT: usize = 20_000;
+const SESSION_LIMIT: usize = 2_000;
 
 /// Every session of a person.
 pub fn gather(known: &Known<'_>, gaps: &mut Gaps) -> Vec<Session> {
@@ -30,6 +30,9 @@ pub fn gather(known: &Known<'_>, gaps: &mut Gaps) -> Vec<Session> {
             Err(e) => gaps.add(e.to_gap(Sessions::NAME, "items", path)),
         }
         break;
+    }
+    if out.len() >= SESSION_LIMIT {
+        gaps.note(Sessions::NAME, "items", "", reason::LIMIT_REACHED, format!("{SESSION_LIMIT} sessions or more"), "");
     }
     out
 }
