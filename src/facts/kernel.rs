@@ -81,28 +81,13 @@ impl HostFamily for Kernel {
                 gaps.note(Self::NAME, path, "", reason::NEEDS_LIVE_KERNEL, "a root folder has no running kernel", "Scan the machine itself.");
             }
         }
-<<<<<<< HEAD
-        let running_is_newest = running.as_deref().and_then(|r| is_newest(r, running_version.as_deref(), &installed, order(host)));
-        let boot_at = boot_at(host, gaps);
-        let (reboot_required, reboot_required_by) = reboot(host, gaps, boot_at);
-        Some(Self { boot_at, running, running_version, installed, newest, running_is_newest, reboot_required, reboot_required_by })
-=======
+        let order = order(host);
         let newest = newest(running.as_deref(), &installed).map(|k| k.release.clone());
         let livepatches = livepatches(host, gaps);
-        let running_is_newest = running.as_deref().and_then(|r| is_newest(r, running_version.as_deref(), &installed));
-        let (reboot_required, reboot_required_by) = reboot(host, gaps);
-        Some(Self {
-            boot_at: boot_at(host, gaps),
-            running,
-            running_version,
-            installed,
-            newest,
-            running_is_newest,
-            reboot_required,
-            reboot_required_by,
-            livepatches,
-        })
->>>>>>> w-apt
+        let running_is_newest = running.as_deref().and_then(|r| is_newest(r, running_version.as_deref(), &installed, order));
+        let boot_at = boot_at(host, gaps);
+        let (reboot_required, reboot_required_by) = reboot(host, gaps, boot_at);
+        Some(Self { boot_at, running, running_version, installed, newest, running_is_newest, reboot_required, reboot_required_by, livepatches })
     }
 }
 
@@ -142,14 +127,9 @@ fn installed(host: &Host, gaps: &mut Gaps) -> Vec<InstalledKernel> {
     }
     for entry in list(host, gaps, "/boot").into_iter().filter(|e| e.kind == FileKind::File) {
         let release = entry.name.strip_prefix("vmlinuz-").or_else(|| entry.name.strip_prefix("vmlinux-"));
-<<<<<<< HEAD
-        // Alpine names its image by the flavour alone (`vmlinuz-lts`); the release is that of its module folder.
-        let is_release = |r: &&str| r.starts_with(|c: char| c.is_ascii_digit()) && !r.contains("rescue") && !r.ends_with(".old");
-        if let Some(release) = release.filter(is_release) {
-=======
         let left_over = |r: &str| r.contains("rescue") || r.contains(".dpkg-") || [".old", ".bak", ".signed"].iter().any(|suffix| r.ends_with(suffix));
-        if let Some(release) = release.filter(|r| !left_over(r)) {
->>>>>>> w-apt
+        // Alpine names its image by the flavour alone (`vmlinuz-lts`); the release is that of its module folder.
+        if let Some(release) = release.filter(|r| r.starts_with(|c: char| c.is_ascii_digit()) && !left_over(r)) {
             places.insert(release.into(), format!("/boot/{}", entry.name));
         }
     }
@@ -242,15 +222,9 @@ fn livepatches(host: &Host, gaps: &mut Gaps) -> Vec<Livepatch> {
 }
 
 /// A security update of Debian may keep the release and raise the package's version only.
-<<<<<<< HEAD
 fn is_newest(running: &str, running_version: Option<&str>, installed: &[InstalledKernel], order: fn(&str, &str) -> Ordering) -> Option<bool> {
-    let newest = installed.last()?;
-    if order(number(running), number(&newest.release)) == Ordering::Less {
-=======
-fn is_newest(running: &str, running_version: Option<&str>, installed: &[InstalledKernel]) -> Option<bool> {
     let newest = newest(Some(running), installed)?;
-    if version::compare(number(running), number(&newest.release)) == Ordering::Less {
->>>>>>> w-apt
+    if order(number(running), number(&newest.release)) == Ordering::Less {
         return Some(false);
     }
     let same = installed.iter().find(|k| k.release == running && !k.version.is_empty());

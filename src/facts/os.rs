@@ -31,13 +31,9 @@ pub struct Os {
     pub pretty_name: String,
     /// When the release stops getting security updates; `null` when the data file does not know it.
     pub end_of_life: Option<EndOfLife>,
-<<<<<<< HEAD
-    /// Machine name as uname(2) says; for a root folder dpkg's own architecture, or the one that rpm's or apk's packages have.
-=======
     /// Repositories of extended support that apt uses, whose end is a matter of contract.
     pub extended_support: Vec<ExtendedSupport>,
-    /// Machine name as uname(2) says, or as dpkg's own architecture for a root folder.
->>>>>>> w-apt
+    /// Machine name as uname(2) says; for a root folder dpkg's own architecture, or the one that rpm's or apk's packages have.
     pub architecture: String,
     /// `none`, `kvm`, `vmware`, `xen`, `hyperv`, `container`, `other`; empty when it can't be told.
     pub virtualization: String,
