@@ -439,6 +439,18 @@ fn hostile_files_never_panic() {
     write(root.path(), "proc/stat", "cpu 1\ncpu0 1\nbtime 1\n");
     write(root.path(), "proc/meminfo", "MemTotal: 2048 kB\n");
     write(root.path(), "proc/version", "Linux version 6.1.0-37-amd64 Debian 6.1.140-1\n");
+    write(root.path(), "proc/7/maps", "7f10-7f20 r-xp 0000 fe:01 77   /usr/lib/libx.so.1 (deleted)\n");
+    write(root.path(), "proc/7/status", "Uid:\t1\t1\t1\t1\n");
+    write(root.path(), "proc/7/cgroup", "0::/system.slice/x.service\n");
+    symlink("/usr/bin/x", root.path().join("proc/7/exe")).unwrap();
+    write(
+        root.path(),
+        "etc/apt/apt.conf.d/50u",
+        "Unattended-Upgrade { Origins-Pattern { \"o=Debian,n=${distro_codename}-security\"; }; Package-Blacklist { \"(lib)?x$\"; }; };",
+    );
+    write(root.path(), "etc/apt/sources.list.d/x.list", "deb [trusted=yes arch+=i386 signed-by=/k] http://u:p@x.example:80/a_b ./\n");
+    write(root.path(), "etc/apt/preferences.d/x", "Package: /^a.*/ src:b[cd]?\nPin: release o=/x/,n=book*\nPin-Priority: 7\n");
+    write(root.path(), "var/log/unattended-upgrades/unattended-upgrades.log", "2026-05-17 06:33:42,123 INFO All upgrades installed\n");
     let mut all = Vec::new();
     files(root.path(), &mut all);
     assert!(all.len() > 50);
