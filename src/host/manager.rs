@@ -40,17 +40,16 @@ pub fn owners(host: &Host, paths: &BTreeSet<String>) -> Result<BTreeMap<String, 
     }
 }
 
-/// Version of each installed package, the newest one where there are several.
-pub fn versions(host: &Host) -> BTreeMap<String, String> {
+/// Versions of each installed package; kernels may have several, oldest first.
+pub fn versions(host: &Host) -> BTreeMap<String, Vec<String>> {
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut add = |name: String, version: String| out.entry(name).or_default().push(version);
     match of(host) {
-        Some(Manager::Rpm) => {
-            rpm::database::read(host).ok().flatten().map(|d| d.packages.into_iter().map(|p| (p.name, p.version)).collect()).unwrap_or_default()
-        }
-        Some(Manager::Apk) => {
-            apk::database::read(host).ok().flatten().map(|d| d.packages.into_iter().map(|p| (p.name, p.version)).collect()).unwrap_or_default()
-        }
-        _ => status::read(host).ok().flatten().map(|d| d.packages.into_iter().map(|p| (p.name, p.version)).collect()).unwrap_or_default(),
+        Some(Manager::Rpm) => rpm::database::read(host).ok().flatten().into_iter().flat_map(|d| d.packages).for_each(|p| add(p.name, p.version)),
+        Some(Manager::Apk) => apk::database::read(host).ok().flatten().into_iter().flat_map(|d| d.packages).for_each(|p| add(p.name, p.version)),
+        _ => status::read(host).ok().flatten().into_iter().flat_map(|d| d.packages).for_each(|p| add(p.name, p.version)),
     }
+    out
 }
 
 /// Architecture that rpm's or apk's packages have in common; empty elsewhere.

@@ -374,7 +374,7 @@ fn a_listener_names_its_process_and_the_package_of_its_file() {
 }
 
 /// Recorded machines, each with its golden facts beside it.
-const RECORDED: &[&str] = &["debian11-min", "debian12-min", "debian13-min", "debiansid-min"];
+const RECORDED: &[&str] = &["alpine320-min", "debian11-min", "debian12-min", "debian13-min", "debiansid-min", "rocky9-min"];
 
 fn recorded(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name)

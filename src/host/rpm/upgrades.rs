@@ -180,7 +180,7 @@ impl Search<'_> {
             return;
         };
         let (names, newest, offers) = (&self.names, self.newest, &mut self.offers);
-        let zypper = self.repositories.program == Program::Zypper;
+        let repositories = self.repositories;
         let read = repodata::each_package(
             self.host,
             place,
@@ -195,7 +195,7 @@ impl Search<'_> {
                 for &i in names.get(package.name.as_str()).into_iter().flatten() {
                     let replaces = newest.get(i).is_some_and(|p| {
                         let same = p.architecture == package.architecture || p.architecture == "noarch" || package.architecture == "noarch";
-                        same && (!zypper || same_vendor(&p.vendor, &package.vendor))
+                        same && repositories.may_replace(&p.vendor, &package.vendor)
                     });
                     if replaces {
                         offers.entry(i).or_default().push(Offer { package: package.clone(), repository, excluded: excluded.clone() });
@@ -288,15 +288,6 @@ fn severity_rank(severity: &str) -> usize {
 /// `includepkgs` lets nothing else pass.
 fn is_taken(configured: &Configured, package: &Offered) -> bool {
     configured.included.is_empty() || configured.included.iter().any(|p| locks::names(p, &package.name, &package.version, &package.architecture))
-}
-
-/// zypper stays with the vendor of a package; SUSE and openSUSE count as one.
-fn same_vendor(a: &str, b: &str) -> bool {
-    let class = |v: &str| {
-        let lower = v.to_ascii_lowercase();
-        if lower.starts_with("suse") || lower.starts_with("opensuse") { "suse".to_string() } else { lower }
-    };
-    class(a) == class(b)
 }
 
 /// Without a list of advisories nobody can tell whether an update is about security.
