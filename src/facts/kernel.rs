@@ -135,7 +135,7 @@ fn installed(host: &Host, gaps: &mut Gaps) -> Vec<InstalledKernel> {
     }
     let owned: BTreeSet<String> = places.values().cloned().collect();
     let owners = manager::owners(host, &owned).unwrap_or_else(|gap| {
-        gaps.add(Gap { family: Kernel::NAME.into(), path: "installed.package".into(), ..gap });
+        gaps.add(Gap { family: Kernel::NAME.into(), path: "installed.package".into(), ..*gap });
         BTreeMap::new()
     });
     let versions = if owners.is_empty() { BTreeMap::new() } else { manager::versions(host) };

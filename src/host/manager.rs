@@ -32,11 +32,11 @@ pub fn of(host: &Host) -> Option<Manager> {
 }
 
 /// Owner of each path that has one; the gap has neither family nor path.
-pub fn owners(host: &Host, paths: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Gap> {
+pub fn owners(host: &Host, paths: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Box<Gap>> {
     match of(host) {
-        Some(Manager::Rpm) => rpm::database::owners(host, paths).map_err(|e| rpm_gap(&e)),
-        Some(Manager::Apk) => apk::database::owners(host, paths).map_err(|e| apk_gap(&e)),
-        _ => owners::owners(host, paths).map_err(|e| e.to_gap("", "", "")),
+        Some(Manager::Rpm) => rpm::database::owners(host, paths).map_err(|e| Box::new(rpm_gap(&e))),
+        Some(Manager::Apk) => apk::database::owners(host, paths).map_err(|e| Box::new(apk_gap(&e))),
+        _ => owners::owners(host, paths).map_err(|e| Box::new(e.to_gap("", "", ""))),
     }
 }
 

@@ -480,3 +480,49 @@ fn what_alpine_can_not_tell_is_unknown_and_not_passed() {
     apk_index(root, "http://dl-cdn.alpinelinux.org/alpine/edge/main", &index);
     assert_eq!(verdict("updates-security-pending"), ["pass"]);
 }
+
+/// `rule subject verdict` of a whole scan of a recorded machine, for the rules about packages.
+fn verdicts(name: &str) -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name);
+    let (_, output, _) = run(ASSAY, &["scan", "--root", text(&root), "--format", "json"]);
+    let report: Value = serde_json::from_str(&output).unwrap();
+    let word = |f: &Value, key: &str| f[key].as_str().unwrap().to_string();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let mine = findings.filter(|f| ["updates-", "packages-", "os-"].iter().any(|p| f["rule"].as_str().unwrap().starts_with(p)));
+    // How old the lists are depends on when the checkout was made.
+    mine.filter(|f| f["rule"] != "updates-lists-fresh").map(|f| format!("{} {} {}", word(f, "rule"), word(f, "subject"), word(f, "verdict"))).collect()
+}
+
+#[test]
+fn recorded_machines_are_judged_by_the_same_rules_as_debian() {
+    let rocky = verdicts("rocky9-min");
+    for expected in [
+        "updates-security-pending dnf fail",
+        "updates-automatic dnf pass",
+        "updates-held-security dnf pass",
+        "updates-repository-unsigned appstream pass",
+        "updates-repository-unsigned appstream-debug not_applicable",
+        "updates-repository-unsigned baseos pass",
+        "updates-repository-third-party baseos pass",
+        "updates-security-repository dnf not_applicable",
+        "packages-unsigned rpm fail",
+        "packages-orphaned dnf fail",
+    ] {
+        assert!(rocky.contains(expected), "{expected}: {rocky:#?}");
+    }
+    let alpine = verdicts("alpine320-min");
+    for expected in [
+        "updates-security-pending apk unknown",
+        "updates-held-security apk unknown",
+        "updates-automatic apk fail",
+        "updates-repository-unsigned http://dl-cdn.alpinelinux.org/alpine/v3.20/main pass",
+        "updates-repository-global-key apk pass",
+        "packages-unsigned apk not_applicable",
+        "packages-orphaned apk pass",
+    ] {
+        assert!(alpine.contains(expected), "{expected}: {alpine:#?}");
+    }
+    let unsure: Vec<&String> = rocky.iter().filter(|v| v.ends_with(" unknown")).collect();
+    // dnf-automatic leaves no mark of a run that ended well.
+    assert_eq!(unsure, ["updates-automatic-succeeding dnf unknown"]);
+}

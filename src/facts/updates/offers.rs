@@ -166,7 +166,7 @@ fn automatic(a: offers::Automatic) -> Automatic {
         covers_security: a.enabled.then_some(true),
         excluded: Vec::new(),
         obstacles: a.obstacles,
-        last_run_at: a.last_success_at,
+        last_run_at: a.last_run_at.max(a.last_success_at),
         last_success_at: a.last_success_at,
         last_failure_at: None,
         source: a.source,

@@ -246,7 +246,9 @@ fn signature<'a>(
     find: &dyn Fn(&str) -> Option<(&'a str, &'a ini::Setting)>,
 ) -> (&'static str, Source) {
     const CHECKS: [&str; 3] = ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck"];
-    let settings = CHECKS.iter().filter_map(|key| find(key).or_else(|| main.setting(key).map(|s| (main_place(program), s))));
+    // dnf passes over a value that is no boolean, and takes that of the main section.
+    let is_boolean = |s: &ini::Setting| boolean(&s.value).is_some();
+    let settings = CHECKS.iter().filter_map(|key| find(key).filter(|(_, s)| is_boolean(s)).or_else(|| main.setting(key).map(|s| (main_place(program), s))));
     let settings: Vec<(&str, &ini::Setting)> = settings.collect();
     let source = |(place, setting): &(&str, &ini::Setting)| Source::line(*place, setting.line, setting.key.clone());
     let whole = Source::line(place, section.line, section.name.clone());
