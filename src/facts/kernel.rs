@@ -135,7 +135,7 @@ fn installed(host: &Host, gaps: &mut Gaps) -> Vec<InstalledKernel> {
     }
     let owned: BTreeSet<String> = places.values().cloned().collect();
     let owners = manager::owners(host, &owned).unwrap_or_else(|gap| {
-        gaps.add(Gap { family: Kernel::NAME.into(), path: "installed.package".into(), ..gap });
+        gaps.add(Gap { family: Kernel::NAME.into(), path: "installed.package".into(), ..*gap });
         BTreeMap::new()
     });
     let versions = if owners.is_empty() { BTreeMap::new() } else { manager::versions(host) };
@@ -144,7 +144,7 @@ fn installed(host: &Host, gaps: &mut Gaps) -> Vec<InstalledKernel> {
         .into_iter()
         .map(|(release, place)| {
             let package = owners.get(&place).cloned().unwrap_or_default();
-            let version = versions.get(&package).cloned().unwrap_or_default();
+            let version = versions.get(&package).map(|v| version_of(&release, v)).unwrap_or_default();
             InstalledKernel { release, package, version, source: Source::whole(place) }
         })
         .collect();
@@ -163,6 +163,12 @@ fn list(host: &Host, gaps: &mut Gaps, folder: &str) -> Vec<crate::host::Entry> {
             Vec::new()
         }
     }
+}
+
+/// Of several versions of a package (rpm keeps old kernels installed) the one that made a release.
+fn version_of(release: &str, versions: &[String]) -> String {
+    let made = |v: &&String| release.starts_with(v.as_str()) || v.starts_with(number(release));
+    versions.iter().find(made).or(versions.last()).cloned().unwrap_or_default()
 }
 
 /// Releases are ordered as the distribution orders its versions: `427.13.1.el9` is newer than `427.el9`

@@ -178,7 +178,7 @@ fn name_packages(host: &Host, gaps: &mut Gaps, items: &mut [Listener]) {
     let ours = |p: &Process| !p.executable.is_empty() && sockets::runs_in_host_root(host, p.pid);
     let paths: BTreeSet<String> = items.iter().filter_map(|i| i.process.as_ref()).filter(|p| ours(p)).map(|p| p.executable.clone()).collect();
     let found = manager::owners(host, &paths).unwrap_or_else(|gap| {
-        gaps.add(Gap { family: Listeners::NAME.into(), path: "items.process.package".into(), ..gap });
+        gaps.add(Gap { family: Listeners::NAME.into(), path: "items.process.package".into(), ..*gap });
         BTreeMap::new()
     });
     for process in items.iter_mut().filter_map(|i| i.process.as_mut()) {

@@ -50,7 +50,7 @@ impl HostFamily for Packages {
 
 /// Packages of an rpm system.
 fn of_rpm(host: &Host, gaps: &mut Gaps) -> Option<Packages> {
-    let database = noted(rpm::database::read(host).map_err(|e| manager::rpm_gap(&e)), gaps)?;
+    let database = noted(rpm::database::read(host).map_err(|e| Box::new(manager::rpm_gap(&e))), gaps)?;
     let item = |p: rpm::database::Installed| Package {
         name: p.name,
         version: p.version,
@@ -70,7 +70,7 @@ fn of_rpm(host: &Host, gaps: &mut Gaps) -> Option<Packages> {
 
 /// Packages of an apk system.
 fn of_apk(host: &Host, gaps: &mut Gaps) -> Option<Packages> {
-    let database = noted(apk::database::read(host).map_err(|e| manager::apk_gap(&e)), gaps)?;
+    let database = noted(apk::database::read(host).map_err(|e| Box::new(manager::apk_gap(&e))), gaps)?;
     let place = database.place.clone();
     let broken = database.packages.iter().filter(|p| p.broken).map(|p| Broken {
         subject: format!("{}:{}", p.name, p.architecture),
@@ -96,9 +96,9 @@ fn of_apk(host: &Host, gaps: &mut Gaps) -> Option<Packages> {
     Some(Packages { manager: "apk".into(), items: database.packages.into_iter().map(item).collect(), broken, residual: Vec::new(), source })
 }
 
-fn noted<T>(read: Result<Option<T>, Gap>, gaps: &mut Gaps) -> Option<T> {
+fn noted<T>(read: Result<Option<T>, Box<Gap>>, gaps: &mut Gaps) -> Option<T> {
     read.unwrap_or_else(|gap| {
-        gaps.add(Gap { family: Packages::NAME.into(), ..gap });
+        gaps.add(Gap { family: Packages::NAME.into(), ..*gap });
         None
     })
 }

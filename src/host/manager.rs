@@ -32,25 +32,24 @@ pub fn of(host: &Host) -> Option<Manager> {
 }
 
 /// Owner of each path that has one; the gap has neither family nor path.
-pub fn owners(host: &Host, paths: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Gap> {
+pub fn owners(host: &Host, paths: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Box<Gap>> {
     match of(host) {
-        Some(Manager::Rpm) => rpm::database::owners(host, paths).map_err(|e| rpm_gap(&e)),
-        Some(Manager::Apk) => apk::database::owners(host, paths).map_err(|e| apk_gap(&e)),
-        _ => owners::owners(host, paths).map_err(|e| e.to_gap("", "", "")),
+        Some(Manager::Rpm) => rpm::database::owners(host, paths).map_err(|e| Box::new(rpm_gap(&e))),
+        Some(Manager::Apk) => apk::database::owners(host, paths).map_err(|e| Box::new(apk_gap(&e))),
+        _ => owners::owners(host, paths).map_err(|e| Box::new(e.to_gap("", "", ""))),
     }
 }
 
-/// Version of each installed package, the newest one where there are several.
-pub fn versions(host: &Host) -> BTreeMap<String, String> {
+/// Versions of each installed package; kernels may have several, oldest first.
+pub fn versions(host: &Host) -> BTreeMap<String, Vec<String>> {
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut add = |name: String, version: String| out.entry(name).or_default().push(version);
     match of(host) {
-        Some(Manager::Rpm) => {
-            rpm::database::read(host).ok().flatten().map(|d| d.packages.into_iter().map(|p| (p.name, p.version)).collect()).unwrap_or_default()
-        }
-        Some(Manager::Apk) => {
-            apk::database::read(host).ok().flatten().map(|d| d.packages.into_iter().map(|p| (p.name, p.version)).collect()).unwrap_or_default()
-        }
-        _ => status::read(host).ok().flatten().map(|d| d.packages.into_iter().map(|p| (p.name, p.version)).collect()).unwrap_or_default(),
+        Some(Manager::Rpm) => rpm::database::read(host).ok().flatten().into_iter().flat_map(|d| d.packages).for_each(|p| add(p.name, p.version)),
+        Some(Manager::Apk) => apk::database::read(host).ok().flatten().into_iter().flat_map(|d| d.packages).for_each(|p| add(p.name, p.version)),
+        _ => status::read(host).ok().flatten().into_iter().flat_map(|d| d.packages).for_each(|p| add(p.name, p.version)),
     }
+    out
 }
 
 /// Architecture that rpm's or apk's packages have in common; empty elsewhere.

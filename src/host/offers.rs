@@ -82,6 +82,8 @@ pub struct Automatic {
     pub tool_installed: bool,
     /// Whether something starts it and it installs what it finds.
     pub enabled: bool,
+    /// When it was last started, whatever came of it, Unix seconds.
+    pub last_run_at: Option<i64>,
     /// Newest update run that ended well, Unix seconds.
     pub last_success_at: Option<i64>,
     /// What keeps updates from being installed, one fragment each.

@@ -97,10 +97,10 @@ impl Database {
         let mut root = None;
         self.visited.clear();
         self.walk(1, &mut |_, values| {
-            if let [Value::Text(b"table"), Value::Text(name), _, Value::Integer(page), ..] = values {
-                if name.eq_ignore_ascii_case(table.as_bytes()) {
-                    root = u32::try_from(*page).ok();
-                }
+            if let [Value::Text(b"table"), Value::Text(name), _, Value::Integer(page), ..] = values
+                && name.eq_ignore_ascii_case(table.as_bytes())
+            {
+                root = u32::try_from(*page).ok();
             }
             root.is_none()
         })?;

@@ -12,7 +12,7 @@ use assay::model::fact;
 use assay::model::gap::{Gaps, reason};
 use serde_json::{Value, json};
 
-const MINE: &[&str] = &["os", "kernel", "packages", "updates", "storage", "listeners"];
+const MINE: &[&str] = &["os", "kernel", "packages", "updates", "storage", "stale_processes", "listeners"];
 
 /// Documents by family, volatile fields taken out when `stable`, and `gaps`.
 fn gather(host: &Host, names: &[&str], stable: bool) -> Value {
@@ -373,19 +373,44 @@ fn a_listener_names_its_process_and_the_package_of_its_file() {
     assert_eq!((process(packaged_port), process(deleted_port)), (of_package, of_nobody));
 }
 
-fn recorded_debian() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/debian12-min")
+/// Recorded machines, each with its golden facts beside it.
+const RECORDED: &[&str] = &["alpine320-min", "debian11-min", "debian12-min", "debian13-min", "debiansid-min", "rocky9-min"];
+
+fn recorded(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name)
 }
 
 #[test]
-fn a_recorded_debian_gives_its_golden_facts() {
-    let facts = gather(&Host::rooted(&recorded_debian()).unwrap(), MINE, true);
-    let golden = recorded_debian().with_extension("facts.json");
-    if std::env::var_os("ASSAY_BLESS").is_some() {
-        std::fs::write(&golden, serde_json::to_string_pretty(&facts).unwrap() + "\n").unwrap();
+fn recorded_machines_give_their_golden_facts() {
+    for name in RECORDED {
+        let facts = gather(&Host::rooted(&recorded(name)).unwrap(), MINE, true);
+        let golden = recorded(&format!("{name}.facts.json"));
+        if std::env::var_os("ASSAY_BLESS").is_some() {
+            std::fs::write(&golden, serde_json::to_string_pretty(&facts).unwrap() + "\n").unwrap();
+        }
+        let expected: Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
+        assert_eq!(facts, expected, "{name}");
     }
-    let expected: Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
-    assert_eq!(facts, expected);
+}
+
+#[test]
+fn pending_updates_of_recorded_debians_are_those_of_apt() {
+    for name in RECORDED.iter().filter(|n| n.starts_with("debian")) {
+        let root = tempfile::tempdir().unwrap();
+        let mut originals = Vec::new();
+        files(&recorded(name), &mut originals);
+        for file in originals.iter().filter(|f| !f.is_symlink()) {
+            write(root.path(), file.strip_prefix(recorded(name)).unwrap().to_str().unwrap(), std::fs::read(file).unwrap());
+        }
+        for folder in ["var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "etc/apt/preferences.d"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let at = root.path().display();
+        let options = [format!("Dir={at}/"), format!("Dir::State::status={at}/var/lib/dpkg/status"), "APT::Architecture=amd64".into()];
+        let options: Vec<String> = options.into_iter().flat_map(|o| ["-o".to_string(), o]).collect();
+        let facts = gather(&Host::rooted(root.path()).unwrap(), &["updates"], false);
+        assert_eq!(of_assay(&facts), of_apt(&options), "{name}");
+    }
 }
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {
@@ -403,7 +428,7 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
 #[test]
 fn hostile_files_never_panic() {
     let root = tempfile::tempdir().unwrap();
-    let recorded = recorded_debian();
+    let recorded = recorded("debian12-min");
     let mut originals = Vec::new();
     files(&recorded, &mut originals);
     for file in &originals {
@@ -414,6 +439,18 @@ fn hostile_files_never_panic() {
     write(root.path(), "proc/stat", "cpu 1\ncpu0 1\nbtime 1\n");
     write(root.path(), "proc/meminfo", "MemTotal: 2048 kB\n");
     write(root.path(), "proc/version", "Linux version 6.1.0-37-amd64 Debian 6.1.140-1\n");
+    write(root.path(), "proc/7/maps", "7f10-7f20 r-xp 0000 fe:01 77   /usr/lib/libx.so.1 (deleted)\n");
+    write(root.path(), "proc/7/status", "Uid:\t1\t1\t1\t1\n");
+    write(root.path(), "proc/7/cgroup", "0::/system.slice/x.service\n");
+    symlink("/usr/bin/x", root.path().join("proc/7/exe")).unwrap();
+    write(
+        root.path(),
+        "etc/apt/apt.conf.d/50u",
+        "Unattended-Upgrade { Origins-Pattern { \"o=Debian,n=${distro_codename}-security\"; }; Package-Blacklist { \"(lib)?x$\"; }; };",
+    );
+    write(root.path(), "etc/apt/sources.list.d/x.list", "deb [trusted=yes arch+=i386 signed-by=/k] http://u:p@x.example:80/a_b ./\n");
+    write(root.path(), "etc/apt/preferences.d/x", "Package: /^a.*/ src:b[cd]?\nPin: release o=/x/,n=book*\nPin-Priority: 7\n");
+    write(root.path(), "var/log/unattended-upgrades/unattended-upgrades.log", "2026-05-17 06:33:42,123 INFO All upgrades installed\n");
     let mut all = Vec::new();
     files(root.path(), &mut all);
     assert!(all.len() > 50);

@@ -342,6 +342,55 @@ fn versions_are_ordered_as_rpm_orders_them() {
     }
 }
 
+#[test]
+fn updates_of_a_suse_root_are_those_of_zypper() {
+    let (lab, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (lab, root) = (lab.path(), dir.path());
+    let vendor = |folder: &str, package: &str, vendor: &str| {
+        build(lab, folder, package, "");
+        let spec = std::fs::read_to_string(lab.join("x.spec")).unwrap().replace("Vendor: Rocky", &format!("Vendor: {vendor}"));
+        write(lab, "x.spec", spec);
+        let (top, out) = (format!("_topdir {}/top", lab.display()), format!("_rpmdir {}/{folder}", lab.display()));
+        command("rpmbuild", lab, &["--quiet", "-bb", "--target", "x86_64", "--define", &top, "--define", &out, "--define", "debug_package %{nil}", "x.spec"]);
+    };
+    for (package, name) in
+        [("bash 0 5.2 1 x86_64", "openSUSE"), ("curl 0 8.0 1 x86_64", "openSUSE"), ("vim 0 9.0 1 x86_64", "openSUSE"), ("foo 0 1 1 x86_64", "Acme")]
+    {
+        vendor("old", package, name);
+    }
+    for (package, name) in
+        [("bash 0 5.2 3 x86_64", "SUSE LLC"), ("curl 0 8.0 2 x86_64", "openSUSE"), ("vim 0 9.0 2 x86_64", "Acme"), ("foo 0 2 1 x86_64", "Acme")]
+    {
+        vendor("new", package, name);
+    }
+    command("createrepo_c", lab, &["-q", "new"]);
+    std::fs::create_dir_all(root.join("var/lib/rpm")).unwrap();
+    std::fs::create_dir_all(root.join("root")).unwrap();
+    std::os::unix::fs::symlink("../var/lib/rpm", root.join("root/.rpmdb")).unwrap();
+    let database = root.join("var/lib/rpm").display().to_string();
+    command("sh", lab, &["-c", &format!("rpm --dbpath {database} -i --justdb --nodeps --force $(find old -name '*.rpm')")]);
+    write(root, "/etc/os-release", "ID=opensuse-leap\nVERSION_ID=15.6\n");
+    write(root, "/etc/zypp/repos.d/u.repo", format!("[repo-update]\nname=u\nenabled=1\nautorefresh=1\nbaseurl=dir://{}/new\ngpgcheck=0\n", lab.display()));
+    write(root, "/etc/zypp/locks", "\ntype: package\nmatch_type: glob\ncase_sensitive: on\nsolvable_name: curl\n");
+    let at = root.display().to_string();
+    command("zypper", lab, &["--root", &at, "--non-interactive", "--no-gpg-checks", "refresh"]);
+    let listed = || -> BTreeSet<String> {
+        let table = command("zypper", lab, &["--root", &at, "--non-interactive", "--no-refresh", "list-updates"]);
+        let line = |l: &str| -> Option<String> {
+            let cells: Vec<&str> = l.split('|').map(str::trim).collect();
+            (cells.len() == 6 && cells[0] == "v").then(|| format!("{}.{} {} repo-update", cells[2], cells[5], cells[4]))
+        };
+        table.lines().filter_map(line).collect()
+    };
+    let facts = gather(root, &["updates", "os"]);
+    assert_eq!((waiting(&facts), waiting(&facts).len()), (listed(), 1));
+    assert_eq!(facts["updates"]["held"][0]["source"], json!({"place": "/etc/zypp/locks", "line": 5, "directive": "curl"}));
+    assert_eq!((&facts["updates"]["manager"], &facts["updates"]["repositories"][0]["trusted_without_signature"]), (&json!("zypper"), &json!(true)));
+    write(root, "/etc/zypp/vendors.d/00-openSUSE.conf", "[main]\nvendors = openSUSE,SUSE LLC\n");
+    let facts = gather(root, &["updates"]);
+    assert_eq!((waiting(&facts), waiting(&facts).len()), (listed(), 2));
+}
+
 /// A gzip stream of a tar archive with one file, made by tar itself.
 fn apk_index(root: &Path, url: &str, packages: &str) {
     let lab = tempfile::tempdir().unwrap();
@@ -430,4 +479,50 @@ fn what_alpine_can_not_tell_is_unknown_and_not_passed() {
     apk_index(root, MAIN, &index);
     apk_index(root, "http://dl-cdn.alpinelinux.org/alpine/edge/main", &index);
     assert_eq!(verdict("updates-security-pending"), ["pass"]);
+}
+
+/// `rule subject verdict` of a whole scan of a recorded machine, for the rules about packages.
+fn verdicts(name: &str) -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name);
+    let (_, output, _) = run(ASSAY, &["scan", "--root", text(&root), "--format", "json"]);
+    let report: Value = serde_json::from_str(&output).unwrap();
+    let word = |f: &Value, key: &str| f[key].as_str().unwrap().to_string();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let mine = findings.filter(|f| ["updates-", "packages-", "os-"].iter().any(|p| f["rule"].as_str().unwrap().starts_with(p)));
+    // How old the lists are depends on when the checkout was made.
+    mine.filter(|f| f["rule"] != "updates-lists-fresh").map(|f| format!("{} {} {}", word(f, "rule"), word(f, "subject"), word(f, "verdict"))).collect()
+}
+
+#[test]
+fn recorded_machines_are_judged_by_the_same_rules_as_debian() {
+    let rocky = verdicts("rocky9-min");
+    for expected in [
+        "updates-security-pending dnf fail",
+        "updates-automatic dnf pass",
+        "updates-held-security dnf pass",
+        "updates-repository-unsigned appstream pass",
+        "updates-repository-unsigned appstream-debug not_applicable",
+        "updates-repository-unsigned baseos pass",
+        "updates-repository-third-party baseos pass",
+        "updates-security-repository dnf not_applicable",
+        "packages-unsigned rpm fail",
+        "packages-orphaned dnf fail",
+    ] {
+        assert!(rocky.contains(expected), "{expected}: {rocky:#?}");
+    }
+    let alpine = verdicts("alpine320-min");
+    for expected in [
+        "updates-security-pending apk unknown",
+        "updates-held-security apk unknown",
+        "updates-automatic apk fail",
+        "updates-repository-unsigned http://dl-cdn.alpinelinux.org/alpine/v3.20/main pass",
+        "updates-repository-global-key apk pass",
+        "packages-unsigned apk not_applicable",
+        "packages-orphaned apk pass",
+    ] {
+        assert!(alpine.contains(expected), "{expected}: {alpine:#?}");
+    }
+    let unsure: Vec<&String> = rocky.iter().filter(|v| v.ends_with(" unknown")).collect();
+    // dnf-automatic leaves no mark of a run that ended well.
+    assert_eq!(unsure, ["updates-automatic-succeeding dnf unknown"]);
 }

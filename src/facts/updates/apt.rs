@@ -352,7 +352,8 @@ fn one_list(host: &Host, gaps: &mut Gaps, repository: &Repository, release: Opti
         lists_gap(gaps, reason::MISSING, &format!("no Release file of {shown}"), UPDATE);
     }
     let fields = release.map(|r| r.release.clone()).unwrap_or_default();
-    let named = |text: &str| text.to_ascii_lowercase().contains("security");
+    // `Debian-Security`, `bookworm-security`, `jammy-infra-security`; not a vendor of security products.
+    let named = |text: &str| text.to_ascii_lowercase().ends_with("-security");
     let fetched_from = if repository.is_mirror_list() { "mirrors".into() } else { repository.site() };
     let list = PackageList {
         repository: shown,

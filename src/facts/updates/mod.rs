@@ -116,7 +116,7 @@ pub struct PackageList {
     pub component: String,
     /// Architecture, `all` for a list of its own; empty for a flat repository.
     pub architecture: String,
-    /// Whether the Release file (`Label`, `Suite` or `Codename`) marks it as the distribution's security repository.
+    /// Whether the Release file marks it as the distribution's security repository: `Label`, `Suite` or `Codename` ends with `-security`.
     pub security: bool,
     /// Whether the list file is there.
     pub present: bool,

@@ -1,11 +1,11 @@
 //! dnf, zypper and apk in the form that all managers share.
 
 use super::{Automatic, GlobalKey, Held, Orphaned, PackageList, Pending, Repository, Updates};
-use crate::facts::Document as _;
+use crate::facts::{Document as _, os};
 use crate::host::manager::{self, Manager};
 use crate::host::{Host, apk, offers, rpm};
 use crate::model::fact::Source;
-use crate::model::gap::{Gap, Gaps};
+use crate::model::gap::{Gap, Gaps, reason};
 
 /// What hides with the updates that wait: all of it comes from the same lists.
 const WITH_PENDING: [&str; 3] = ["pending", "held", "orphaned"];
@@ -35,7 +35,7 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
     }
     Some(Updates {
         manager: found.manager.into(),
-        security_repository: "unknown".into(),
+        security_repository: security_repository(host, gaps, &found).into(),
         global_keys: global_keys(&found),
         repositories: found.repositories.into_iter().map(repository).collect(),
         oldest_list_at: found.lists.iter().filter_map(|l| l.checked_at).min(),
@@ -45,6 +45,32 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
         orphaned: found.orphaned.into_iter().map(orphaned).collect(),
         automatic: automatic(found.automatic),
     })
+}
+
+/// Where a distribution publishes security updates apart from the rest, whether that repository is used.
+fn security_repository(host: &Host, gaps: &mut Gaps, found: &offers::Offers) -> &'static str {
+    let distribution = os::distribution(host);
+    let part = match distribution.id.as_str() {
+        // In the ordinary repositories.
+        "alpine" | "rhel" | "rocky" | "almalinux" | "centos" | "ol" | "amzn" | "opensuse-tumbleweed" => return "not_published",
+        "fedora" => "updates",
+        "opensuse-leap" | "sles" => "update",
+        other => {
+            let detail = format!("where {} publishes security updates is not known", if other.is_empty() { "a distribution without a name" } else { other });
+            gaps.note(Updates::NAME, "security_repository", "", reason::UNSUPPORTED, detail, "");
+            return "unknown";
+        }
+    };
+    let used = || found.repositories.iter().filter(|r| r.enabled);
+    if used().any(|r| format!("{}/{}", r.url, r.subject).to_ascii_lowercase().split(['/', '-', '_', '.']).any(|word| word.starts_with(part))) {
+        return "configured";
+    }
+    // A mirror of one's own may hold them under any name.
+    if used().any(|r| r.third_party.is_none()) {
+        gaps.note(Updates::NAME, "security_repository", "", reason::UNSUPPORTED, "no enabled repository is known to hold the security updates", "");
+        return "unknown";
+    }
+    "missing"
 }
 
 /// apk trusts every key of its folder for every repository.
@@ -140,7 +166,7 @@ fn automatic(a: offers::Automatic) -> Automatic {
         covers_security: a.enabled.then_some(true),
         excluded: Vec::new(),
         obstacles: a.obstacles,
-        last_run_at: a.last_success_at,
+        last_run_at: a.last_run_at.max(a.last_success_at),
         last_success_at: a.last_success_at,
         last_failure_at: None,
         source: a.source,

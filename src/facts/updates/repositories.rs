@@ -70,13 +70,33 @@ fn weakened_by(conf: &AptConf, entry: &apt_sources::Repository) -> Vec<String> {
     out
 }
 
-/// Distribution, the names its archives bear in `Origin`, the servers that carry nothing else, and the
-/// last part of the path below which mirrors keep it.
-const ARCHIVES: &[(&str, &[&str], &[&str], &[&str])] = &[
-    ("debian", &["Debian", "Debian Backports"], &["debian.org"], &["debian", "debian-security", "debian-backports", "debian-archive"]),
-    ("ubuntu", &["Ubuntu", "UbuntuESM", "UbuntuESMApps"], &["ubuntu.com"], &["ubuntu", "ubuntu-ports"]),
-    ("raspbian", &["Raspbian", "Raspberry Pi Foundation"], &["raspbian.org", "raspberrypi.org", "raspberrypi.com"], &["raspbian", "debian"]),
-    ("kali", &["Kali"], &["kali.org"], &["kali"]),
+/// How a distribution's own archive is known.
+struct Archive {
+    /// `ID` of os-release(5).
+    distribution: &'static str,
+    /// `Origin` of its Release files.
+    origins: &'static [&'static str],
+    /// Servers that carry nothing else.
+    servers: &'static [&'static str],
+    /// Last part of the path below which mirrors keep it.
+    paths: &'static [&'static str],
+}
+
+const ARCHIVES: &[Archive] = &[
+    Archive {
+        distribution: "debian",
+        origins: &["Debian", "Debian Backports"],
+        servers: &["debian.org"],
+        paths: &["debian", "debian-security", "debian-backports", "debian-archive"],
+    },
+    Archive { distribution: "ubuntu", origins: &["Ubuntu", "UbuntuESM", "UbuntuESMApps"], servers: &["ubuntu.com"], paths: &["ubuntu", "ubuntu-ports"] },
+    Archive {
+        distribution: "raspbian",
+        origins: &["Raspbian", "Raspberry Pi Foundation"],
+        servers: &["raspbian.org", "raspberrypi.org", "raspberrypi.com"],
+        paths: &["raspbian", "debian"],
+    },
+    Archive { distribution: "kali", origins: &["Kali"], servers: &["kali.org"], paths: &["kali"] },
 ];
 
 /// Key files that the distributions ship for their own archives begin so.
@@ -85,12 +105,12 @@ const OWN_KEYS: &[&str] =
 
 /// By what was fetched; before the first fetch by server, key and path.
 fn is_third_party(distribution: &str, entry: &apt_sources::Repository, origin: &str) -> Option<bool> {
-    let (_, origins, servers, paths) = ARCHIVES.iter().find(|a| a.0 == distribution)?;
+    let archive = ARCHIVES.iter().find(|a| a.distribution == distribution)?;
     if !origin.is_empty() {
-        return Some(!origins.contains(&origin));
+        return Some(!archive.origins.contains(&origin));
     }
     let site = entry.site();
-    if servers.iter().any(|s| site == *s || site.strip_suffix(s).is_some_and(|rest| rest.ends_with('.'))) {
+    if archive.servers.iter().any(|s| site == *s || site.strip_suffix(s).is_some_and(|rest| rest.ends_with('.'))) {
         return Some(false);
     }
     let keys = &entry.options.signed_by;
@@ -102,7 +122,7 @@ fn is_third_party(distribution: &str, entry: &apt_sources::Repository, origin: &
         return None;
     }
     let shown = entry.shown();
-    let looks_like_a_mirror = paths.contains(&file_name(&shown)) && !entry.is_flat();
+    let looks_like_a_mirror = archive.paths.contains(&file_name(&shown)) && !entry.is_flat();
     if looks_like_a_mirror { None } else { Some(true) }
 }
 

@@ -109,7 +109,13 @@ pub fn owners(host: &Host, paths: &BTreeSet<String>) -> Result<BTreeMap<String, 
     each_line(host, place, |_, key, value| {
         match key {
             Some(b'P') => package = value.into(),
-            Some(b'F') => folder = if value.is_empty() { String::new() } else { format!("/{value}") },
+            Some(b'F') => {
+                folder = if value.is_empty() { String::new() } else { format!("/{value}") };
+                // Several packages list a folder that they share.
+                if paths.contains(&folder) {
+                    out.entry(folder.clone()).or_insert_with(|| package.clone());
+                }
+            }
             Some(b'R') => {
                 let path = format!("{folder}/{value}");
                 if paths.contains(&path) {

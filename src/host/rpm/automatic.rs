@@ -78,6 +78,8 @@ fn judge(host: &Host, starter: &Starter) -> Result<Automatic, ReadError> {
         return Ok(out);
     }
     out.lists_every_days = 1;
+    // systemd keeps the time of the last run of a persistent timer as that of an empty file.
+    out.last_run_at = host.stat(&format!("/var/lib/systemd/timers/stamp-{}", starter.unit)).ok().map(|s| s.modified);
     let applied = match applies(host, starter)? {
         Some((on, source)) => {
             out.source = source;

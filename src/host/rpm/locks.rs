@@ -17,10 +17,13 @@ pub struct Locks {
     pub errors: Vec<ReadError>,
 }
 
+/// Reads patterns and their lines out of a file.
+type Parse = fn(&str) -> Vec<(String, usize)>;
+
 impl Locks {
     /// Reads the locks of a program.
     pub fn read(host: &Host, program: Program) -> Self {
-        let (place, parse): (_, fn(&str) -> Vec<(String, usize)>) = match program {
+        let (place, parse): (_, Parse) = match program {
             Program::Dnf => ("/etc/dnf/plugins/versionlock.list", versionlock),
             Program::Dnf5 => ("/etc/dnf/versionlock.toml", versionlock_toml),
             Program::Zypper => ("/etc/zypp/locks", zypper),

@@ -11,6 +11,8 @@ use super::ini;
 use crate::host::{CONFIG_LIMIT, FileKind, Host, ReadError};
 
 const FOLDER: &str = "/etc/dnf/modules.d";
+/// Most packages that streams list.
+const ARTIFACT_LIMIT: usize = 1_000_000;
 /// Longest line of a module document.
 const LINE_LIMIT: u64 = 1 << 20;
 
@@ -49,6 +51,7 @@ impl Switches {
 pub struct Streams {
     /// Module and stream -> `name-epoch:version-release.arch` of what it lists.
     artifacts: BTreeMap<(String, String), Vec<String>>,
+    count: usize,
     /// Module -> default stream.
     defaults: BTreeMap<String, String>,
 }
@@ -90,17 +93,24 @@ impl Streams {
             let text = text.trim_end();
             if read == 0 || text == "---" || text == "..." {
                 self.take(std::mem::take(&mut document));
+                if self.count > ARTIFACT_LIMIT {
+                    return Err("more packages in module streams than are read".into());
+                }
             }
             if read == 0 {
                 return Ok(());
             }
             document.line(text, &wanted);
+            if document.artifacts.len() > ARTIFACT_LIMIT {
+                return Err("more packages in a module stream than are read".into());
+            }
         }
     }
 
     fn take(&mut self, document: Document) {
         match document.kind.as_str() {
             "modulemd" if !document.name.is_empty() => {
+                self.count += document.artifacts.len();
                 self.artifacts.entry((document.name, document.stream)).or_default().extend(document.artifacts);
             }
             "modulemd-defaults" if !document.module.is_empty() && !document.stream.is_empty() => {

@@ -336,7 +336,7 @@ mod tests {
             ("/var/cache/dnf/base-extra-0123456789abcdef/repodata/repomd.xml", "<repomd/>"),
             ("/etc/p.xml", ""),
         ]);
-        let past = std::time::SystemTime::now() - std::time::Duration::from_secs(9000);
+        let past = std::time::UNIX_EPOCH + std::time::Duration::from_secs(9000);
         std::fs::File::options().write(true).open(root.path().join(format!("{}/repomd.xml", &old[1..]))).unwrap().set_modified(past).unwrap();
         let kept = find(&host, "/var/cache/dnf", "base", Program::Dnf).unwrap().unwrap();
         assert_eq!((kept.files.get("primary"), kept.missing), (Some(&format!("{new}/p.xml")), vec!["updateinfo".to_string()]));

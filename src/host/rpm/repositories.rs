@@ -47,6 +47,10 @@ pub struct Repositories {
     pub items: Vec<Configured>,
     /// Where downloaded lists are kept.
     pub cache: String,
+    /// Vendors whose packages replace each other, beginnings in lower case, one list a class (zypper).
+    pub vendors: Vec<Vec<String>>,
+    /// Whether packages of any vendor replace each other.
+    pub any_vendor: bool,
     /// Files that were not read.
     pub errors: Vec<ReadError>,
     /// Places that are not in the format.
@@ -95,6 +99,10 @@ impl Repositories {
         } else {
             "cachedir"
         });
+        out.any_vendor = program != Program::Zypper || boolean(main.value("solver.allowvendorchange")) == Some(true);
+        if program == Program::Zypper {
+            out.read_vendors(host);
+        }
         out.cache = if moved.is_empty() { default.into() } else { moved.trim_end_matches('/').into() };
         for (place, section) in &sections {
             let over: Vec<&(String, Section)> = overrides.iter().filter(|(_, o)| ini::glob_matches(&o.name, &section.name)).collect();
@@ -105,6 +113,22 @@ impl Repositories {
         }
         out.items.sort_by(|a, b| a.shown.subject.cmp(&b.shown.subject));
         out
+    }
+
+    /// zypper stays with the vendor of a package; `/etc/zypp/vendors.d` names those that count as one.
+    fn read_vendors(&mut self, host: &Host) {
+        let mut sections = Vec::new();
+        self.read_folder(host, "/etc/zypp/vendors.d", ".conf", &mut sections);
+        let lists = sections.iter().filter(|(_, s)| s.name == "main").map(|(_, s)| s.value("vendors"));
+        let lists = lists.map(|l| l.split(',').map(|v| v.trim().to_ascii_lowercase()).filter(|v| !v.is_empty()).collect());
+        self.vendors = lists.chain([vec!["suse".to_string()], vec!["opensuse".to_string()]]).collect();
+    }
+
+    /// Whether a package of one vendor may replace one of another.
+    pub fn may_replace(&self, installed: &str, offered: &str) -> bool {
+        let (a, b) = (installed.to_ascii_lowercase(), offered.to_ascii_lowercase());
+        let in_one = |class: &Vec<String>| class.iter().any(|v| a.starts_with(v.as_str())) && class.iter().any(|v| b.starts_with(v.as_str()));
+        self.any_vendor || a == b || self.vendors.iter().any(in_one)
     }
 
     /// The main section, and the repositories that stand in the same file.
@@ -222,7 +246,9 @@ fn signature<'a>(
     find: &dyn Fn(&str) -> Option<(&'a str, &'a ini::Setting)>,
 ) -> (&'static str, Source) {
     const CHECKS: [&str; 3] = ["gpgcheck", "pkg_gpgcheck", "repo_gpgcheck"];
-    let settings = CHECKS.iter().filter_map(|key| find(key).or_else(|| main.setting(key).map(|s| (main_place(program), s))));
+    // dnf passes over a value that is no boolean, and takes that of the main section.
+    let is_boolean = |s: &ini::Setting| boolean(&s.value).is_some();
+    let settings = CHECKS.iter().filter_map(|key| find(key).filter(|(_, s)| is_boolean(s)).or_else(|| main.setting(key).map(|s| (main_place(program), s))));
     let settings: Vec<(&str, &ini::Setting)> = settings.collect();
     let source = |(place, setting): &(&str, &ini::Setting)| Source::line(*place, setting.line, setting.key.clone());
     let whole = Source::line(place, section.line, section.name.clone());

@@ -1,7 +1,7 @@
 //! Newer packages that the configured repositories offer, chosen as dnf and zypper choose.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::database::{Database, Installed};
 use super::locks::{self, Locks};
@@ -15,6 +15,9 @@ use crate::host::offers::{List, Offers, Orphan, Pending};
 use crate::model::fact::Source;
 use crate::model::gap::reason;
 
+/// Most versions and most fixed packages that are kept, of all repositories together.
+const OFFER_LIMIT: usize = 1_000_000;
+
 const REFRESH_DNF: &str = "Run dnf makecache and scan again.";
 const REFRESH_ZYPPER: &str = "Run zypper refresh and scan again.";
 
@@ -25,7 +28,17 @@ pub fn read(host: &Host, database: &Database) -> Offers {
     let mut out = Offers { manager, ..Offers::default() };
     note_configuration(&repositories, &mut out);
     let newest = newest_of_each(database);
-    let mut search = Search { host, repositories: &repositories, newest: &newest, names: HashMap::new(), offers: BTreeMap::new(), advisories: Vec::new() };
+    let mut search = Search {
+        host,
+        repositories: &repositories,
+        newest: &newest,
+        names: HashMap::new(),
+        offers: BTreeMap::new(),
+        kept: 0,
+        advisories: Vec::new(),
+        fixes: HashMap::new(),
+        retracted: HashSet::new(),
+    };
     for (i, package) in newest.iter().enumerate() {
         search.names.entry(&package.name).or_default().push(i);
     }
@@ -93,7 +106,13 @@ struct Search<'a> {
     newest: &'a [&'a Installed],
     names: HashMap<&'a str, Vec<usize>>,
     offers: BTreeMap<usize, Vec<Offer>>,
+    /// How many versions are kept in `offers`.
+    kept: usize,
+    /// Security advisories, and by package name which of them bring it.
     advisories: Vec<Advisory>,
+    fixes: HashMap<String, Vec<usize>>,
+    /// `name-epoch:version-release.arch` of what was taken back.
+    retracted: HashSet<String>,
 }
 
 /// Lists that are there, by index of their repository.
@@ -179,8 +198,8 @@ impl Search<'_> {
         let (Some(place), Some(configured)) = (kept.files.get("primary"), self.repositories.items.get(repository)) else {
             return;
         };
-        let (names, newest, offers) = (&self.names, self.newest, &mut self.offers);
-        let zypper = self.repositories.program == Program::Zypper;
+        let (names, newest, offers, kept_now) = (&self.names, self.newest, &mut self.offers, &mut self.kept);
+        let repositories = self.repositories;
         let read = repodata::each_package(
             self.host,
             place,
@@ -195,9 +214,10 @@ impl Search<'_> {
                 for &i in names.get(package.name.as_str()).into_iter().flatten() {
                     let replaces = newest.get(i).is_some_and(|p| {
                         let same = p.architecture == package.architecture || p.architecture == "noarch" || package.architecture == "noarch";
-                        same && (!zypper || same_vendor(&p.vendor, &package.vendor))
+                        same && repositories.may_replace(&p.vendor, &package.vendor)
                     });
-                    if replaces {
+                    if replaces && *kept_now < OFFER_LIMIT {
+                        *kept_now += 1;
                         offers.entry(i).or_default().push(Offer { package: package.clone(), repository, excluded: excluded.clone() });
                     }
                 }
@@ -205,6 +225,9 @@ impl Search<'_> {
         );
         if let Err(e) = read {
             self.failed(&e, &["pending"], out);
+        }
+        if self.kept >= OFFER_LIMIT {
+            out.hide("pending", reason::LIMIT_REACHED, format!("the repositories offer more than {OFFER_LIMIT} versions of installed packages"), "");
         }
     }
 
@@ -215,21 +238,42 @@ impl Search<'_> {
             }
             return;
         };
-        let (names, found) = (&self.names, &mut self.advisories);
+        let mut found = Vec::new();
+        let mut count = self.fixes.values().map(Vec::len).sum::<usize>();
+        let names = &self.names;
         let read = repodata::each_advisory(
             self.host,
             place,
             |n| names.contains_key(n),
             |mut advisory| {
                 advisory.packages.retain(|p| p.module.as_ref().is_none_or(|(module, stream)| filter.is_active(module, stream)));
-                if advisory.kind == "security" || advisory.retracted {
+                count += advisory.packages.len();
+                if (advisory.kind == "security" || advisory.retracted) && count < OFFER_LIMIT {
                     found.push(advisory);
                 }
             },
         );
+        for advisory in found {
+            self.index(advisory);
+        }
+        if count >= OFFER_LIMIT {
+            out.hide("pending.security", reason::LIMIT_REACHED, format!("{place}: more than {OFFER_LIMIT} fixed packages"), "");
+        }
         if let Err(e) = read {
             self.failed(&e, &["pending.security"], out);
         }
+    }
+
+    fn index(&mut self, advisory: Advisory) {
+        if advisory.retracted {
+            self.retracted.extend(advisory.packages.iter().map(|f| f.package.nevra()));
+            return;
+        }
+        let names: BTreeSet<&str> = advisory.packages.iter().map(|f| f.package.name.as_str()).collect();
+        for name in names {
+            self.fixes.entry(name.into()).or_default().push(self.advisories.len());
+        }
+        self.advisories.push(advisory);
     }
 
     /// The newest version of the preferred repositories, when it is newer than what is installed.
@@ -239,7 +283,7 @@ impl Search<'_> {
         let priority = |o: &Offer| self.repositories.items.get(o.repository).map_or(99, |c| c.priority);
         let preferred = offers.iter().map(priority).min()?;
         let is_newer = |a: &str, b: &str| version::compare(a, b) == Ordering::Greater;
-        let fit = |o: &&Offer| priority(o) == preferred && is_newer(&o.package.version, &installed.version) && !self.is_retracted(&o.package);
+        let fit = |o: &&Offer| priority(o) == preferred && is_newer(&o.package.version, &installed.version) && !self.retracted.contains(&o.package.nevra());
         let best = |excluded: bool| {
             offers.iter().filter(fit).filter(|o| o.excluded.is_some() == excluded).max_by(|a, b| version::compare(&a.package.version, &b.package.version))
         };
@@ -251,7 +295,8 @@ impl Search<'_> {
                 same && is_newer(&p.version, &installed.version) && !is_newer(&p.version, &candidate.package.version)
             })
         };
-        let mut fixed: Vec<&Advisory> = self.advisories.iter().filter(|a| !a.retracted).filter(fixes).collect();
+        let of_name = self.fixes.get(&installed.name).into_iter().flatten().filter_map(|i| self.advisories.get(*i));
+        let mut fixed: Vec<&Advisory> = of_name.filter(fixes).collect();
         fixed.sort_by(|a, b| (a.issued, &a.id).cmp(&(b.issued, &b.id)));
         let severity = fixed.iter().map(|a| a.severity.as_str()).max_by_key(|s| severity_rank(s)).unwrap_or_default();
         let advisories: BTreeSet<(Option<i64>, &str)> = fixed.iter().map(|a| (a.issued, a.id.as_str())).collect();
@@ -270,14 +315,6 @@ impl Search<'_> {
             source: Source { place, line: 0, directive: candidate.package.nevra() },
         })
     }
-
-    fn is_retracted(&self, package: &Offered) -> bool {
-        self.advisories.iter().filter(|a| a.retracted).flat_map(|a| &a.packages).any(|f| {
-            f.package.name == package.name
-                && f.package.architecture == package.architecture
-                && version::compare(&f.package.version, &package.version) == Ordering::Equal
-        })
-    }
 }
 
 fn severity_rank(severity: &str) -> usize {
@@ -288,15 +325,6 @@ fn severity_rank(severity: &str) -> usize {
 /// `includepkgs` lets nothing else pass.
 fn is_taken(configured: &Configured, package: &Offered) -> bool {
     configured.included.is_empty() || configured.included.iter().any(|p| locks::names(p, &package.name, &package.version, &package.architecture))
-}
-
-/// zypper stays with the vendor of a package; SUSE and openSUSE count as one.
-fn same_vendor(a: &str, b: &str) -> bool {
-    let class = |v: &str| {
-        let lower = v.to_ascii_lowercase();
-        if lower.starts_with("suse") || lower.starts_with("opensuse") { "suse".to_string() } else { lower }
-    };
-    class(a) == class(b)
 }
 
 /// Without a list of advisories nobody can tell whether an update is about security.
