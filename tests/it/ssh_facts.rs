@@ -287,10 +287,7 @@ fn faults_of_sshd_are_reported_and_decoys_are_not() {
             "PermitRootLogin no\nMatch address 192.0.2.0/24\nPermitRootLogin yes\n",
             Some("ssh-root-login: PermitRootLogin is yes for connections that match address 192.0.2.0/24 by /etc/ssh/sshd_config:5"),
         ),
-        (
-            "Match user bob\nPermitEmptyPasswords yes\n",
-            Some("ssh-empty-passwords: PermitEmptyPasswords is yes for bob by /etc/ssh/sshd_config:4"),
-        ),
+        ("Match user bob\nPermitEmptyPasswords yes\n", Some("ssh-empty-passwords: PermitEmptyPasswords is yes for bob by /etc/ssh/sshd_config:4")),
         (
             "Match user bob,carl\nPasswordAuthentication yes\n",
             Some("ssh-password-authentication: passwords are accepted for bob, carl by passwordauthentication at /etc/ssh/sshd_config:4"),
@@ -303,7 +300,7 @@ fn faults_of_sshd_are_reported_and_decoys_are_not() {
         ("GatewayPorts yes\n", Some("ssh-forwarding-open: GatewayPorts is yes at /etc/ssh/sshd_config:3")),
         ("MaxAuthTries 30\n", Some("ssh-max-auth-tries: MaxAuthTries is 30, at most 6 are accepted by /etc/ssh/sshd_config:3")),
         ("MaxAuthTries 3\nLoginGraceTime 30\nStrictModes yes\nX11Forwarding yes\nGatewayPorts no\n", None),
-        ("Ciphers +3des-cbc\n", Some("ssh-weak-algorithms: the configuration permits 3des-cbc")),
+        ("Ciphers +3des-cbc\n", Some("ssh-weak-algorithms: the configuration permits 3des-cbc at /etc/ssh/sshd_config:3")),
         ("Ciphers -3des-cbc,*-cbc\nMACs -hmac-md5*\n", None),
     ] {
         let failing = ssh(&format!("{keys_only}{main}"));
@@ -357,7 +354,8 @@ fn host_keys_are_told_by_kind_and_mode() {
             "/etc/ssh/ssh_host_ed25519_key ssh-ed25519 Some(256) false"
         ]
     );
-    let failing: Vec<String> = judged(&sshd, &gaps, Verdict::Fail).into_iter().filter(|(r, ..)| r.contains("host-key")).map(|(r, s, _)| format!("{r} {s}")).collect();
+    let failing: Vec<String> =
+        judged(&sshd, &gaps, Verdict::Fail).into_iter().filter(|(r, ..)| r.contains("host-key")).map(|(r, s, _)| format!("{r} {s}")).collect();
     assert_eq!(failing, ["ssh-host-key-readable /etc/ssh/ssh_host_ecdsa_key", "ssh-host-key-weak /etc/ssh/ssh_host_rsa_key"]);
 }
 
@@ -422,7 +420,11 @@ fn keys_that_work_are_told_from_those_that_do_not() {
     let reasons: Vec<&str> = gaps.iter().map(|g| g.subject.as_str()).collect();
     assert_eq!(reasons, ["authorizedkeyscommand", "trustedusercakeys"]);
     let failing: Vec<String> = judged(&found, &[], Verdict::Fail).into_iter().map(|(r, s, _)| format!("{r} {s}")).collect();
-    for expected in ["access-authorized-keys-owner bob /etc/keys/bob", "access-authorized-keys-owner root /root/.ssh/authorized_keys2", "access-ssh-authority-weak /etc/ssh/ca.pub:2"] {
+    for expected in [
+        "access-authorized-keys-owner bob /etc/keys/bob",
+        "access-authorized-keys-owner root /root/.ssh/authorized_keys2",
+        "access-ssh-authority-weak /etc/ssh/ca.pub:2",
+    ] {
         assert!(failing.iter().any(|f| f == expected), "{expected} is not among {failing:#?}");
     }
     assert!(!failing.iter().any(|f| f.starts_with("access-authorized-keys-owner anna")), "{failing:#?}");

@@ -280,7 +280,8 @@ fn key_opens(effective: &Effective<'_>) -> bool {
         "keyboard-interactive" => asks_interactively(effective),
         _ => false,
     };
-    methods(effective).is_none_or(|alternatives| alternatives.iter().any(|list| list.iter().any(|m| m.starts_with("publickey")) && list.iter().all(|m| works(m))))
+    methods(effective)
+        .is_none_or(|alternatives| alternatives.iter().any(|list| list.iter().any(|m| m.starts_with("publickey")) && list.iter().all(|m| works(m))))
 }
 
 /// The alternatives of AuthenticationMethods; `None`: any method is enough.

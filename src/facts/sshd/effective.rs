@@ -110,8 +110,7 @@ impl<'a> Effective<'a> {
         let by_user = |d: &Directive| d.arguments.iter().any(|pattern| matches_user(pattern, connection));
         let by_group = |d: &Directive| d.arguments.iter().any(|pattern| connection.groups.iter().any(|g| super::criteria::wildcard(pattern, g)));
         let denies = |keyword: &str, hit: &dyn Fn(&Directive) -> bool| self.all(keyword).iter().copied().find(|d| hit(d));
-        let leaves_out =
-            |keyword: &str, hit: &dyn Fn(&Directive) -> bool| if self.all(keyword).iter().any(|d| hit(d)) { None } else { self.first(keyword) };
+        let leaves_out = |keyword: &str, hit: &dyn Fn(&Directive) -> bool| if self.all(keyword).iter().any(|d| hit(d)) { None } else { self.first(keyword) };
         denies("denyusers", &by_user)
             .or_else(|| leaves_out("allowusers", &by_user))
             .or_else(|| denies("denygroups", &by_group))

@@ -92,7 +92,8 @@ fn mark_news(grants: &mut [Grant], users: &[database::PasswdLine]) {
         grants.flat_map(|g| g.accounts.iter().cloned()).collect()
     };
     let (with_password, free) = (with_everything(false), with_everything(true));
-    for grant in grants.iter_mut().filter(|g| g.root_shell && !g.all_commands) {
+    // Who knows root's own password needs no way to a shell.
+    for grant in grants.iter_mut().filter(|g| g.root_shell && !g.all_commands && (!g.password_needed || g.password_of == "own")) {
         let admins = if grant.password_needed { &with_password } else { &free };
         grant.root_shell_accounts = grant.accounts.iter().filter(|a| !admins.contains(*a) && !roots.contains(a.as_str())).cloned().collect();
     }
@@ -193,6 +194,9 @@ impl Reader<'_> {
                     match p.name.as_str() {
                         "authenticate" => self.policy.authenticate.push((scope.clone(), !p.negated)),
                         "noexec" if scope == parse::Scope::Global => self.policy.no_exec = !p.negated,
+                        "targetpw" | "rootpw" | "runaspw" if scope == parse::Scope::Global => {
+                            self.policy.password_of = if p.negated { "own" } else { p.name.trim_end_matches("pw") }.into();
+                        }
                         "runas_default" => self.policy.run_as_default = Some(p.value),
                         "exempt_group" => self.policy.exempt_group = Some(p.value).filter(|_| !p.negated),
                         _ => {}
@@ -275,6 +279,9 @@ pub struct Grant {
     pub as_root: bool,
     /// False for NOPASSWD or `!authenticate`.
     pub password_needed: bool,
+    /// Whose password is asked for: `own`, or by Defaults `target`, `root`, `runas`.
+    #[serde(default)]
+    pub password_of: String,
     /// Whether NOEXEC keeps the command from starting others.
     #[serde(default)]
     pub no_exec: bool,

@@ -60,6 +60,8 @@ pub struct Policy {
     pub exempt_group: Option<String>,
     /// `noexec` of the global part.
     pub no_exec: bool,
+    /// `targetpw`, `rootpw` or `runaspw` of the global part without the ending; empty or `own`: none of them.
+    pub password_of: String,
 }
 
 /// A grant while later lines may still take it back.
@@ -118,6 +120,7 @@ impl Policy {
             hosts: self.expand(AliasKind::Host, &rule.hosts).iter().map(shown).collect(),
             run_as: run_as.iter().map(shown).collect(),
             commands: commands.iter().map(shown).collect(),
+            password_of: if self.password_of.is_empty() { "own".into() } else { self.password_of.clone() },
             no_exec,
             set_env: rule.commands.set_env.unwrap_or(false),
             root_shell: false,
@@ -309,7 +312,8 @@ fn finish(mut built: Vec<Built>, world: &World<'_>, gaps: &mut Gaps) -> Vec<Gran
 fn overrules(later: &Built, command: &Item, earlier: Option<&Built>, number: usize) -> bool {
     let Some(earlier) = earlier else { return false };
     let Some(before) = earlier.commands.get(number) else { return false };
-    let covers = command.text == "ALL" || (unmerged(&command.text) == unmerged(&before.text) && (command.arguments.is_none() || command.arguments == before.arguments));
+    let covers =
+        command.text == "ALL" || (unmerged(&command.text) == unmerged(&before.text) && (command.arguments.is_none() || command.arguments == before.arguments));
     let everybody = matches!(later.grant.run_as.as_slice(), [all] if all == "ALL");
     let stricter = command.negated || (later.grant.password_needed && !earlier.grant.password_needed);
     covers && stricter && (everybody || earlier.grant.run_as == later.grant.run_as)

@@ -23,8 +23,7 @@ static WAYS: LazyLock<BTreeMap<&str, (&str, bool)>> = LazyLock::new(|| {
 });
 
 /// Folders in which a name stands for the program that is known by it.
-const FOLDERS: [&str; 9] =
-    ["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/snap/bin", "/usr/libexec", "/usr/lib/cargo/bin"];
+const FOLDERS: [&str; 9] = ["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/snap/bin", "/usr/libexec", "/usr/lib/cargo/bin"];
 /// Most links followed from a command.
 const LINK_LIMIT: usize = 8;
 /// Most programs that a wildcard in a path is compared with.
@@ -61,7 +60,11 @@ impl Programs<'_> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if has_wildcard(folder) {
             // Folders that match are not searched one by one; `/*/sh` is caught by its name.
-            return FOLDERS.iter().find(|f| crate::model::pattern::matches(folder, f)).and_then(|f| self.in_folder(f, name, no_exec)).map(|found| format!("{path} matches {found}"));
+            return FOLDERS
+                .iter()
+                .find(|f| crate::model::pattern::matches(folder, f))
+                .and_then(|f| self.in_folder(f, name, no_exec))
+                .map(|found| format!("{path} matches {found}"));
         }
         if has_wildcard(name) {
             return self.in_folder(folder, name, no_exec).map(|found| format!("{path} matches {found}"));
@@ -158,8 +161,10 @@ impl Programs<'_> {
         if uid != 0 {
             return Some(self.users.iter().find(|u| u.uid == uid).map_or_else(|| format!("user id {uid}"), |u| u.name.clone()));
         }
-        let members = self.users.iter().any(|u| u.uid != 0 && u.gid == gid) || self.groups.iter().any(|g| g.gid == gid && g.members.iter().any(|m| m != "root"));
-        (mode & 0o020 != 0 && members).then(|| self.groups.iter().find(|g| g.gid == gid).map_or_else(|| format!("group id {gid}"), |g| format!("group {}", g.name)))
+        let members =
+            self.users.iter().any(|u| u.uid != 0 && u.gid == gid) || self.groups.iter().any(|g| g.gid == gid && g.members.iter().any(|m| m != "root"));
+        (mode & 0o020 != 0 && members)
+            .then(|| self.groups.iter().find(|g| g.gid == gid).map_or_else(|| format!("group id {gid}"), |g| format!("group {}", g.name)))
     }
 }
 
