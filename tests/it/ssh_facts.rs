@@ -359,6 +359,18 @@ fn host_keys_are_told_by_kind_and_mode() {
     assert_eq!(failing, ["ssh-host-key-readable /etc/ssh/ssh_host_ecdsa_key", "ssh-host-key-weak /etc/ssh/ssh_host_rsa_key"]);
 }
 
+#[test]
+fn a_configuration_that_others_may_change_is_found() {
+    let dir = root_with("Include /etc/ssh/sshd_config.d/*.conf\n", &[("etc/ssh/sshd_config.d/a.conf", ""), ("etc/ssh/sshd_config.d/b.save", "")]);
+    let root = dir.path();
+    for (path, mode) in [("etc/ssh/sshd_config", 0o664), ("etc/ssh/sshd_config.d/a.conf", 0o646), ("etc/ssh/sshd_config.d/b.save", 0o666)] {
+        std::fs::set_permissions(root.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let (sshd, gaps) = gather::<Sshd>(root);
+    let failing: Vec<String> = judged(&sshd, &gaps, Verdict::Fail).into_iter().map(|(r, s, _)| format!("{r} {s}")).collect();
+    assert_eq!(failing, ["ssh-config-writable /etc/ssh/sshd_config.d/a.conf", "ssh-password-authentication sshd"]);
+}
+
 fn made_key(folder: &Path, name: &str, arguments: &[&str]) -> String {
     let file = folder.join(name);
     run(Command::new("ssh-keygen").args(["-q", "-C", name, "-f"]).arg(&file).args(arguments));

@@ -6,6 +6,7 @@
 //! the most permissive answer over all connections that the configuration tells apart is kept.
 
 mod account;
+mod config_file;
 mod criteria;
 mod defaults;
 mod effective;
@@ -16,6 +17,7 @@ mod sample;
 mod values;
 
 pub use account::{AccountAccess, Decided};
+pub use config_file::ConfigFile;
 pub use criteria::Connection;
 pub use host_keys::HostKey;
 
@@ -130,6 +132,9 @@ pub struct Sshd {
     pub overrides: Vec<Override>,
     /// Files read, in order.
     pub files: Vec<String>,
+    /// Owner and mode of the files read and of the folders that hold them, by path.
+    #[serde(default)]
+    pub file_states: Vec<ConfigFile>,
 }
 
 impl Document for Sshd {
@@ -281,6 +286,7 @@ fn from_directives(read: &Read, values: &mut Values<'_>) -> Sshd {
         per_account: Vec::new(),
         settings: e.lines().map(Setting::of).collect(),
         overrides: read.directives.iter().filter(|d| !d.always()).map(Override::of).collect(),
+        file_states: config_file::states(values.host, &read.paths),
         files: read.paths.clone(),
     }
 }

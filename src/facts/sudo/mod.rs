@@ -4,6 +4,7 @@
 //! it is a way to a root shell in `shells`; doas.conf(5) is in `doas`, its rules are grants, too.
 //! Policies of LDAP or SSSD that nsswitch.conf(5) names under `sudoers` are a gap.
 
+mod addresses;
 mod doas;
 mod parse;
 mod resolve;
@@ -69,7 +70,7 @@ impl HostFamily for Sudo {
         let hostname = host.read_text("/etc/hostname", CONFIG_LIMIT).unwrap_or_default().trim().to_string();
         let directory = note_directories(host, gaps);
         let programs = Programs { host, users: &users, groups: &groups };
-        let world = World { users: &users, groups: &groups, hostname: &hostname, directory, programs };
+        let world = World { users: &users, groups: &groups, hostname: &hostname, addresses: addresses::own(host), directory, programs };
         let mut reader =
             Reader { host, hostname: &hostname, gaps, policy: Policy::default(), files: Vec::new(), file_states: Vec::new(), defaults: Vec::new() };
         if installed {
