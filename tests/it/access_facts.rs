@@ -472,7 +472,7 @@ fn planted_faults_fail_and_sound_hosts_do_not() {
             "ssh-empty-passwords: PermitEmptyPasswords is yes for root and others when connections match address 192.0.2.0/24 by /etc/ssh/sshd_config:8",
             "ssh-password-authentication: passwords are accepted for 11 accounts when connections match address 192.0.2.0/24 by passwordauthentication at /etc/ssh/sshd_config:9",
             "ssh-root-login: PermitRootLogin is yes for connections that match address 192.0.2.0/24 by /etc/ssh/sshd_config:7",
-            "ssh-weak-algorithms: the configuration permits 3des-cbc, pubkeyacceptedalgorithms +ssh-rsa",
+            "ssh-weak-algorithms: the configuration permits 3des-cbc, pubkeyacceptedalgorithms +ssh-rsa at /etc/ssh/sshd_config:4, at /etc/ssh/sshd_config:5",
         ]
     );
 }

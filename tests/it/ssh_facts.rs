@@ -300,7 +300,7 @@ fn faults_of_sshd_are_reported_and_decoys_are_not() {
         ("GatewayPorts yes\n", Some("ssh-forwarding-open: GatewayPorts is yes at /etc/ssh/sshd_config:3")),
         ("MaxAuthTries 30\n", Some("ssh-max-auth-tries: MaxAuthTries is 30, at most 6 are accepted by /etc/ssh/sshd_config:3")),
         ("MaxAuthTries 3\nLoginGraceTime 30\nStrictModes yes\nX11Forwarding yes\nGatewayPorts no\n", None),
-        ("Ciphers +3des-cbc\n", Some("ssh-weak-algorithms: the configuration permits 3des-cbc")),
+        ("Ciphers +3des-cbc\n", Some("ssh-weak-algorithms: the configuration permits 3des-cbc at /etc/ssh/sshd_config:3")),
         ("Ciphers -3des-cbc,*-cbc\nMACs -hmac-md5*\n", None),
     ] {
         let failing = ssh(&format!("{keys_only}{main}"));
@@ -357,6 +357,18 @@ fn host_keys_are_told_by_kind_and_mode() {
     let failing: Vec<String> =
         judged(&sshd, &gaps, Verdict::Fail).into_iter().filter(|(r, ..)| r.contains("host-key")).map(|(r, s, _)| format!("{r} {s}")).collect();
     assert_eq!(failing, ["ssh-host-key-readable /etc/ssh/ssh_host_ecdsa_key", "ssh-host-key-weak /etc/ssh/ssh_host_rsa_key"]);
+}
+
+#[test]
+fn a_configuration_that_others_may_change_is_found() {
+    let dir = root_with("Include /etc/ssh/sshd_config.d/*.conf\n", &[("etc/ssh/sshd_config.d/a.conf", ""), ("etc/ssh/sshd_config.d/b.save", "")]);
+    let root = dir.path();
+    for (path, mode) in [("etc/ssh/sshd_config", 0o664), ("etc/ssh/sshd_config.d/a.conf", 0o646), ("etc/ssh/sshd_config.d/b.save", 0o666)] {
+        std::fs::set_permissions(root.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let (sshd, gaps) = gather::<Sshd>(root);
+    let failing: Vec<String> = judged(&sshd, &gaps, Verdict::Fail).into_iter().map(|(r, s, _)| format!("{r} {s}")).collect();
+    assert_eq!(failing, ["ssh-config-writable /etc/ssh/sshd_config.d/a.conf", "ssh-password-authentication sshd"]);
 }
 
 fn made_key(folder: &Path, name: &str, arguments: &[&str]) -> String {

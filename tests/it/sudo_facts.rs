@@ -36,7 +36,7 @@ fn machine(policy: &str) -> tempfile::TempDir {
     dir
 }
 
-/// For each user and command, whether sudo permits it as root.
+/// For each user and command, whether sudo permits it as root; then for each user, whether some command needs no password.
 fn permitted(root: &Path) -> Vec<bool> {
     let root = root.to_str().unwrap();
     let mut script = format!("for f in etc/passwd etc/group etc/shadow etc/sudoers etc/sudoers.d; do mount --bind {root}/$f /$f || exit 1; done\n");
@@ -44,6 +44,9 @@ fn permitted(root: &Path) -> Vec<bool> {
         for command in COMMANDS {
             script.push_str(&format!("sudo -l -U {user} -u root {command} >/dev/null 2>&1 </dev/null && echo yes || echo no\n"));
         }
+    }
+    for user in USERS {
+        script.push_str(&format!("LC_ALL=C sudo -l -U {user} 2>&1 </dev/null | grep -q NOPASSWD: && echo yes || echo no\n"));
     }
     let out = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -122,7 +125,12 @@ fn every_command_is_decided_as_sudo_does() {
         let (sudo, _) = gather::<Sudo>(dir.path());
         let theirs = permitted(dir.path());
         let pairs: Vec<(&str, &str)> = USERS.iter().flat_map(|u| COMMANDS.iter().map(move |c| (*u, *c))).collect();
-        assert_eq!(pairs.len(), theirs.len());
+        assert_eq!(pairs.len() + USERS.len(), theirs.len());
+        // Of !authenticate and exempt_group the listing says nothing.
+        for (user, free) in USERS.iter().zip(&theirs[pairs.len()..]).filter(|_| !policy.contains("!authenticate") && !policy.contains("exempt_group")) {
+            let own = sudo.grants.iter().any(|g| !g.password_needed && g.accounts.iter().any(|a| a == user));
+            assert_eq!(own, *free, "{user} without a password in\n{policy}\n{:#?}", sudo.grants);
+        }
         for ((user, command), theirs) in pairs.into_iter().zip(theirs) {
             // A grant that is over by date stays a fact; its date says so.
             let now = 1_795_305_600;

@@ -108,9 +108,11 @@ pub fn fingerprint(blob: &[u8]) -> String {
 #[derive(Debug)]
 pub struct Fields<'a>(pub &'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a [u8];
+
     /// The next string; `None` at the end or when it is cut off.
-    pub fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<&'a [u8]> {
         let (length, rest) = self.0.split_first_chunk::<4>()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         let (field, rest) = rest.split_at_checked(length)?;

@@ -299,7 +299,8 @@ fn parse_file(host: &Host, path: &str) -> Parsed {
 fn shared_keys(items: &[AuthorizedKey], users: &[PasswdLine]) -> Vec<SharedKey> {
     let uid = |account: &str| users.iter().find(|u| u.name == account).map(|u| u.uid);
     let mut by_key: BTreeMap<&str, Vec<&AuthorizedKey>> = BTreeMap::new();
-    for item in items.iter().filter(|i| !i.options.iter().any(|o| o == "cert-authority")) {
+    // A key that sshd does not take for one account is not shared with it.
+    for item in items.iter().filter(|i| i.works && !i.options.iter().any(|o| o == "cert-authority")) {
         by_key.entry(&item.fingerprint).or_default().push(item);
     }
     let mut out = Vec::new();

@@ -60,15 +60,15 @@ fn list(bytes: &[u8]) -> Revoked {
             out.complete = false;
             return out;
         };
-        let mut keys = Fields(section);
+        let keys = Fields(section);
         match *kind {
             EXPLICIT_KEYS => {
-                while let Some(blob) = keys.next() {
+                for blob in keys {
                     out.fingerprints.insert(line::fingerprint(blob));
                 }
             }
             SHA256_FINGERPRINTS => {
-                while let Some(hash) = keys.next() {
+                for hash in keys {
                     out.fingerprints.insert(format!("SHA256:{}", STANDARD_NO_PAD.encode(hash)));
                 }
             }

@@ -123,6 +123,11 @@ impl Block {
             && self.criteria.iter().all(|c| !matches!(c, Criterion::User(_) | Criterion::Group(_) | Criterion::InvalidUser) || c.holds(connection))
     }
 
+    /// Whether it names users or groups.
+    pub fn is_about_accounts(&self) -> bool {
+        self.criteria.iter().any(|c| matches!(c, Criterion::User(_) | Criterion::Group(_)))
+    }
+
     /// The criteria that depend on where a connection comes from or goes to, as written.
     pub fn conditions(&self) -> Vec<String> {
         let shown = |c: &Criterion| match c {

@@ -1,7 +1,8 @@
 //! Default algorithm lists of OpenSSH by version, needed where a configuration adds to them or
 //! takes from them (`+`, `-`, `^`).
 //!
-//! Source: `sshd -T` without configuration and myproposal.h of the named releases; the release in
+//! Source: `sshd -T` without configuration of Debian 11 (8.4p1), 12 (9.2p1) and 13 (10.0p1), and
+//! myproposal.h of the releases between them; the release in
 //! force is that of the package, else that of the banner in the program.
 
 use crate::host::Host;
@@ -47,13 +48,20 @@ const KEYS_8: &str = "ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp256-cert-
     ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,\
     sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com,rsa-sha2-512,rsa-sha2-256,ssh-rsa";
 
+const KEYS_8_2: &str = "ecdsa-sha2-nistp256-cert-v01@openssh.com,ecdsa-sha2-nistp384-cert-v01@openssh.com,ecdsa-sha2-nistp521-cert-v01@openssh.com,\
+    sk-ecdsa-sha2-nistp256-cert-v01@openssh.com,ssh-ed25519-cert-v01@openssh.com,sk-ssh-ed25519-cert-v01@openssh.com,\
+    rsa-sha2-512-cert-v01@openssh.com,rsa-sha2-256-cert-v01@openssh.com,ssh-rsa-cert-v01@openssh.com,\
+    ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,sk-ecdsa-sha2-nistp256@openssh.com,\
+    ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-512,rsa-sha2-256,ssh-rsa";
+
 /// Newest first; nothing older than OpenSSH 8.2 is known.
-const RELEASES: [Defaults; 5] = [
+const RELEASES: [Defaults; 6] = [
     Defaults { since: (10, 0), ciphers: CIPHERS_10, macs: MACS, kex_algorithms: KEX_10, key_algorithms: KEYS },
     Defaults { since: (9, 9), ciphers: CIPHERS, macs: MACS, kex_algorithms: KEX_9_9, key_algorithms: KEYS },
     Defaults { since: (9, 0), ciphers: CIPHERS, macs: MACS, kex_algorithms: KEX_9, key_algorithms: KEYS },
     Defaults { since: (8, 8), ciphers: CIPHERS, macs: MACS, kex_algorithms: KEX_8, key_algorithms: KEYS },
-    Defaults { since: (8, 2), ciphers: CIPHERS, macs: MACS, kex_algorithms: KEX_8, key_algorithms: KEYS_8 },
+    Defaults { since: (8, 5), ciphers: CIPHERS, macs: MACS, kex_algorithms: KEX_8, key_algorithms: KEYS_8 },
+    Defaults { since: (8, 2), ciphers: CIPHERS, macs: MACS, kex_algorithms: KEX_8, key_algorithms: KEYS_8_2 },
 ];
 
 /// Lists of a release; `None` when it is older than any known here.

@@ -6,6 +6,7 @@
 //! the most permissive answer over all connections that the configuration tells apart is kept.
 
 mod account;
+mod config_file;
 mod criteria;
 mod defaults;
 mod effective;
@@ -16,6 +17,7 @@ mod sample;
 mod values;
 
 pub use account::{AccountAccess, Decided};
+pub use config_file::ConfigFile;
 pub use criteria::Connection;
 pub use host_keys::HostKey;
 
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::accounts::database;
 use super::{Document, HostFamily};
 use crate::host::Host;
+use crate::host::root::CONFIG_LIMIT;
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 use effective::Effective;
@@ -129,6 +132,9 @@ pub struct Sshd {
     pub overrides: Vec<Override>,
     /// Files read, in order.
     pub files: Vec<String>,
+    /// Owner and mode of the files read and of the folders that hold them, by path.
+    #[serde(default)]
+    pub file_states: Vec<ConfigFile>,
 }
 
 impl Document for Sshd {
@@ -210,6 +216,7 @@ fn per_account(host: &Host, sshd: &Sshd, directives: &[Directive], family: &'sta
             return Vec::new();
         }
     };
+    note_directory(host, directives, family, gaps);
     match account::accounts(directives, &users, &groups, &sshd.ports, sshd.use_dns) {
         Ok(accounts) => accounts,
         Err(problem) => {
@@ -217,6 +224,17 @@ fn per_account(host: &Host, sshd: &Sshd, directives: &[Directive], family: &'sta
             gaps.note(family, "per_account", "", reason::LIMIT_REACHED, detail, "Simplify the Match blocks, and check with sshd -T -C.");
             Vec::new()
         }
+    }
+}
+
+/// Accounts of a directory are not listed; a block for users or groups may be meant for them.
+fn note_directory(host: &Host, directives: &[Directive], family: &'static str, gaps: &mut Gaps) {
+    let text = host.read_text("/etc/nsswitch.conf", CONFIG_LIMIT).unwrap_or_default();
+    let services = database::services_for(&text, "passwd").unwrap_or_default();
+    let Some(service) = services.into_iter().find(|s| matches!(s.as_str(), "ldap" | "sss" | "nis" | "winbind")) else { return };
+    if let Some(directive) = directives.iter().find(|d| d.blocks.iter().any(|b| b.is_about_accounts())) {
+        let detail = format!("{}:{}: the block may be for accounts of {service}, which are not listed", directive.path, directive.line);
+        gaps.note(family, "per_account", &service, reason::UNSUPPORTED, detail, "Check such accounts with sshd -T -C user=NAME.");
     }
 }
 
@@ -268,6 +286,7 @@ fn from_directives(read: &Read, values: &mut Values<'_>) -> Sshd {
         per_account: Vec::new(),
         settings: e.lines().map(Setting::of).collect(),
         overrides: read.directives.iter().filter(|d| !d.always()).map(Override::of).collect(),
+        file_states: config_file::states(values.host, &read.paths),
         files: read.paths.clone(),
     }
 }

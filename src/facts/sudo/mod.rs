@@ -4,6 +4,7 @@
 //! it is a way to a root shell in `shells`; doas.conf(5) is in `doas`, its rules are grants, too.
 //! Policies of LDAP or SSSD that nsswitch.conf(5) names under `sudoers` are a gap.
 
+mod addresses;
 mod doas;
 mod parse;
 mod resolve;
@@ -69,7 +70,7 @@ impl HostFamily for Sudo {
         let hostname = host.read_text("/etc/hostname", CONFIG_LIMIT).unwrap_or_default().trim().to_string();
         let directory = note_directories(host, gaps);
         let programs = Programs { host, users: &users, groups: &groups };
-        let world = World { users: &users, groups: &groups, hostname: &hostname, directory, programs };
+        let world = World { users: &users, groups: &groups, hostname: &hostname, addresses: addresses::own(host), directory, programs };
         let mut reader =
             Reader { host, hostname: &hostname, gaps, policy: Policy::default(), files: Vec::new(), file_states: Vec::new(), defaults: Vec::new() };
         if installed {
@@ -92,7 +93,8 @@ fn mark_news(grants: &mut [Grant], users: &[database::PasswdLine]) {
         grants.flat_map(|g| g.accounts.iter().cloned()).collect()
     };
     let (with_password, free) = (with_everything(false), with_everything(true));
-    for grant in grants.iter_mut().filter(|g| g.root_shell && !g.all_commands) {
+    // Who knows root's own password needs no way to a shell.
+    for grant in grants.iter_mut().filter(|g| g.root_shell && !g.all_commands && (!g.password_needed || g.password_of == "own")) {
         let admins = if grant.password_needed { &with_password } else { &free };
         grant.root_shell_accounts = grant.accounts.iter().filter(|a| !admins.contains(*a) && !roots.contains(a.as_str())).cloned().collect();
     }
@@ -193,6 +195,9 @@ impl Reader<'_> {
                     match p.name.as_str() {
                         "authenticate" => self.policy.authenticate.push((scope.clone(), !p.negated)),
                         "noexec" if scope == parse::Scope::Global => self.policy.no_exec = !p.negated,
+                        "targetpw" | "rootpw" | "runaspw" if scope == parse::Scope::Global => {
+                            self.policy.password_of = if p.negated { "own" } else { p.name.trim_end_matches("pw") }.into();
+                        }
                         "runas_default" => self.policy.run_as_default = Some(p.value),
                         "exempt_group" => self.policy.exempt_group = Some(p.value).filter(|_| !p.negated),
                         _ => {}
@@ -275,6 +280,9 @@ pub struct Grant {
     pub as_root: bool,
     /// False for NOPASSWD or `!authenticate`.
     pub password_needed: bool,
+    /// Whose password is asked for: `own`, or by Defaults `target`, `root`, `runas`.
+    #[serde(default)]
+    pub password_of: String,
     /// Whether NOEXEC keeps the command from starting others.
     #[serde(default)]
     pub no_exec: bool,

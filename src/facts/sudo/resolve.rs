@@ -1,6 +1,7 @@
 //! Statements to grants: aliases, negation, groups, Defaults, and which line decides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::parse::{AliasKind, CommandGroup, Item, Scope};
 use super::shells::Programs;
@@ -26,6 +27,8 @@ pub struct World<'a> {
     pub groups: &'a [GroupLine],
     /// Name of this host.
     pub hostname: &'a str,
+    /// Its addresses without loopback; `None` when they can't be told, as of a root folder.
+    pub addresses: Option<Vec<IpAddr>>,
     /// Whether nsswitch.conf(5) names a directory service.
     pub directory: bool,
     /// What the commands are.
@@ -60,6 +63,8 @@ pub struct Policy {
     pub exempt_group: Option<String>,
     /// `noexec` of the global part.
     pub no_exec: bool,
+    /// `targetpw`, `rootpw` or `runaspw` of the global part without the ending; empty or `own`: none of them.
+    pub password_of: String,
 }
 
 /// A grant while later lines may still take it back.
@@ -118,6 +123,7 @@ impl Policy {
             hosts: self.expand(AliasKind::Host, &rule.hosts).iter().map(shown).collect(),
             run_as: run_as.iter().map(shown).collect(),
             commands: commands.iter().map(shown).collect(),
+            password_of: if self.password_of.is_empty() { "own".into() } else { self.password_of.clone() },
             no_exec,
             set_env: rule.commands.set_env.unwrap_or(false),
             root_shell: false,
@@ -152,15 +158,21 @@ impl Policy {
         }
     }
 
-    /// Whether the host list holds for this host; addresses can't be told from files and count.
+    /// Whether the host list holds for this host; an address counts where the host's own are not known.
     fn host_applies(&self, hosts: &[Item], world: &World<'_>) -> bool {
         let short = world.hostname.split('.').next().unwrap_or("");
         let mut answer = false;
         for host in self.expand(AliasKind::Host, hosts) {
             let pattern = host.text.to_ascii_lowercase();
-            let address = pattern.contains(':') || pattern.starts_with('+') || pattern.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'/');
             let named = [world.hostname, short].iter().any(|name| crate::model::pattern::matches(&pattern, &name.to_ascii_lowercase()));
-            if host.text == "ALL" || named || world.hostname.is_empty() || (address && !host.negated) {
+            let matched = host.text == "ALL"
+                || named
+                || world.hostname.is_empty()
+                || match &world.addresses {
+                    Some(own) if !pattern.starts_with('+') => own.iter().any(|a| super::addresses::covers(&pattern, *a)),
+                    _ => !host.negated && (pattern.starts_with('+') || super::addresses::is_address(&pattern)),
+                };
+            if matched {
                 answer = !host.negated;
             }
         }
