@@ -77,10 +77,8 @@ impl Policy {
             let problem = format!("{:?} is not a TLS version, use one of {}", self.tls_minimum_version, names.join(", "));
             return Err(PolicyError { key: "tls_minimum_version", problem });
         }
-        for (key, value) in [
-            ("luks_pbkdf2_minimum_iterations", self.luks_pbkdf2_minimum_iterations),
-            ("luks_argon2_minimum_kib", self.luks_argon2_minimum_kib),
-        ] {
+        for (key, value) in [("luks_pbkdf2_minimum_iterations", self.luks_pbkdf2_minimum_iterations), ("luks_argon2_minimum_kib", self.luks_argon2_minimum_kib)]
+        {
             if !(0..=i64::from(u32::MAX)).contains(&value) {
                 return Err(PolicyError { key, problem: format!("{value} is not between 0 and {}", u32::MAX) });
             }

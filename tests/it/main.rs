@@ -19,5 +19,6 @@ mod planted;
 mod probe;
 mod reference;
 mod rules;
+mod storage_facts;
 mod support;
 mod ui;

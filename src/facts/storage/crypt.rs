@@ -185,8 +185,7 @@ fn fill(crypt: &mut Crypt, luks: Luks) {
     crypt.cipher_from = "header".into();
     crypt.tokens = luks.tokens;
     let slots = luks.slots.into_iter();
-    crypt.key_slots =
-        slots.map(|s| KeySlot { number: s.number, kdf: s.kdf, iterations: s.iterations, memory_kib: s.memory_kib, token: s.token }).collect();
+    crypt.key_slots = slots.map(|s| KeySlot { number: s.number, kdf: s.kdf, iterations: s.iterations, memory_kib: s.memory_kib, token: s.token }).collect();
 }
 
 /// crypttab tells the cipher of a plain mapping; the kernel would tell it with the key.

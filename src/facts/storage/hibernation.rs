@@ -62,7 +62,11 @@ fn command_lines(host: &Host) -> Vec<(String, usize, String)> {
         };
         for (i, line) in text.lines().enumerate() {
             let line = line.trim();
-            let value = if path == "/etc/kernel/cmdline" { Some(line) } else { line.strip_prefix("GRUB_CMDLINE_LINUX").and_then(|r| r.split_once('=')).map(|(_, v)| v) };
+            let value = if path == "/etc/kernel/cmdline" {
+                Some(line)
+            } else {
+                line.strip_prefix("GRUB_CMDLINE_LINUX").and_then(|r| r.split_once('=')).map(|(_, v)| v)
+            };
             if let Some(value) = value {
                 out.push((path.clone(), i + 1, value.trim_matches(['"', '\'']).to_string()));
             }

@@ -29,6 +29,8 @@ pub struct Tables<'h> {
     arrays: BTreeMap<String, (Vec<String>, String, usize)>,
     /// Whether an initial RAM disk is told to unlock devices that crypttab does not name.
     unlocked_at_boot: bool,
+    /// Whether the boot loader may be told to unlock its own folder: without that `/boot` is plain.
+    loader_unlocks: bool,
     /// Why fstab was not read.
     pub fstab_error: Option<ReadError>,
     /// Why crypttab was not read.
@@ -52,14 +54,16 @@ impl<'h> Tables<'h> {
             Err(e) => (Vec::new(), Some(e)),
         };
         let command_line = ["/etc/default/grub", "/etc/kernel/cmdline"].iter().filter_map(|p| host.read_text(p, CONFIG_LIMIT).ok());
-        let active: String = command_line.flat_map(|t| t.lines().filter(|l| !l.trim_start().starts_with('#')).map(|l| format!("{l}\n")).collect::<Vec<_>>()).collect();
+        let active: String =
+            command_line.flat_map(|t| t.lines().filter(|l| !l.trim_start().starts_with('#')).map(|l| format!("{l}\n")).collect::<Vec<_>>()).collect();
         let unlocked_at_boot = ["rd.luks", "luks.uuid", "luks.name", "cryptdevice="].iter().any(|w| active.contains(w));
         let mut groups = BTreeMap::new();
         for entry in host.list(BACKUPS).unwrap_or_default() {
             let text = host.read_text(&format!("{BACKUPS}/{}", entry.name), CONFIG_LIMIT).ok();
             groups.insert(entry.name, text.map(|t| lvm::parse(&t)));
         }
-        Self { host, entries, mappings, groups, arrays: arrays(host), unlocked_at_boot, fstab_error, crypttab_error }
+        let loader_unlocks = loader_unlocks(host);
+        Self { host, entries, mappings, groups, arrays: arrays(host), unlocked_at_boot, loader_unlocks, fstab_error, crypttab_error }
     }
 
     /// Files of the machine.
@@ -119,7 +123,9 @@ impl<'h> Tables<'h> {
                 };
             }
             "fuse.gocryptfs" | "gocryptfs" | "encfs" | "fuse.encfs" => return Layer { encrypts: true, ..over("fuse", kind, Vec::new()) },
-            "fuse" | "fuse3" if device.starts_with("gocryptfs#") || device.starts_with("encfs#") => return Layer { encrypts: true, ..over("fuse", device, Vec::new()) },
+            "fuse" | "fuse3" if device.starts_with("gocryptfs#") || device.starts_with("encfs#") => {
+                return Layer { encrypts: true, ..over("fuse", device, Vec::new()) };
+            }
             _ if kind.starts_with("fuse") && kind != "fuseblk" => return place("fuse", End::Unknown(format!("{kind}: where it keeps data is not visible"))),
             _ => {}
         }
@@ -131,6 +137,14 @@ impl<'h> Tables<'h> {
         let members: BTreeSet<&str> = entry.options.split(',').filter_map(|o| o.strip_prefix("device=")).chain([device]).collect();
         if members.len() > 1 {
             return over("btrfs", &format!("{} devices", members.len()), members.into_iter().map(|m| self.device(m, &entry.place, entry.line)).collect());
+        }
+        // Firmware and boot loader read these before anything is unlocked.
+        let for_firmware = ["/boot/efi", "/boot/firmware", "/efi"].contains(&entry.point.as_str());
+        if (for_firmware || (entry.point == "/boot" && !self.loader_unlocks))
+            && !device.starts_with("/dev/mapper/")
+            && !device.starts_with("/dev/disk/by-id/dm-")
+        {
+            return place("disk", End::Plain(format!("{} is read by the boot loader, which unlocks nothing", entry.point)));
         }
         self.device(device, &entry.place, entry.line)
     }
@@ -169,7 +183,8 @@ impl<'h> Tables<'h> {
 
     /// A mapping, or a volume of one, that no entry names: an identifier may lead to it.
     fn unaccounted(&self) -> Option<&str> {
-        let is_named = |device: &str| self.entries.iter().any(|e| e.device == device || e.options.split(',').any(|o| o.strip_prefix("device=") == Some(device)));
+        let is_named =
+            |device: &str| self.entries.iter().any(|e| e.device == device || e.options.split(',').any(|o| o.strip_prefix("device=") == Some(device)));
         let all_volumes_named = |name: &String, group: &Group| {
             let doubled = |n: &str| n.replace('-', "--");
             let named = |v: &str| is_named(&format!("/dev/{name}/{v}")) || is_named(&format!("/dev/mapper/{}-{}", doubled(name), doubled(v)));
@@ -197,8 +212,7 @@ impl<'h> Tables<'h> {
         let below = Layer::last("unknown", &mapping.device, "", CRYPTTAB, End::Plain(why)).at_line(mapping.line);
         let detail = match self.header(mapping) {
             Ok(Some((luks, _))) if luks.partly_plain => {
-                let why = format!("{} writes data as it is", luks.shown());
-                let below = Layer { end: End::Plain(why), ..below };
+                let below = Layer { end: End::Plain(luks.shown()), ..below };
                 return Some(Layer::over("crypt", name, luks.shown(), CRYPTTAB, vec![below]).at_line(mapping.line));
             }
             Ok(Some((luks, _))) => format!("{} of {} in crypttab", luks.shown(), mapping.device),
@@ -242,6 +256,15 @@ impl<'h> Tables<'h> {
         };
         Layer::last(if matches!(end, End::Plain(_)) { "disk" } else { "unknown" }, device, "", place, end).at_line(line)
     }
+}
+
+/// `GRUB_ENABLE_CRYPTODISK=y`; without a configuration of GRUB nothing is known of the loader.
+fn loader_unlocks(host: &Host) -> bool {
+    let Ok(text) = host.read_text("/etc/default/grub", CONFIG_LIMIT) else {
+        return true;
+    };
+    let last = text.lines().filter_map(|l| l.trim().strip_prefix("GRUB_ENABLE_CRYPTODISK=")).next_back();
+    last.is_some_and(|v| v.trim_matches(['"', '\'']).starts_with('y'))
 }
 
 /// Name of a mapping as devices are spelled.

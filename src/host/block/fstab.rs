@@ -6,8 +6,31 @@ use super::mounts::unescape;
 pub const FSTAB: &str = "/etc/fstab";
 /// File systems without data at rest.
 const PSEUDO: &[&str] = &[
-    "proc", "sysfs", "tmpfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "ramfs", "ignore", "hugetlbfs", "mqueue",
-    "bpf", "efivarfs", "binfmt_misc", "pstore", "fusectl", "autofs", "rpc_pipefs", "nfsd", "selinuxfs", "usbfs",
+    "proc",
+    "sysfs",
+    "tmpfs",
+    "devtmpfs",
+    "devpts",
+    "cgroup",
+    "cgroup2",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "configfs",
+    "ramfs",
+    "ignore",
+    "hugetlbfs",
+    "mqueue",
+    "bpf",
+    "efivarfs",
+    "binfmt_misc",
+    "pstore",
+    "fusectl",
+    "autofs",
+    "rpc_pipefs",
+    "nfsd",
+    "selinuxfs",
+    "usbfs",
 ];
 
 /// One mount or swap area of the configuration.

@@ -216,7 +216,10 @@ mod tests {
                     5 3 8:5 / /srv/new rw - ext4 /dev/e rw\n6 1 8:6 / /srvx rw - ext4 /dev/f rw\n";
         let mounts = Mounts::parse(text, "/x", None).unwrap();
         let on = |p: &str| mounts.of_path(p).unwrap().source.clone();
-        assert_eq!((on("/srv/db/x"), on("/srv/db/wal/x"), on("/srv/new/x"), on("/srvx/y")), ("/dev/c".into(), "/dev/c".into(), "/dev/e".into(), "/dev/f".into()));
+        assert_eq!(
+            (on("/srv/db/x"), on("/srv/db/wal/x"), on("/srv/new/x"), on("/srvx/y")),
+            ("/dev/c".into(), "/dev/c".into(), "/dev/e".into(), "/dev/f".into())
+        );
         let names: Vec<&str> = mounts.below("/srv").map(|m| m.point.as_str()).collect();
         assert_eq!(names, ["/srv/new"]);
     }

@@ -33,8 +33,7 @@ pub fn read(host: &Host) -> Vec<Entry> {
 /// A unit with its drop-ins; `None` when it is masked, incomplete or not there.
 fn unit(host: &Host, name: &str) -> Option<Entry> {
     let path = FOLDERS.iter().map(|f| format!("{f}/{name}")).find(|p| host.stat_link(p).is_ok())?;
-    let mut entry =
-        Entry { device: String::new(), point: String::new(), file_system: String::new(), options: String::new(), place: path.clone(), line: 0 };
+    let mut entry = Entry { device: String::new(), point: String::new(), file_system: String::new(), options: String::new(), place: path.clone(), line: 0 };
     apply(&mut entry, &host.read_text(&path, CONFIG_LIMIT).ok()?, &path);
     let mut seen = BTreeSet::new();
     let mut drop_ins = Vec::new();

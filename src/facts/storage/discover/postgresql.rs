@@ -144,7 +144,10 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        write("etc/postgresql/15/main/postgresql.conf", "data_directory = '/var/lib/postgresql/15/main'\ninclude_dir 'conf.d'\ninclude_if_exists 'gone.conf'\n");
+        write(
+            "etc/postgresql/15/main/postgresql.conf",
+            "data_directory = '/var/lib/postgresql/15/main'\ninclude_dir 'conf.d'\ninclude_if_exists 'gone.conf'\n",
+        );
         write("etc/postgresql/15/main/conf.d/10.conf", "data_directory = '/srv/pg'\ninclude '10.conf'\n");
         write("etc/postgresql/15/main/conf.d/20.conf.bak", "data_directory = '/srv/old'\n");
         write("srv/pg/pg_tblspc/README", "");
@@ -153,11 +156,8 @@ mod tests {
         let mut out = Discovered::default();
         find(&Host::rooted(root.path()).unwrap(), &mut out);
         let shown: Vec<String> = out.found.iter().map(|f| format!("{} {}:{}", f.path, f.source.place, f.source.line)).collect();
-        let expected = [
-            "/srv/pg /etc/postgresql/15/main/conf.d/10.conf:1",
-            "/srv/pg/pg_wal /srv/pg/pg_wal:0",
-            "/srv/pg/pg_tblspc/16400 /srv/pg/pg_tblspc/16400:0",
-        ];
+        let expected =
+            ["/srv/pg /etc/postgresql/15/main/conf.d/10.conf:1", "/srv/pg/pg_wal /srv/pg/pg_wal:0", "/srv/pg/pg_tblspc/16400 /srv/pg/pg_tblspc/16400:0"];
         assert_eq!(shown, expected);
         assert!(out.unread.is_empty());
     }

@@ -212,7 +212,9 @@ mod tests {
     fn garbage_names_nothing() {
         for text in ["", "\0\0", "storage:\n", "- - -\n:::\n", "{\"data-root\": [1]}", "root = \"", "[", "dir", "path.data: ${X}\n"] {
             let root = tempfile::tempdir().unwrap();
-            for path in ["etc/mongod.conf", "etc/elasticsearch/elasticsearch.yml", "etc/redis/redis.conf", "etc/docker/daemon.json", "etc/containerd/config.toml"] {
+            for path in
+                ["etc/mongod.conf", "etc/elasticsearch/elasticsearch.yml", "etc/redis/redis.conf", "etc/docker/daemon.json", "etc/containerd/config.toml"]
+            {
                 let path = root.path().join(path);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, text).unwrap();

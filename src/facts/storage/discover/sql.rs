@@ -80,7 +80,10 @@ fn take(line: &str, path: &str, number: usize, settings: &mut Settings) {
 /// Groups that a server of any version reads.
 fn is_server_group(group: &str) -> bool {
     let version = |prefix: &str| group.strip_prefix(prefix).is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
-    matches!(group, "mysqld" | "server" | "mariadb" | "mariadbd" | "mysqld_safe" | "galera") || version("mysqld-") || version("mariadb-") || version("mariadbd-")
+    matches!(group, "mysqld" | "server" | "mariadb" | "mariadbd" | "mysqld_safe" | "galera")
+        || version("mysqld-")
+        || version("mariadb-")
+        || version("mariadbd-")
 }
 
 #[cfg(test)]
@@ -95,9 +98,15 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        write("etc/mysql/my.cnf", "[client]\ndatadir=/wrong\n!includedir /etc/mysql/conf.d/\n[mysqld]\n# datadir=/comment\n!includedir /etc/mysql/mariadb.conf.d/\n");
+        write(
+            "etc/mysql/my.cnf",
+            "[client]\ndatadir=/wrong\n!includedir /etc/mysql/conf.d/\n[mysqld]\n# datadir=/comment\n!includedir /etc/mysql/mariadb.conf.d/\n",
+        );
         write("etc/mysql/conf.d/a.cnf", "[mysqld]\ndatadir = /srv/first\n");
-        write("etc/mysql/mariadb.conf.d/50-server.cnf", "[mariadbd]\ndatadir=\"/srv/my\"\nlog-bin=/srv/logs/bin\ninnodb_undo_directory = ./\n[mysqldump]\ndatadir=/x\n");
+        write(
+            "etc/mysql/mariadb.conf.d/50-server.cnf",
+            "[mariadbd]\ndatadir=\"/srv/my\"\nlog-bin=/srv/logs/bin\ninnodb_undo_directory = ./\n[mysqldump]\ndatadir=/x\n",
+        );
         write("etc/mysql/mariadb.conf.d/60.cnf.dpkg-old", "[mysqld]\ndatadir=/srv/old\n");
         let mut out = Discovered::default();
         find(&Host::rooted(root.path()).unwrap(), &mut out);
