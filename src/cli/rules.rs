@@ -73,7 +73,8 @@ pub(super) fn find<'p>(pack: &'p Pack, id: &str) -> anyhow::Result<&'p Rule> {
     let words: Vec<&str> = id.split('-').filter(|w| w.len() > 2).collect();
     let mut near: Vec<(usize, &str)> =
         pack.rules.iter().map(|r| (words.iter().filter(|w| r.id.contains(**w)).count(), r.id.as_str())).filter(|(n, _)| *n > 0).collect();
-    near.sort_by_key(|(n, id)| (std::cmp::Reverse(*n), *id));
+    let shared = |other: &str| id.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    near.sort_by_key(|(n, id)| (std::cmp::Reverse((*n, shared(id))), *id));
     let near: Vec<&str> = near.into_iter().take(3).map(|(_, id)| id).collect();
     let hint = if near.is_empty() { "see `assay rules list`".to_string() } else { format!("did you mean {}?", near.join(", ")) };
     anyhow::bail!("there is no rule {:?}: {hint}", plain(id))

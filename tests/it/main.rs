@@ -24,6 +24,7 @@ mod reference;
 mod rpm_apk;
 mod rules;
 mod ssh_facts;
+mod storage_facts;
 mod sudo_facts;
 mod support;
 mod ui;

@@ -12,6 +12,7 @@ use crate::host::FileKind;
 use crate::host::block::layer::{Encrypted, Layer};
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
+use crate::model::redact;
 
 /// Most home folders looked at one by one.
 const HOMES: usize = 1024;
@@ -119,6 +120,9 @@ fn item(view: &View<'_>, found: Found, gaps: &mut Gaps) -> Option<Data> {
         (answer, why) = (Encrypted::Unknown, format!("nothing is at {}", found.path));
     }
     let place = view.place(&real);
+    if super::is_elsewhere(layer.kind) {
+        why = redact::text(&why);
+    }
     note_unknown(gaps, &found, answer, &why);
     Some(Data {
         subject: found.path,

@@ -29,6 +29,7 @@ use crate::host::block::network::{self, Transport};
 use crate::host::{Host, ReadError};
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
+use crate::model::redact;
 
 /// Every mount and swap area that keeps data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -212,13 +213,15 @@ fn volume(subject: &str, usage: &str, file_system: &str, device: &str, source: S
         return None;
     }
     let (encrypted, why) = layer.judge();
+    let remote = is_elsewhere(layer.kind);
+    let (why, device) = if remote { (redact::text(&why), redact::text(device)) } else { (why, device.to_string()) };
     let mut chain = Vec::new();
     flatten(layer, 0, &mut chain);
     Some(Volume {
         subject: subject.into(),
         usage: usage.into(),
         file_system: file_system.into(),
-        device: device.into(),
+        device,
         removable_or_boot: is_boot_or_media(subject, file_system),
         encrypted: encrypted.word().into(),
         why,
@@ -242,6 +245,11 @@ fn is_set_aside(entry: &Entry) -> bool {
     drive || is_boot_or_media(&entry.point, &entry.file_system) || (by_user && entry.point.starts_with("/media/"))
 }
 
+/// Sources that may be addresses with a password in them.
+fn is_elsewhere(kind: &str) -> bool {
+    matches!(kind, "network" | "fuse")
+}
+
 /// Most links kept of one volume.
 const LINK_LIMIT: usize = 4096;
 
@@ -251,7 +259,7 @@ fn flatten(layer: &Layer, depth: u64, out: &mut Vec<Link>) {
     }
     out.push(Link {
         kind: layer.kind.into(),
-        name: layer.name.clone(),
+        name: if is_elsewhere(layer.kind) { redact::text(&layer.name) } else { layer.name.clone() },
         detail: layer.detail.clone(),
         encrypted: layer.encrypts,
         depth,

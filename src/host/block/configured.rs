@@ -29,6 +29,8 @@ pub struct Tables<'h> {
     arrays: BTreeMap<String, (Vec<String>, String, usize)>,
     /// Whether an initial RAM disk is told to unlock devices that crypttab does not name.
     unlocked_at_boot: bool,
+    /// Whether the boot loader may be told to unlock its own folder: without that `/boot` is plain.
+    loader_unlocks: bool,
     /// Why fstab was not read.
     pub fstab_error: Option<ReadError>,
     /// Why crypttab was not read.
@@ -60,7 +62,8 @@ impl<'h> Tables<'h> {
             let text = host.read_text(&format!("{BACKUPS}/{}", entry.name), CONFIG_LIMIT).ok();
             groups.insert(entry.name, text.map(|t| lvm::parse(&t)));
         }
-        Self { host, entries, mappings, groups, arrays: arrays(host), unlocked_at_boot, fstab_error, crypttab_error }
+        let loader_unlocks = loader_unlocks(host);
+        Self { host, entries, mappings, groups, arrays: arrays(host), unlocked_at_boot, loader_unlocks, fstab_error, crypttab_error }
     }
 
     /// Files of the machine.
@@ -135,6 +138,14 @@ impl<'h> Tables<'h> {
         if members.len() > 1 {
             return over("btrfs", &format!("{} devices", members.len()), members.into_iter().map(|m| self.device(m, &entry.place, entry.line)).collect());
         }
+        // Firmware and boot loader read these before anything is unlocked.
+        let for_firmware = ["/boot/efi", "/boot/firmware", "/efi"].contains(&entry.point.as_str());
+        if (for_firmware || (entry.point == "/boot" && !self.loader_unlocks))
+            && !device.starts_with("/dev/mapper/")
+            && !device.starts_with("/dev/disk/by-id/dm-")
+        {
+            return place("disk", End::Plain(format!("{} is read by the boot loader, which unlocks nothing", entry.point)));
+        }
         self.device(device, &entry.place, entry.line)
     }
 
@@ -201,8 +212,7 @@ impl<'h> Tables<'h> {
         let below = Layer::last("unknown", &mapping.device, "", CRYPTTAB, End::Plain(why)).at_line(mapping.line);
         let detail = match self.header(mapping) {
             Ok(Some((luks, _))) if luks.partly_plain => {
-                let why = format!("{} writes data as it is", luks.shown());
-                let below = Layer { end: End::Plain(why), ..below };
+                let below = Layer { end: End::Plain(luks.shown()), ..below };
                 return Some(Layer::over("crypt", name, luks.shown(), CRYPTTAB, vec![below]).at_line(mapping.line));
             }
             Ok(Some((luks, _))) => format!("{} of {} in crypttab", luks.shown(), mapping.device),
@@ -246,6 +256,15 @@ impl<'h> Tables<'h> {
         };
         Layer::last(if matches!(end, End::Plain(_)) { "disk" } else { "unknown" }, device, "", place, end).at_line(line)
     }
+}
+
+/// `GRUB_ENABLE_CRYPTODISK=y`; without a configuration of GRUB nothing is known of the loader.
+fn loader_unlocks(host: &Host) -> bool {
+    let Ok(text) = host.read_text("/etc/default/grub", CONFIG_LIMIT) else {
+        return true;
+    };
+    let last = text.lines().filter_map(|l| l.trim().strip_prefix("GRUB_ENABLE_CRYPTODISK=")).next_back();
+    last.is_some_and(|v| v.trim_matches(['"', '\'']).starts_with('y'))
 }
 
 /// Name of a mapping as devices are spelled.

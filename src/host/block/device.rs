@@ -4,7 +4,7 @@ use super::crypttab::Mapping;
 use super::layer::{End, Layer};
 use super::luks::{self, Luks};
 use super::mounts::Mounts;
-use crate::host::{Host, ReadError, machine};
+use crate::host::{CONFIG_LIMIT, Host, ReadError, machine};
 
 /// Deepest stack of devices that is followed.
 const DEPTH_LIMIT: usize = 32;
@@ -101,20 +101,9 @@ impl<'h> Tracer<'h> {
         let over = |kind, detail: &str, below| Layer::over(kind, &shown, detail, format!("{place}/dm/uuid"), below);
         let mut words = uuid.split('-');
         match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
-            ("CRYPT", kind @ ("LUKS1" | "LUKS2")) => {
-                let (detail, encrypts) = self.luks(kind, &shown, &below);
-                let end = if encrypts { End::Continues } else { End::Plain(detail.clone()) };
-                Layer { encrypts, end, ..over("crypt", &detail, below) }
-            }
-            ("CRYPT", kind @ ("PLAIN" | "TCRYPT" | "BITLK" | "FVAULT2" | "LOOPAES")) => {
-                let mapping = self.crypttab.iter().find(|m| m.name == shown && kind == "PLAIN");
-                let kind = kind.to_ascii_lowercase();
-                let cipher = mapping.and_then(Mapping::cipher);
-                let detail = cipher.map_or_else(|| format!("dm-crypt {kind}, cipher not visible"), |c| format!("dm-crypt {kind} {c}"));
-                if mapping.is_some_and(Mapping::is_null) {
-                    return Layer { end: End::Plain(format!("{detail} writes data as it is")), ..over("crypt", &detail, below) };
-                }
-                Layer { encrypts: true, ..over("crypt", &detail, below) }
+            ("CRYPT", kind @ ("LUKS1" | "LUKS2" | "PLAIN" | "TCRYPT" | "BITLK" | "FVAULT2" | "LOOPAES")) => {
+                let (detail, end) = if kind.starts_with("LUKS") { self.luks(kind, &shown, &below) } else { self.without_header(kind, &shown) };
+                Layer { encrypts: end == End::Continues, end, ..over("crypt", &detail, below) }
             }
             // Integrity and verity authenticate, they do not hide.
             ("CRYPT", kind) => over("unknown", &format!("device-mapper {}", kind.to_ascii_lowercase()), below),
@@ -130,17 +119,69 @@ impl<'h> Tracer<'h> {
         }
     }
 
-    /// Cipher from the header; the kernel's own word is enough for the answer.
-    fn luks(&mut self, kind: &str, name: &str, below: &[Layer]) -> (String, bool) {
+    /// Cipher from the header; without it the kernel's own word is enough, unless a null cipher is about.
+    fn luks(&mut self, kind: &str, name: &str, below: &[Layer]) -> (String, End) {
         match self.header(name, below.first()) {
-            Ok(Some((luks, _))) if luks.partly_plain && luks.cipher.contains("null") => (format!("{} writes data as it is", luks.shown()), false),
-            Ok(Some((luks, _))) => (luks.shown(), !luks.partly_plain),
-            Ok(None) => (format!("{kind}, header is not on the device"), true),
+            Ok(Some((luks, _))) if luks.partly_plain => (luks.shown(), End::Plain(luks.shown())),
+            Ok(Some((luks, _))) => (luks.shown(), End::Continues),
+            Ok(None) => (format!("{kind}, header is not on the device"), self.unless_null(name)),
             Err(e) => {
                 self.errors.push(e);
-                (format!("{kind}, cipher not readable"), true)
+                (format!("{kind}, cipher not readable"), self.unless_null(name))
             }
         }
+    }
+
+    /// The kernel tells the cipher only together with the key: crypttab is asked instead.
+    fn without_header(&self, kind: &str, name: &str) -> (String, End) {
+        let mapping = self.crypttab.iter().find(|m| m.name == name && kind == "PLAIN");
+        let kind = kind.to_ascii_lowercase();
+        match mapping.and_then(Mapping::cipher) {
+            Some(cipher) if cipher.contains("null") => {
+                let detail = format!("dm-crypt {kind} {cipher}");
+                (detail.clone(), End::Plain(format!("{detail} writes data as it is")))
+            }
+            Some(cipher) => (format!("dm-crypt {kind} {cipher}"), End::Continues),
+            None => (format!("dm-crypt {kind}, cipher not visible"), self.unless_null(name)),
+        }
+    }
+
+    /// A mapping whose cipher is not visible is taken for encrypted while every user of a null
+    /// cipher on this machine is known to be another one.
+    fn unless_null(&self, name: &str) -> End {
+        let users = self.null_users();
+        if users == 0 || users <= self.known_nulls() {
+            return End::Continues;
+        }
+        End::Unknown(format!("a null cipher is in use on this machine and the cipher of {name} is not visible"))
+    }
+
+    /// Users of null ciphers: the kernel counts those of each algorithm, its registration is one.
+    fn null_users(&self) -> usize {
+        let text = self.host.read_text("/proc/crypto", CONFIG_LIMIT).unwrap_or_default();
+        let (mut is_null, mut users) = (false, 0);
+        for line in text.lines() {
+            let (key, value) = line.split_once(':').map_or(("", ""), |(k, v)| (k.trim(), v.trim()));
+            match key {
+                "name" => is_null = value.contains("cipher_null"),
+                "refcnt" if is_null => users += value.parse::<usize>().unwrap_or(0).saturating_sub(1),
+                _ => {}
+            }
+        }
+        users
+    }
+
+    /// Mappings whose header or line of crypttab names a null cipher.
+    fn known_nulls(&self) -> usize {
+        let listed = self.crypttab.iter().filter(|m| m.is_null()).count();
+        let mapped = self.host.list("/sys/class/block").unwrap_or_default().into_iter().filter(|e| e.name.starts_with("dm-")).take(DEVICE_LIMIT);
+        let is_null = |dm: &str| {
+            let place = format!("/sys/class/block/{dm}");
+            let below = self.host.list(&format!("{place}/slaves")).unwrap_or_default();
+            let header = below.first().map(|d| luks::read(self.host, &format!("/dev/{}", d.name)));
+            self.attribute(&place, "dm/uuid").starts_with("CRYPT-LUKS") && matches!(header, Some(Ok(Some(luks))) if luks.cipher.contains("null"))
+        };
+        listed + mapped.filter(|e| is_null(&e.name)).count()
     }
 
     /// The header of a mapping and where it was read: on the device below, or in the file that crypttab names.

@@ -89,7 +89,13 @@ impl Layer {
             End::Memory => return (Encrypted::Unknown, format!("{} keeps data in memory only", self.name)),
             End::Continues => {}
         }
-        let answers: Vec<(Encrypted, String)> = self.below.iter().filter(|l| !l.is_memory()).map(Self::judge).collect();
+        let parts: Vec<&Self> = self.below.iter().filter(|l| !l.is_memory()).collect();
+        // Which of several parts decides is half of the answer.
+        let named = |part: &Self| {
+            let (answer, why) = part.judge();
+            if parts.len() > 1 && answer != Encrypted::Yes { (answer, format!("{} {}: {why}", part.kind, part.name)) } else { (answer, why) }
+        };
+        let answers: Vec<(Encrypted, String)> = parts.iter().map(|part| named(part)).collect();
         let first = |wanted: Encrypted| answers.iter().find(|a| a.0 == wanted).cloned();
         first(Encrypted::No)
             .or_else(|| first(Encrypted::Unknown))

@@ -54,7 +54,9 @@ impl Luks {
         if self.key_bits > 0 {
             out.push_str(&format!(" {} bit", self.key_bits));
         }
-        if self.partly_plain {
+        if self.cipher.contains("null") {
+            out.push_str(", which writes data as it is");
+        } else if self.partly_plain {
             out.push_str(", not all of it encrypted");
         }
         out
