@@ -7,6 +7,8 @@ pub mod kernel;
 pub mod listeners;
 pub mod os;
 pub mod packages;
+pub mod pam;
+pub mod polkit;
 pub mod services;
 pub mod ssh_keys;
 pub mod sshd;
@@ -87,6 +89,8 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<storage::Storage>(),
     Family::host::<accounts::Accounts>(),
     Family::host::<ssh_keys::SshKeys>(),
+    Family::host::<pam::Pam>(),
+    Family::host::<polkit::Polkit>(),
     Family::host::<sudo::Sudo>(),
     Family::host::<sshd::Sshd>(),
     Family::host::<listeners::Listeners>(),

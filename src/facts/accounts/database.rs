@@ -140,6 +140,12 @@ pub fn login_def(text: &str, key: &str) -> Option<String> {
         .next_back()
 }
 
+/// Line, from 1, of the last value of a key of login.defs(5); 0 when it is not set.
+pub fn login_def_line(text: &str, key: &str) -> usize {
+    let set = |line: &str| line.trim().split_once(char::is_whitespace).is_some_and(|(name, _)| name == key);
+    text.lines().enumerate().filter(|(_, line)| set(line)).last().map_or(0, |(index, _)| index + 1)
+}
+
 fn lines_of<T>(text: &str, parse: fn(usize, &str) -> Result<T, &'static str>) -> (Vec<T>, Vec<Malformed>) {
     let mut good = Vec::new();
     let mut bad = Vec::new();
