@@ -15,6 +15,7 @@ mod kills;
 mod layering;
 mod ledger;
 mod no_exec;
+mod pam;
 mod planted;
 mod probe;
 mod reference;
