@@ -72,17 +72,33 @@ fn debian(root: &Path) {
         "etc/pam.d/common-auth",
         "# comment\nauth\t[success=1 default=ignore]\tpam_unix.so nullok\nauth\trequisite\t\t\tpam_deny.so\nauth\trequired\t\t\tpam_permit.so\nauth\toptional\t\t\tpam_cap.so \n",
     );
-    write(root, "etc/pam.d/common-account", "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so\naccount requisite pam_deny.so\naccount required pam_permit.so\n");
+    write(
+        root,
+        "etc/pam.d/common-account",
+        "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so\naccount requisite pam_deny.so\naccount required pam_permit.so\n",
+    );
     write(
         root,
         "etc/pam.d/common-password",
         "password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt\npassword\trequisite\t\t\tpam_deny.so\npassword\trequired\t\t\tpam_permit.so\n",
     );
-    write(root, "etc/pam.d/common-session", "session [default=1] pam_permit.so\nsession requisite pam_deny.so\nsession required pam_permit.so\nsession required pam_unix.so\n-session optional pam_systemd.so\n");
+    write(
+        root,
+        "etc/pam.d/common-session",
+        "session [default=1] pam_permit.so\nsession requisite pam_deny.so\nsession required pam_permit.so\nsession required pam_unix.so\n-session optional pam_systemd.so\n",
+    );
     write(root, "etc/pam.d/other", "@include common-auth\n@include common-account\n@include common-password\n@include common-session\n");
     write(root, "etc/pam.d/passwd", "@include common-password\n");
-    write(root, "etc/pam.d/sshd", "@include common-auth\naccount required pam_nologin.so\n@include common-account\n@include common-session\n@include common-password\n");
-    write(root, "etc/pam.d/login", "auth optional pam_faildelay.so delay=3000000\nauth requisite pam_nologin.so\n@include common-auth\nauth optional pam_group.so\n@include common-account\n");
+    write(
+        root,
+        "etc/pam.d/sshd",
+        "@include common-auth\naccount required pam_nologin.so\n@include common-account\n@include common-session\n@include common-password\n",
+    );
+    write(
+        root,
+        "etc/pam.d/login",
+        "auth optional pam_faildelay.so delay=3000000\nauth requisite pam_nologin.so\n@include common-auth\nauth optional pam_group.so\n@include common-account\n",
+    );
     write(root, "etc/pam.d/su", "auth sufficient pam_rootok.so\n# auth required pam_wheel.so\n@include common-auth\n");
     write(root, "etc/pam.d/runuser", "auth sufficient pam_rootok.so\nsession required pam_unix.so\n");
     write(root, "etc/pam.d/chfn", "auth sufficient pam_rootok.so\n@include common-auth\n");
@@ -100,7 +116,9 @@ fn accounts(root: &Path) {
     write(
         root,
         "etc/shadow",
-        &format!("root:*:19700:0:99999:7:::\ndaemon:*:19700:0:99999:7:::\nsync:*:19700:0:99999:7:::\npostgres:!*:19700:0:99999:7:::\nanna:{GOOD_HASH}:19700:0:99999:7:::\nlocked:!$6$rounds=1000$salt$hash:19700:0:99999:7:::\n"),
+        &format!(
+            "root:*:19700:0:99999:7:::\ndaemon:*:19700:0:99999:7:::\nsync:*:19700:0:99999:7:::\npostgres:!*:19700:0:99999:7:::\nanna:{GOOD_HASH}:19700:0:99999:7:::\nlocked:!$6$rounds=1000$salt$hash:19700:0:99999:7:::\n"
+        ),
     );
     write(root, "etc/group", "root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\nshadow:x:42:\npostgres:x:110:\nanna:x:1000:\nlocked:x:1001:\nsudo:x:27:anna\n");
     write(root, "etc/gshadow", "root:*::\ndaemon:*::\nnogroup:*::\nshadow:*::\npostgres:!::\nanna:!::\nlocked:!::\nsudo:*::anna\n");
@@ -176,10 +194,22 @@ fn a_sound_host_is_not_reported() {
 #[test]
 fn planted_faults_of_pam_are_found_with_their_place() {
     let faults: &[(&str, &str, &str)] = &[
-        ("etc/pam.d/sshd", "auth sufficient pam_permit.so\n@include common-auth\n", "pam-admits-everyone sshd: sshd lets everyone in without a right password or key, by /etc/pam.d/sshd:1 (pam_permit)"),
-        ("etc/pam.d/login", "auth [success=1 default=ignore] pam_unix.so\nauth required pam_permit.so\n", "pam-admits-everyone login: login lets everyone in without a right password or key, by /etc/pam.d/login:2 (pam_permit)"),
+        (
+            "etc/pam.d/sshd",
+            "auth sufficient pam_permit.so\n@include common-auth\n",
+            "pam-admits-everyone sshd: sshd lets everyone in without a right password or key, by /etc/pam.d/sshd:1 (pam_permit)",
+        ),
+        (
+            "etc/pam.d/login",
+            "auth [success=1 default=ignore] pam_unix.so\nauth required pam_permit.so\n",
+            "pam-admits-everyone login: login lets everyone in without a right password or key, by /etc/pam.d/login:2 (pam_permit)",
+        ),
         ("etc/pam.d/login", "auth sufficient pam_succeed_if.so uid >= 1000 quiet\n@include common-auth\n", "by /etc/pam.d/login:1 (pam_succeed_if)"),
-        ("etc/security/pwquality.conf", "minlen = 14\nminlen = 7\n", "pam-password-length : a password of 7 characters can be set, 12 are wanted: the limit is set at /etc/security/pwquality.conf:2"),
+        (
+            "etc/security/pwquality.conf",
+            "minlen = 14\nminlen = 7\n",
+            "pam-password-length : a password of 7 characters can be set, 12 are wanted: the limit is set at /etc/security/pwquality.conf:2",
+        ),
         ("etc/security/pwquality.conf", "minlen = 14\ndcredit = 4\nucredit=1\n", "a password of 9 characters can be set"),
         (
             "etc/pam.d/common-password",
@@ -187,8 +217,16 @@ fn planted_faults_of_pam_are_found_with_their_place() {
             "pam-password-scheme : new passwords are hashed by sha512crypt with 1000 rounds, by /etc/pam.d/common-password:2",
         ),
         ("etc/pam.d/common-password", "password required pam_unix.so\n", "pam-password-scheme : new passwords are hashed by md5crypt, by /etc/login.defs:4"),
-        ("etc/pam.d/common-password", "password optional pam_pwquality.so\npassword required pam_unix.so sha512\n", "pam-password-strength : pam_pwquality can be passed by: passwords are stored by /etc/pam.d/common-password:2"),
-        ("etc/pam.d/common-password", "password sufficient pam_unix.so sha512\npassword requisite pam_pwquality.so minlen=20\n", "pam-password-strength : pam_pwquality can be passed by"),
+        (
+            "etc/pam.d/common-password",
+            "password optional pam_pwquality.so\npassword required pam_unix.so sha512\n",
+            "pam-password-strength : pam_pwquality can be passed by: passwords are stored by /etc/pam.d/common-password:2",
+        ),
+        (
+            "etc/pam.d/common-password",
+            "password sufficient pam_unix.so sha512\npassword requisite pam_pwquality.so minlen=20\n",
+            "pam-password-strength : pam_pwquality can be passed by",
+        ),
         (
             "etc/pam.d/common-auth",
             "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\nauth required pam_faillock.so authfail\n",
@@ -196,7 +234,11 @@ fn planted_faults_of_pam_are_found_with_their_place() {
         ),
         ("etc/security/faillock.conf", "deny = 0\n", "pam_faillock without effect, /etc/security/faillock.conf:1"),
         ("etc/security/faillock.conf", "deny = 3\nunlock_time = 5\n", "(after 3 failures for 5 s, /etc/security/faillock.conf:1)"),
-        ("etc/pam.d/su", "auth sufficient pam_wheel.so trust group=ops\n@include common-auth\n", "pam-su-trusted : members of group ops become root by su without a password, by /etc/pam.d/su:1"),
+        (
+            "etc/pam.d/su",
+            "auth sufficient pam_wheel.so trust group=ops\n@include common-auth\n",
+            "pam-su-trusted : members of group ops become root by su without a password, by /etc/pam.d/su:1",
+        ),
     ];
     for (path, text, expected) in faults {
         let dir = tempfile::tempdir().unwrap();
@@ -231,7 +273,10 @@ fn planted_faults_of_accounts_are_found_with_their_place() {
         let old = std::fs::read_to_string(root.join(path)).unwrap();
         write(root, path, &format!("{old}{text}"));
     };
-    append("etc/passwd", "backup:x:34:4242:b:/var/backups:/bin/bash\nfast:x:1002:1002::/home/fast:/bin/bash\nkiosk:x:1003:1003::/home/kiosk:/bin/bash\n+::::::\n");
+    append(
+        "etc/passwd",
+        "backup:x:34:4242:b:/var/backups:/bin/bash\nfast:x:1002:1002::/home/fast:/bin/bash\nkiosk:x:1003:1003::/home/kiosk:/bin/bash\n+::::::\n",
+    );
     append("etc/shadow", &format!("backup:{GOOD_HASH}:19700:0:99999:7:::\nfast:$6$rounds=1000$salt$hash:19700:0:99999:7:::\nkiosk::19700:0:99999:7:::\n"));
     append("etc/group", "fast:x:1002:\nkiosk:x:1003:\ntwin:x:1002:\nfast:x:1009:\n");
     append("etc/gshadow", "kiosk:$6$salt$hash::\n");
@@ -321,16 +366,27 @@ impl Dice {
 
 fn random_stack(dice: &mut Dice, parts: bool) -> String {
     let controls = [
-        "required", "requisite", "sufficient", "optional", "[success=1 default=ignore]", "[success=2 default=bad]", "[default=die]", "[success=ok auth_err=1 default=ignore]", "[success=done default=ignore]",
-        "[success=ignore auth_err=die]", "[auth_err=ok success=reset]", "[success=1 default=die]", "[success=3 auth_err=ignore]",
+        "required",
+        "requisite",
+        "sufficient",
+        "optional",
+        "[success=1 default=ignore]",
+        "[success=2 default=bad]",
+        "[default=die]",
+        "[success=ok auth_err=1 default=ignore]",
+        "[success=done default=ignore]",
+        "[success=ignore auth_err=die]",
+        "[auth_err=ok success=reset]",
+        "[success=1 default=die]",
+        "[success=3 auth_err=ignore]",
     ];
     let mut out = String::new();
     for _ in 0..1 + dice.roll(5) {
         let module = ["pam_permit.so", "pam_deny.so"][usize::try_from(dice.roll(2)).unwrap()];
         match dice.roll(if parts { 9 } else { 6 }) {
-            6 => out.push_str("auth include part-a\n"),
-            7 => out.push_str("auth substack part-a\n"),
-            8 => out.push_str("@include part-b\n"),
+            6 => out.push_str("auth include {PARTS}part-a\n"),
+            7 => out.push_str("auth substack {PARTS}part-a\n"),
+            8 => out.push_str("@include {PARTS}part-b\n"),
             _ => out.push_str(&format!("auth {} {module}\n", controls[usize::try_from(dice.roll(controls.len() as u64)).unwrap()])),
         }
     }
@@ -341,16 +397,21 @@ fn random_stack(dice: &mut Dice, parts: bool) -> String {
 fn stacks_end_as_libpam_ends_them() {
     let dir = tempfile::tempdir().unwrap();
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let real = dir.path().join("real");
     let folder = dir.path().join("etc/pam.d");
-    // part files are shared by all services of one round.
     let mut compared = 0;
     for round in 0..6 {
-        let _ = std::fs::remove_dir_all(&folder);
-        write(dir.path(), "etc/pam.d/part-a", &random_stack(&mut dice, false));
-        write(dir.path(), "etc/pam.d/part-b", &random_stack(&mut dice, false));
-        write(dir.path(), "etc/pam.d/other", "auth required pam_deny.so\n");
+        let _ = (std::fs::remove_dir_all(&folder), std::fs::remove_dir_all(&real));
+        // libpam 1.5 looks for included names in its own folder alone: it gets absolute paths.
+        let both = |name: &str, text: &str| {
+            write(dir.path(), &format!("etc/pam.d/{name}"), &text.replace("{PARTS}", ""));
+            write(dir.path(), &format!("real/{name}"), &text.replace("{PARTS}", &format!("{}/", real.display())));
+        };
+        both("part-a", &random_stack(&mut dice, false));
+        both("part-b", &random_stack(&mut dice, false));
+        both("other", "auth required pam_deny.so\n");
         for i in 0..60 {
-            write(dir.path(), &format!("etc/pam.d/s{i:02}"), &random_stack(&mut dice, true));
+            both(&format!("s{i:02}"), &random_stack(&mut dice, true));
         }
         let script = "
 import ctypes, os, sys
@@ -366,7 +427,7 @@ for name in sorted(os.listdir(sys.argv[1])):
     print(name, int(pam.pam_authenticate(handle, 0) == 0))
     pam.pam_end(handle, 0)
 ";
-        let out = Command::new("python3").arg("-c").arg(script).arg(&folder).output().unwrap();
+        let out = Command::new("python3").arg("-c").arg(script).arg(&real).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let (pam, gaps) = gather::<Pam>(dir.path());
         assert_eq!(gaps, [], "round {round}");

@@ -368,7 +368,10 @@ mod tests {
         assert_eq!(seen("$9$x"), "usable unknown-9");
         let rounds = |field: &str| hash_of(field).rounds;
         assert_eq!((rounds("$y$j9T$abc$def"), rounds("$y$j75$abc$def"), rounds("!$y$jFT$a$b")), (Some(5), Some(1), Some(11)));
-        assert_eq!((rounds("$6$salt$hash"), rounds("$5$rounds=1000$salt$hash"), rounds("$2b$12$abc"), rounds("$1$a$b")), (Some(5000), Some(1000), Some(12), None));
+        assert_eq!(
+            (rounds("$6$salt$hash"), rounds("$5$rounds=1000$salt$hash"), rounds("$2b$12$abc"), rounds("$1$a$b")),
+            (Some(5000), Some(1000), Some(12), None)
+        );
         assert_eq!((rounds("$y$"), rounds("$6$"), rounds("$6$rounds=x$"), rounds("$2b$")), (None, Some(5000), None, None));
         assert_eq!(seen(""), "empty ");
         for impossible in ["*", "!", "!!", "!*", "x", "*LK*", "*NP*"] {

@@ -113,7 +113,8 @@ fn record(table: &[u8], at: usize) -> Option<(DirectoryUser, usize)> {
     let (name, _, gecos, home, shell) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let full_name = gecos.split(',').next().unwrap_or("").trim().to_string();
     let source = Source::whole(CACHE);
-    (!name.is_empty()).then_some((DirectoryUser { subject: name, uid: word(data, 4)?, gid: word(data, 8)?, full_name, home, shell, cached_until: expire, source }, length))
+    (!name.is_empty())
+        .then_some((DirectoryUser { subject: name, uid: word(data, 4)?, gid: word(data, 8)?, full_name, home, shell, cached_until: expire, source }, length))
 }
 
 #[cfg(test)]

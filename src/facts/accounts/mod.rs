@@ -319,7 +319,8 @@ fn compat_lines(host: &Host, name_services: &[String]) -> Vec<CompatLine> {
         other => database::services_for(&text, other).unwrap_or_else(|| name_services.to_vec()).iter().any(|s| s == "compat"),
     };
     let files = [("passwd", database::PASSWD), ("group", database::GROUP), ("shadow", database::SHADOW)];
-    let found = files.into_iter().flat_map(|(database, path)| database::compat_lines(host, path).into_iter().map(move |(line, name)| (database, path, line, name)));
+    let found =
+        files.into_iter().flat_map(|(database, path)| database::compat_lines(host, path).into_iter().map(move |(line, name)| (database, path, line, name)));
     let lines = found.map(|(database, path, line, name)| CompatLine {
         subject: format!("{path}:{line}"),
         adds: name.starts_with('+'),

@@ -108,18 +108,9 @@ fn database_file(path: String, live: bool, secret: bool, stat: &Stat, groups: &[
     let group = group_name(stat.gid, groups);
     let trusted = matches!(group.as_str(), "root" | "shadow" | "0");
     let readable_by = if stat.mode & 0o004 != 0 { "others".to_string() } else { by_group(stat.mode & 0o040 != 0 && !trusted, &group) };
-    let writable_by = if stat.mode & 0o002 != 0 { "others".to_string() } else { by_group(stat.mode & 0o020 != 0 && !matches!(group.as_str(), "root" | "0"), &group) };
-    DatabaseFile {
-        source: Source::whole(&path),
-        subject: path,
-        live,
-        uid: stat.uid,
-        group,
-        mode: octal(stat),
-        secret,
-        readable_by,
-        writable_by,
-    }
+    let writable_by =
+        if stat.mode & 0o002 != 0 { "others".to_string() } else { by_group(stat.mode & 0o020 != 0 && !matches!(group.as_str(), "root" | "0"), &group) };
+    DatabaseFile { source: Source::whole(&path), subject: path, live, uid: stat.uid, group, mode: octal(stat), secret, readable_by, writable_by }
 }
 
 fn by_group(yes: bool, group: &str) -> String {
@@ -295,7 +286,14 @@ mod tests {
 
     #[test]
     fn copies_bear_the_name_of_their_database() {
-        for (file, name) in [("shadow", "shadow"), ("shadow-", "shadow"), ("shadow.bak", "shadow"), (".shadow.swp", "shadow"), ("gshadow~", "gshadow"), ("passwd.2026", "passwd")] {
+        for (file, name) in [
+            ("shadow", "shadow"),
+            ("shadow-", "shadow"),
+            ("shadow.bak", "shadow"),
+            (".shadow.swp", "shadow"),
+            ("gshadow~", "gshadow"),
+            ("passwd.2026", "passwd"),
+        ] {
             assert_eq!(database_name(file), Some(name), "{file}");
         }
         for file in ["shadowsocks", "groupadd", "passwdqc.conf", "grub", "pam.d"] {

@@ -280,7 +280,9 @@ mod tests {
 
     #[test]
     fn lines_are_joined_and_comments_fall_away() {
-        let parsed = file("# auth sufficient pam_permit.so\n\nauth required \\\n# inner\n  pam_unix.so nullok\n@include common-account\naccount include x\nauth required pam_deny.so # \\\npassword substack y\n");
+        let parsed = file(
+            "# auth sufficient pam_permit.so\n\nauth required \\\n# inner\n  pam_unix.so nullok\n@include common-account\naccount include x\nauth required pam_deny.so # \\\npassword substack y\n",
+        );
         let seen: Vec<String> = parsed
             .iter()
             .map(|(n, s)| match s.as_ref().unwrap() {
@@ -295,7 +297,9 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        for bad in ["auth", "auth required", "frob required pam_x.so", "auth [success] pam_x.so", "auth [default=0] pam_x.so", "auth nonsense pam_x.so", "@include"] {
+        for bad in
+            ["auth", "auth required", "frob required pam_x.so", "auth [success] pam_x.so", "auth [default=0] pam_x.so", "auth nonsense pam_x.so", "@include"]
+        {
             assert!(file(bad).remove(0).1.is_err(), "{bad}");
         }
         let one = single_file("login auth required pam_unix.so\nLOGIN account required pam_unix.so\n");

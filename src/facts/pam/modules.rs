@@ -112,6 +112,13 @@ mod tests {
     fn conditions_are_broad_or_narrow() {
         let of = |text: &str| broad(&text.split(' ').map(String::from).collect::<Vec<_>>());
         assert!(of("uid >= 1000 quiet_success") && of("user != root") && of("quiet uid ne 0"));
-        assert!(!of("user ingroup nopasswdlogin") && !of("uid = 0 use_uid") && !of("uid < 1000") && !of("service in crond quiet use_uid") && !of("quiet") && !of("uid"));
+        assert!(
+            !of("user ingroup nopasswdlogin")
+                && !of("uid = 0 use_uid")
+                && !of("uid < 1000")
+                && !of("service in crond quiet use_uid")
+                && !of("quiet")
+                && !of("uid")
+        );
     }
 }

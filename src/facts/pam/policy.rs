@@ -54,13 +54,13 @@ const STRENGTH: [&str; 3] = ["pam_pwquality", "pam_cracklib", "pam_passwdqc"];
 /// Follows the `password` stack of a service.
 pub fn password(host: &Host, service: &str, steps: &[Step], gaps: &mut Gaps) -> Password {
     let allowed = courses(steps, &|m| modules::new_password(m, &|_| false));
-    let find = |names: &[&str]| {
+    let find = |names: &[&str], called: bool| {
         steps.iter().enumerate().find_map(|(i, step)| match &step.call {
-            Call::Module(m) if names.contains(&m.name()) && allowed.called.get(i) == Some(&true) => Some((i, m.as_ref(), &step.source)),
+            Call::Module(m) if names.contains(&m.name()) && (!called || allowed.called.get(i) == Some(&true)) => Some((i, m.as_ref(), &step.source)),
             _ => None,
         })
     };
-    let Some((setter_at, setter, source)) = find(&LOCAL_PASSWORD) else {
+    let Some((setter_at, setter, source)) = find(&LOCAL_PASSWORD, true) else {
         return Password { service: service.into(), ..Password::default() };
     };
     let enforced = |at: usize, names: &[&str]| {
@@ -72,7 +72,7 @@ pub fn password(host: &Host, service: &str, steps: &[Step], gaps: &mut Gaps) -> 
     scheme(host, setter, source, &mut out, gaps);
     out.minimum_length = setter.number("minlen").unwrap_or(UNIX_LENGTH);
     out.minimum_length_source = source.clone();
-    if let Some((at, module, source)) = find(&STRENGTH) {
+    if let Some((at, module, source)) = find(&STRENGTH, false) {
         let strength = strength(host, module, source, gaps);
         out.strength_module = module.name().into();
         out.strength_enforced = strength.enforcing && enforced(at, &[module.name()]);
@@ -87,7 +87,7 @@ pub fn password(host: &Host, service: &str, steps: &[Step], gaps: &mut Gaps) -> 
     }
     out.history = setter.number("remember").unwrap_or(0);
     out.history_source = source.clone();
-    if let Some((at, module, source)) = find(&["pam_pwhistory"]) {
+    if let Some((at, module, source)) = find(&["pam_pwhistory"], false) {
         let (remember, place) = history(host, module, source, gaps);
         if enforced(at, &["pam_pwhistory"]) && remember > out.history {
             (out.history, out.history_source) = (remember, place);
@@ -116,14 +116,7 @@ fn strength(host: &Host, module: &Module, source: &Source, gaps: &mut Gaps) -> S
             settings.arguments(&module.arguments, source);
             // pam_cracklib(8): least length 9, one credit for each class; it always asks the dictionary.
             let (length, length_source) = length(&settings, 9, 1, source);
-            Strength {
-                enforcing: true,
-                length,
-                length_source,
-                classes: classes(&settings),
-                dictionary: true,
-                for_root: settings.has("enforce_for_root"),
-            }
+            Strength { enforcing: true, length, length_source, classes: classes(&settings), dictionary: true, for_root: settings.has("enforce_for_root") }
         }
         _ => {
             let mut settings = settings::quality(host, gaps);
@@ -242,7 +235,8 @@ fn scheme(host: &Host, setter: &Module, source: &Source, out: &mut Password, gap
         (None, None) if setter.name() == "pam_unix" => ("descrypt".to_string(), source.clone()),
         (None, None) => (String::new(), source.clone()),
     };
-    let from_file = || database::login_def(&text, "SHA_CRYPT_MAX_ROUNDS").and_then(|n| n.parse().ok()).filter(|_| method.to_ascii_uppercase().starts_with("SHA"));
+    let from_file =
+        || database::login_def(&text, "SHA_CRYPT_MAX_ROUNDS").and_then(|n| n.parse().ok()).filter(|_| method.to_ascii_uppercase().starts_with("SHA"));
     out.rounds = setter.number("rounds").or_else(|| from_file().filter(|_| out.scheme.starts_with("sha")));
     if out.scheme.is_empty() {
         let detail = format!("{}:{}: the hash scheme of {} is not known", source.place, source.line, setter.name());

@@ -94,17 +94,36 @@ impl Files {
                 Err(e) => gaps.add(e.to_gap("pam", "", "")),
             }
         }
-        let included = services.values().flat_map(|f| f.1.iter()).filter_map(|(_, s)| match s.as_ref().ok()? {
-            Statement::IncludeAll(name) | Statement::Include(_, name) | Statement::Substack(_, name) => Some(name.rsplit('/').next().unwrap_or(name).to_string()),
-            Statement::Module(..) => None,
-        });
-        let included = included.collect();
-        Some(Self { services, included })
+        let mut files = Self { services, included: BTreeSet::new() };
+        files.elsewhere(host, gaps);
+        let names = files.services.values().flat_map(|f| included(&f.1));
+        files.included = names.map(|name| name.rsplit('/').next().unwrap_or(name).to_string()).collect();
+        Some(files)
+    }
+
+    /// Files outside of the folders that an include names by an absolute path; they are no services.
+    fn elsewhere(&mut self, host: &Host, gaps: &mut Gaps) {
+        let outside = |name: &str| name.starts_with('/') && !FOLDERS.iter().any(|f| name.strip_prefix(f).is_some_and(|rest| rest.starts_with('/')));
+        for _ in 0..DEPTH_LIMIT {
+            let names: BTreeSet<String> = self.services.values().flat_map(|f| included(&f.1)).filter(|n| outside(n)).map(String::from).collect();
+            let open: Vec<String> = names.into_iter().filter(|n| !self.services.contains_key(n)).take(SERVICE_LIMIT).collect();
+            let before = self.services.len();
+            for path in open {
+                match host.read_text(&path, CONFIG_LIMIT) {
+                    Ok(text) => _ = self.services.insert(path.clone(), Rc::new((path, line::file(&text)))),
+                    Err(e) if e.is_not_found() => {}
+                    Err(e) => gaps.add(e.to_gap("pam", "services", &path)),
+                }
+            }
+            if self.services.len() == before {
+                return;
+            }
+        }
     }
 
     /// Names of all services, sorted.
     pub fn names(&self) -> Vec<String> {
-        self.services.keys().cloned().collect()
+        self.services.keys().filter(|name| !name.starts_with('/')).cloned().collect()
     }
 
     /// Path of a service's own file.
@@ -122,6 +141,14 @@ impl Files {
         }
         (builder.steps, !own)
     }
+}
+
+/// Names that a file includes.
+fn included(parsed: &Parsed) -> impl Iterator<Item = &str> {
+    parsed.iter().filter_map(|(_, statement)| match statement.as_ref().ok()? {
+        Statement::IncludeAll(name) | Statement::Include(_, name) | Statement::Substack(_, name) => Some(name.as_str()),
+        Statement::Module(..) => None,
+    })
 }
 
 struct Builder<'a> {
@@ -176,7 +203,14 @@ impl Builder<'_> {
 
 fn note(gaps: &mut Vec<Gap>, subject: &str, id: &str, detail: String) {
     let remedy = "Mend the file; pam.conf(5) describes its lines.".into();
-    gaps.push(Gap { family: <Pam as crate::facts::Document>::NAME.into(), path: "services".into(), subject: subject.into(), reason: id.into(), detail, remedy });
+    gaps.push(Gap {
+        family: <Pam as crate::facts::Document>::NAME.into(),
+        path: "services".into(),
+        subject: subject.into(),
+        reason: id.into(),
+        detail,
+        remedy,
+    });
 }
 
 /// Where a stack can lead.

@@ -196,7 +196,14 @@ impl Polkit {
             let script = script::script(&text);
             for (line, problem) in &script.problems {
                 let detail = format!("{path}:{line}: {problem}: what it grants can't be told without running it");
-                gaps.note(Self::NAME, "grants", &path, reason::UNSUPPORTED, detail, "Read the file; write rules as plain conditions on action, user and group.");
+                gaps.note(
+                    Self::NAME,
+                    "grants",
+                    &path,
+                    reason::UNSUPPORTED,
+                    detail,
+                    "Read the file; write rules as plain conditions on action, user and group.",
+                );
             }
             if self.administrators.is_empty() {
                 self.administrators = script.admins.iter().map(|(name, _)| name.clone()).collect();
@@ -224,7 +231,9 @@ impl Polkit {
         let mut folders: Vec<(String, usize, String)> = Vec::new();
         for (rank, authority) in AUTHORITIES.iter().enumerate() {
             match host.list(authority) {
-                Ok(entries) => folders.extend(entries.into_iter().filter(|e| e.kind != FileKind::File).map(|e| (e.name.clone(), rank, format!("{authority}/{}", e.name)))),
+                Ok(entries) => {
+                    folders.extend(entries.into_iter().filter(|e| e.kind != FileKind::File).map(|e| (e.name.clone(), rank, format!("{authority}/{}", e.name))))
+                }
                 Err(e) if e.is_not_found() => {}
                 Err(e) => gaps.add(e.to_gap(Self::NAME, "grants", "")),
             }

@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn entries_are_read_and_rubbish_is_not() {
-        let text = "lost=1\n[A b]\nIdentity=unix-group:staff;unix-user:*;\nAction=org.a.*; org.b\nResultActive=yes\n#ResultAny=yes\n[empty]\nResultAny=yes\n=\n[\n";
+        let text =
+            "lost=1\n[A b]\nIdentity=unix-group:staff;unix-user:*;\nAction=org.a.*; org.b\nResultActive=yes\n#ResultAny=yes\n[empty]\nResultAny=yes\n=\n[\n";
         let found = entries(text);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].line, found[0].identities.len(), found[0].actions[1].as_str()), (2, 2, "org.b"));

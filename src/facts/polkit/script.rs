@@ -525,7 +525,8 @@ mod tests {
 
     fn seen(text: &str) -> Vec<String> {
         let script = script(text);
-        let show = |w: &Way| format!("{} {:?} {:?} {:?} {:?} {} {}", w.line, w.actions, w.who, w.session, w.conditions, w.result, if w.certain { "" } else { "?" });
+        let show =
+            |w: &Way| format!("{} {:?} {:?} {:?} {:?} {} {}", w.line, w.actions, w.who, w.session, w.conditions, w.result, if w.certain { "" } else { "?" });
         script.ways.iter().map(show).chain(script.problems.iter().map(|p| format!("{} {}", p.0, p.1))).collect()
     }
 
@@ -541,7 +542,8 @@ mod tests {
         assert_eq!(seen(early), [r#"1 ["x.y"] [] [] [] no "#, r#"1 ["x.y"] ["unix-group:w"] [] [] yes "#]);
         let unit = "polkit.addRule(function(action, subject) { if (action.id.indexOf('org.s.') == 0 && action.lookup('unit') == 'a.service' && subject.user == 'app') return 'yes'; });";
         assert_eq!(seen(unit), [r#"1 ["org.s.*"] ["unix-user:app"] [] ["unit is a.service"] yes "#]);
-        let listed = "polkit.addRule(function(action, subject) { if (['a','b'].indexOf(action.id) > -1) { polkit.log('x(' + action); return polkit.Result.YES } });";
+        let listed =
+            "polkit.addRule(function(action, subject) { if (['a','b'].indexOf(action.id) > -1) { polkit.log('x(' + action); return polkit.Result.YES } });";
         assert_eq!(seen(listed), [r#"1 ["a"] [] [] [] yes "#, r#"1 ["b"] [] [] [] yes "#]);
     }
 
@@ -571,6 +573,9 @@ mod tests {
             let _ = script(&format!("polkit.addRule(function(action, subject) {{ if ({}", piece.repeat(20_000)));
         }
         let wide = "(subject.local || subject.active) && ".repeat(40);
-        assert_eq!(seen(&format!("polkit.addRule(function(action, subject) {{ if ({wide} true) return 'yes'; }});")), ["1 conditions with too many combinations"]);
+        assert_eq!(
+            seen(&format!("polkit.addRule(function(action, subject) {{ if ({wide} true) return 'yes'; }});")),
+            ["1 conditions with too many combinations"]
+        );
     }
 }
