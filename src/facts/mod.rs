@@ -8,6 +8,8 @@ pub mod kernel;
 pub mod listeners;
 pub mod os;
 pub mod packages;
+pub mod pam;
+pub mod polkit;
 pub mod services;
 pub mod sessions;
 pub mod ssh_keys;
@@ -90,6 +92,8 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<storage::Storage>(),
     Family::host::<accounts::Accounts>(),
     Family::host::<ssh_keys::SshKeys>(),
+    Family::host::<pam::Pam>(),
+    Family::host::<polkit::Polkit>(),
     Family::host::<sudo::Sudo>(),
     Family::host::<sshd::Sshd>(),
     Family::host::<jobs::Jobs>(),

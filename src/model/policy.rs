@@ -31,6 +31,16 @@ pub struct Policy {
     pub dormant_account_days: i64,
     /// Password hash schemes that may be used (names of crypt(5)).
     pub password_schemes: Vec<String>,
+    /// Shortest password that may be set, characters.
+    pub password_minimum_length: i64,
+    /// Old passwords that can't be used again, at least; 0: not asked for.
+    pub password_history_minimum: i64,
+    /// Wrong passwords after which an account is locked, at most; 0: lockout is not asked for.
+    pub lockout_maximum_failures: i64,
+    /// Seconds until a locked account opens by itself, at least (opening by an administrator alone satisfies it).
+    pub lockout_minimum_seconds: i64,
+    /// Whether becoming root by su must be limited to a group.
+    pub su_restricted: bool,
     /// Longest permitted password age, days; 0: no limit.
     pub password_maximum_days: i64,
     /// Most attempts to authenticate within one SSH connection.
@@ -60,6 +70,12 @@ impl Default for Policy {
             leaver_limit_days: 1,
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
+            // NIST SP 800-63B asks for 8 at least, more where the password is all there is.
+            password_minimum_length: 12,
+            password_history_minimum: 0,
+            lockout_maximum_failures: 100,
+            lockout_minimum_seconds: 60,
+            su_restricted: false,
             password_maximum_days: 0,
             ssh_auth_tries_maximum: 6,
             ssh_login_grace_maximum_seconds: 120,
@@ -113,6 +129,10 @@ impl Policy {
             ("automatic_updates_maximum_days", self.automatic_updates_maximum_days),
             ("leaver_limit_days", self.leaver_limit_days),
             ("dormant_account_days", self.dormant_account_days),
+            ("password_minimum_length", self.password_minimum_length),
+            ("password_history_minimum", self.password_history_minimum),
+            ("lockout_maximum_failures", self.lockout_maximum_failures),
+            ("lockout_minimum_seconds", self.lockout_minimum_seconds),
             ("password_maximum_days", self.password_maximum_days),
             ("ssh_auth_tries_maximum", self.ssh_auth_tries_maximum),
             ("ssh_login_grace_maximum_seconds", self.ssh_login_grace_maximum_seconds),

@@ -18,6 +18,7 @@ mod kills;
 mod layering;
 mod ledger;
 mod no_exec;
+mod pam;
 mod planted;
 mod probe;
 mod reference;

@@ -10,6 +10,8 @@ pub const PASSWD: &str = "/etc/passwd";
 pub const GROUP: &str = "/etc/group";
 /// Password state.
 pub const SHADOW: &str = "/etc/shadow";
+/// Group passwords.
+pub const GSHADOW: &str = "/etc/gshadow";
 
 /// Largest database file read, bytes (about 150,000 accounts).
 const DATABASE_LIMIT: usize = 16 << 20;
@@ -57,6 +59,23 @@ pub struct GroupLine {
     pub gid: u32,
     /// Members, sorted.
     pub members: Vec<String>,
+    /// What the password field says when it stands here.
+    pub password: Hash,
+    /// Whether the password stands in gshadow(5).
+    pub shadowed: bool,
+}
+
+/// One line of gshadow(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GshadowLine {
+    /// Line, from 1.
+    pub number: usize,
+    /// Group.
+    pub name: String,
+    /// What the hash says.
+    pub password: Hash,
+    /// Who may change members and password, sorted.
+    pub administrators: Vec<String>,
 }
 
 /// One line of shadow(5), days since 1970-01-01.
@@ -89,6 +108,8 @@ pub struct Hash {
     pub state: String,
     /// Scheme by crypt(5); empty without a hash.
     pub scheme: String,
+    /// Rounds or cost that the hash names, or the scheme's default when it names none.
+    pub rounds: Option<i64>,
 }
 
 /// Reads and parses passwd(5).
@@ -104,6 +125,25 @@ pub fn group(host: &Host) -> Result<(Vec<GroupLine>, Vec<Malformed>), ReadError>
 /// Reads and parses shadow(5).
 pub fn shadow(host: &Host) -> Result<(Vec<ShadowLine>, Vec<Malformed>), ReadError> {
     host.read_text(SHADOW, DATABASE_LIMIT).map(|text| lines_of(&text, shadow_line))
+}
+
+/// Reads and parses gshadow(5).
+pub fn gshadow(host: &Host) -> Result<(Vec<GshadowLine>, Vec<Malformed>), ReadError> {
+    host.read_text(GSHADOW, DATABASE_LIMIT).map(|text| lines_of(&text, gshadow_line))
+}
+
+/// Lines of the compat mode of nsswitch.conf(5): number and the first character with its name.
+pub fn compat_lines(host: &Host, path: &str) -> Vec<(usize, String)> {
+    let text = host.read_text(path, DATABASE_LIMIT).unwrap_or_default();
+    let name = |line: &str| line.split(':').next().unwrap_or("").to_string();
+    text.lines().enumerate().filter(|(_, l)| l.starts_with(['+', '-'])).map(|(i, l)| (i + 1, name(l))).collect()
+}
+
+/// Whether a field is a password hash of some scheme, locked or not.
+pub fn is_hash(field: &str) -> bool {
+    let hash = hash_of(field);
+    // Thirteen letters may be any word: only what begins like a scheme counts.
+    !hash.scheme.is_empty() && field.trim_start_matches('!').starts_with(['$', '_'])
 }
 
 /// The services that nsswitch.conf(5) names for a database, actions in brackets left out.
@@ -138,6 +178,12 @@ pub fn login_def(text: &str, key: &str) -> Option<String> {
             (name == key).then(|| value.trim().trim_matches('"').to_string())
         })
         .next_back()
+}
+
+/// Line, from 1, of the last value of a key of login.defs(5); 0 when it is not set.
+pub fn login_def_line(text: &str, key: &str) -> usize {
+    let set = |line: &str| line.trim().split_once(char::is_whitespace).is_some_and(|(name, _)| name == key);
+    text.lines().enumerate().filter(|(_, line)| set(line)).last().map_or(0, |(index, _)| index + 1)
 }
 
 fn lines_of<T>(text: &str, parse: fn(usize, &str) -> Result<T, &'static str>) -> (Vec<T>, Vec<Malformed>) {
@@ -183,13 +229,26 @@ fn passwd_line(number: usize, line: &str) -> Result<PasswdLine, &'static str> {
 
 fn group_line(number: usize, line: &str) -> Result<GroupLine, &'static str> {
     let fields: Vec<&str> = line.split(':').collect();
-    let [name, _, gid, members] = fields.as_slice() else {
+    let [name, password, gid, members] = fields.as_slice() else {
         return Err("a line of group has four fields");
     };
-    let mut members: Vec<String> = members.split(',').map(str::trim).filter(|m| !m.is_empty()).map(String::from).collect();
-    members.sort();
-    members.dedup();
-    Ok(GroupLine { number, name: name_of(name)?, gid: gid.parse().map_err(|_| "the group id is not a number")?, members })
+    let gid = gid.parse().map_err(|_| "the group id is not a number")?;
+    Ok(GroupLine { number, name: name_of(name)?, gid, members: names(members), password: hash_of(password), shadowed: *password == "x" })
+}
+
+fn gshadow_line(number: usize, line: &str) -> Result<GshadowLine, &'static str> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let [name, password, administrators, _] = fields.as_slice() else {
+        return Err("a line of gshadow has four fields");
+    };
+    Ok(GshadowLine { number, name: name_of(name)?, password: hash_of(password), administrators: names(administrators) })
+}
+
+fn names(field: &str) -> Vec<String> {
+    let mut names: Vec<String> = field.split(',').map(str::trim).filter(|m| !m.is_empty()).map(String::from).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn shadow_line(number: usize, line: &str) -> Result<ShadowLine, &'static str> {
@@ -220,7 +279,7 @@ fn days(field: &str) -> Result<Option<i64>, &'static str> {
 }
 
 fn hash_of(field: &str) -> Hash {
-    let of = |state: &str, scheme: &str| Hash { state: state.into(), scheme: scheme.into() };
+    let of = |state: &str, scheme: &str| Hash { state: state.into(), scheme: scheme.into(), rounds: rounds_of(scheme, field.trim_start_matches('!')) };
     if field.is_empty() {
         return of("empty", "");
     }
@@ -230,6 +289,24 @@ fn hash_of(field: &str) -> Hash {
         (None, _) => of("none", ""),
         (Some(scheme), true) => of("usable", &scheme),
         (Some(scheme), false) => of("locked", &scheme),
+    }
+}
+
+/// Rounds by crypt(5): sha256crypt and sha512crypt say `rounds=`, 5000 without; bcrypt the power of
+/// two; yescrypt its memory, shown as the cost that crypt_gensalt(3) was given.
+fn rounds_of(scheme: &str, hash: &str) -> Option<i64> {
+    let field = |i: usize| hash.split('$').nth(i);
+    let digit = |c: u8| b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".iter().position(|d| *d == c).and_then(|p| i64::try_from(p).ok());
+    match scheme {
+        "sha256crypt" | "sha512crypt" => Some(field(2)?.strip_prefix("rounds=").map_or(Some(5000), |n| n.parse().ok())?),
+        "bcrypt" => field(2)?.parse().ok(),
+        "yescrypt" | "gost-yescrypt" => {
+            let [_, memory, block, ..] = field(2)?.as_bytes() else { return None };
+            // N is 2^(digit+1), r is digit+1: costs 1 and 2 have r 8, the others 32.
+            let (memory, block) = (digit(*memory)? + 1, digit(*block)? + 1);
+            Some(if block == 8 { memory - 9 } else { memory - 7 })
+        }
+        _ => None,
     }
 }
 
@@ -289,6 +366,13 @@ mod tests {
         assert_eq!(seen("ab1234567890."), "usable descrypt");
         assert_eq!(seen("_J9..rasmBYk8r9AiWNc"), "usable bsdicrypt");
         assert_eq!(seen("$9$x"), "usable unknown-9");
+        let rounds = |field: &str| hash_of(field).rounds;
+        assert_eq!((rounds("$y$j9T$abc$def"), rounds("$y$j75$abc$def"), rounds("!$y$jFT$a$b")), (Some(5), Some(1), Some(11)));
+        assert_eq!(
+            (rounds("$6$salt$hash"), rounds("$5$rounds=1000$salt$hash"), rounds("$2b$12$abc"), rounds("$1$a$b")),
+            (Some(5000), Some(1000), Some(12), None)
+        );
+        assert_eq!((rounds("$y$"), rounds("$6$"), rounds("$6$rounds=x$"), rounds("$2b$")), (None, Some(5000), None, None));
         assert_eq!(seen(""), "empty ");
         for impossible in ["*", "!", "!!", "!*", "x", "*LK*", "*NP*"] {
             assert_eq!(seen(impossible), "none ");

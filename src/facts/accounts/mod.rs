@@ -5,8 +5,10 @@
 //! subject is the service, so that local accounts are still judged.
 
 pub mod database;
+mod directory;
 mod login_databases;
 mod logins;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +20,8 @@ use crate::host::root::CONFIG_LIMIT;
 use crate::host::{Host, clock};
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
+pub use directory::DirectoryUser;
+pub use places::{DatabaseFile, Home, TrustFile};
 
 /// The local user database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +40,20 @@ pub struct Accounts {
     /// Names that stand on more than one line of passwd(5), sorted.
     #[schemars(extend("x-personal" = true))]
     pub repeated_names: Vec<String>,
+    /// Group ids that stand on more than one line of group(5), by id.
+    pub shared_gids: Vec<SharedId>,
+    /// Names that stand on more than one line of group(5), sorted.
+    pub repeated_groups: Vec<String>,
+    /// Lines of passwd(5), group(5) and shadow(5) that let a directory add accounts (`+`).
+    pub compat_lines: Vec<CompatLine>,
+    /// Accounts of a directory that this host has cached; complete only for who used this host of late.
+    pub directory_users: Vec<DirectoryUser>,
+    /// passwd, shadow, group, gshadow and copies of them.
+    pub files: Vec<DatabaseFile>,
+    /// Home folders of accounts with a login shell.
+    pub homes: Vec<Home>,
+    /// `.rhosts`, `.shosts`, hosts.equiv, shosts.equiv and `.netrc`.
+    pub trust_files: Vec<TrustFile>,
     /// Whether an account without a recorded login never signed in: lastlog or lastlog2 is in use and every record of logins could be read.
     pub logins_complete: bool,
 }
@@ -77,6 +95,7 @@ impl HostFamily for Accounts {
                 shell: line.shell.clone(),
                 shell_allows_login,
                 shell_exists: shell_exists(host, &line.shell),
+                primary_group_exists: groups.iter().any(|g| g.gid == line.gid),
                 groups: groups_of(line, &groups),
                 can_sign_in: can_sign_in(&password, shell_allows_login, now),
                 password,
@@ -85,11 +104,20 @@ impl HostFamily for Accounts {
                 source: Source::line(database::PASSWD, line.number, line.name.clone()),
             });
         }
+        let name_services = name_services(host, gaps);
+        let gshadow = gather_gshadow(host, gaps);
         Some(Self {
-            shared_uids: shared_uids(&users),
-            repeated_names: repeated_names(&users),
-            groups: groups.into_iter().map(Group::from_line).collect(),
-            name_services: name_services(host, gaps),
+            shared_uids: shared(users.iter().map(|u| (u.uid, &u.name, &u.source)), "uid"),
+            shared_gids: shared(groups.iter().map(|g| (g.gid, &g.name, g)), "gid"),
+            repeated_names: repeated(users.iter().map(|u| &u.name)),
+            repeated_groups: repeated(groups.iter().map(|g| &g.name)),
+            compat_lines: compat_lines(host, &name_services),
+            directory_users: directory::users(host, gaps),
+            files: places::database_files(host, &groups, gaps),
+            homes: places::homes(host, &users, &groups, gaps),
+            trust_files: places::trust_files(host, &users, gaps),
+            groups: groups.into_iter().map(|g| Group::from_line(g, &gshadow)).collect(),
+            name_services,
             login_defs: login_defs(host, gaps),
             logins_complete,
             users,
@@ -139,9 +167,10 @@ fn gather_shadow(host: &Host, gaps: &mut Gaps) -> Option<BTreeMap<String, databa
 }
 
 fn password_of(line: &database::PasswdLine, shadow: Option<&BTreeMap<String, database::ShadowLine>>) -> Password {
-    let plain = |state: &str, scheme: &str, source: Source| Password {
+    let plain = |state: &str, hash: &database::Hash, source: Source| Password {
         state: state.into(),
-        scheme: scheme.into(),
+        scheme: hash.scheme.clone(),
+        rounds: hash.rounds,
         changed_at: None,
         minimum_days: None,
         maximum_days: None,
@@ -152,17 +181,18 @@ fn password_of(line: &database::PasswdLine, shadow: Option<&BTreeMap<String, dat
     };
     let here = || Source::line(database::PASSWD, line.number, "password");
     if !line.shadowed {
-        return plain(&line.password.state, &line.password.scheme, here());
+        return plain(&line.password.state, &line.password, here());
     }
     let Some(map) = shadow else {
-        return plain("unknown", "", Source::whole(database::SHADOW));
+        return plain("unknown", &database::Hash::default(), Source::whole(database::SHADOW));
     };
     let Some(s) = map.get(&line.name) else {
-        return plain("missing", "", here());
+        return plain("missing", &database::Hash::default(), here());
     };
     Password {
         state: s.password.state.clone(),
         scheme: s.password.scheme.clone(),
+        rounds: s.password.rounds,
         changed_at: s.changed_day.map(|d| d.saturating_mul(DAY)),
         minimum_days: s.minimum_days,
         maximum_days: s.maximum_days,
@@ -228,26 +258,77 @@ fn groups_of(line: &database::PasswdLine, groups: &[database::GroupLine]) -> Vec
     std::iter::once(primary.clone()).chain(others.into_iter().map(String::from)).collect()
 }
 
-fn shared_uids(users: &[User]) -> Vec<SharedId> {
-    let mut by_uid: BTreeMap<u32, Vec<&User>> = BTreeMap::new();
-    for user in users {
-        by_uid.entry(user.uid).or_default().push(user);
+fn shared<'a, P: Place>(lines: impl Iterator<Item = (u32, &'a String, P)>, word: &str) -> Vec<SharedId> {
+    let mut by_id: BTreeMap<u32, (Vec<String>, Source)> = BTreeMap::new();
+    for (id, name, place) in lines {
+        let entry = by_id.entry(id).or_default();
+        entry.0.push(name.clone());
+        entry.1 = place.source();
     }
-    by_uid
-        .into_iter()
-        .filter(|(_, users)| users.len() > 1)
-        .map(|(uid, users)| SharedId {
-            subject: format!("uid {uid}"),
-            uid,
-            names: users.iter().map(|u| u.name.clone()).collect(),
-            source: users.last().map(|u| u.source.clone()).unwrap_or_default(),
-        })
-        .collect()
+    let several = by_id.into_iter().filter(|(_, (names, _))| names.len() > 1);
+    several.map(|(id, (names, source))| SharedId { subject: format!("{word} {id}"), uid: id, names, source }).collect()
 }
 
-fn repeated_names(users: &[User]) -> Vec<String> {
+/// Something that stands on a line.
+trait Place {
+    fn source(&self) -> Source;
+}
+
+impl Place for &Source {
+    fn source(&self) -> Source {
+        (*self).clone()
+    }
+}
+
+impl Place for &database::GroupLine {
+    fn source(&self) -> Source {
+        Source::line(database::GROUP, self.number, self.name.clone())
+    }
+}
+
+fn repeated<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    users.iter().filter(|u| !seen.insert(&u.name)).map(|u| u.name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    names.filter(|name| !seen.insert(*name)).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// gshadow(5) by group; a host without the file keeps group passwords in group(5).
+fn gather_gshadow(host: &Host, gaps: &mut Gaps) -> BTreeMap<String, database::GshadowLine> {
+    match database::gshadow(host) {
+        Ok((lines, malformed)) => {
+            note_malformed(gaps, "groups.password", database::GSHADOW, &malformed);
+            let mut map = BTreeMap::new();
+            for line in lines {
+                map.entry(line.name.clone()).or_insert(line);
+            }
+            map
+        }
+        Err(e) => {
+            if !e.is_not_found() {
+                gaps.add(e.to_gap(Accounts::NAME, "groups.password", ""));
+                gaps.add(e.to_gap(Accounts::NAME, "groups.administrators", ""));
+            }
+            BTreeMap::new()
+        }
+    }
+}
+
+/// `+` lines have an effect where nsswitch.conf(5) names `compat` alone.
+fn compat_lines(host: &Host, name_services: &[String]) -> Vec<CompatLine> {
+    let text = host.read_text(NSSWITCH, CONFIG_LIMIT).unwrap_or_default();
+    let uses = |database: &str| match database {
+        "passwd" => name_services.iter().any(|s| s == "compat"),
+        other => database::services_for(&text, other).unwrap_or_else(|| name_services.to_vec()).iter().any(|s| s == "compat"),
+    };
+    let files = [("passwd", database::PASSWD), ("group", database::GROUP), ("shadow", database::SHADOW)];
+    let found =
+        files.into_iter().flat_map(|(database, path)| database::compat_lines(host, path).into_iter().map(move |(line, name)| (database, path, line, name)));
+    let lines = found.map(|(database, path, line, name)| CompatLine {
+        subject: format!("{path}:{line}"),
+        adds: name.starts_with('+'),
+        effective: uses(database),
+        source: Source::line(path, line, "compat"),
+    });
+    lines.collect()
 }
 
 const NSSWITCH: &str = "/etc/nsswitch.conf";
@@ -287,7 +368,14 @@ fn login_defs(host: &Host, gaps: &mut Gaps) -> LoginDefs {
     };
     let value = |key: &str| database::login_def(&text, key);
     let number = |key: &str| value(key).and_then(|v| v.parse::<i64>().ok());
+    let line = |key: &str| Source::line(LOGIN_DEFS, database::login_def_line(&text, key), key);
     LoginDefs {
+        pass_max_days_source: line("PASS_MAX_DAYS"),
+        pass_min_len: number("PASS_MIN_LEN"),
+        pass_warn_age: number("PASS_WARN_AGE"),
+        umask: value("UMASK").unwrap_or_default(),
+        fail_delay: number("FAIL_DELAY"),
+        sys_uid_max: number("SYS_UID_MAX"),
         pass_max_days: number("PASS_MAX_DAYS"),
         pass_min_days: number("PASS_MIN_DAYS"),
         encrypt_method: value("ENCRYPT_METHOD").unwrap_or_default(),
@@ -321,6 +409,8 @@ pub struct User {
     pub shell_allows_login: bool,
     /// Whether the shell exists (sshd refuses accounts whose shell does not).
     pub shell_exists: bool,
+    /// Whether group(5) has a line for the primary group.
+    pub primary_group_exists: bool,
     /// Every group: primary first, then supplementary, sorted.
     pub groups: Vec<String>,
     /// State of the password.
@@ -345,6 +435,8 @@ pub struct Password {
     pub state: String,
     /// Hash scheme by crypt(5): `yescrypt`, `sha512crypt`, `sha256crypt`, `bcrypt`, `md5crypt`, `descrypt`, …; empty without a hash.
     pub scheme: String,
+    /// Rounds (sha256crypt, sha512crypt) or cost (bcrypt, yescrypt) of the hash; `null` without a hash or where the scheme has none.
+    pub rounds: Option<i64>,
     /// Last change, Unix seconds (midnight UTC); `null` when not set.
     pub changed_at: Option<i64>,
     /// `null`: not set.
@@ -361,18 +453,18 @@ pub struct Password {
     pub source: Source,
 }
 
-/// A user id of several accounts.
+/// An id of several accounts or groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharedId {
-    /// `uid N`.
+    /// `uid N` or `gid N`.
     pub subject: String,
     /// The id.
     pub uid: u32,
-    /// Accounts that have it, in file order.
+    /// Accounts or groups that have it, in file order.
     #[schemars(extend("x-personal" = true))]
     pub names: Vec<String>,
-    /// The last of them in passwd(5).
+    /// The last of them in passwd(5) or group(5).
     pub source: Source,
 }
 
@@ -387,15 +479,45 @@ pub struct Group {
     /// Members named in group(5), sorted.
     #[schemars(extend("x-personal" = true))]
     pub members: Vec<String>,
+    /// State of the group's own password, with which others join it by newgrp(1): `usable`, `empty`, `locked`, `none`.
+    pub password: String,
+    /// Accounts that may change members and password by gshadow(5), sorted.
+    #[schemars(extend("x-personal" = true))]
+    pub administrators: Vec<String>,
+    /// Line that holds the password: of gshadow(5), or of group(5).
+    pub password_source: Source,
     /// Line of group(5).
     pub source: Source,
 }
 
 impl Group {
-    fn from_line(line: database::GroupLine) -> Self {
+    fn from_line(line: database::GroupLine, gshadow: &BTreeMap<String, database::GshadowLine>) -> Self {
         let source = Source::line(database::GROUP, line.number, line.name.clone());
-        Self { name: line.name, gid: line.gid, members: line.members, source }
+        let shadow = gshadow.get(&line.name).filter(|_| line.shadowed);
+        Self {
+            password: shadow.map_or(line.password.state, |s| s.password.state.clone()),
+            administrators: shadow.map(|s| s.administrators.clone()).unwrap_or_default(),
+            password_source: shadow.map_or_else(|| source.clone(), |s| Source::line(database::GSHADOW, s.number, "password")),
+            name: line.name,
+            gid: line.gid,
+            members: line.members,
+            source,
+        }
     }
+}
+
+/// A line by which accounts of a directory are added or left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompatLine {
+    /// `PATH:LINE`.
+    pub subject: String,
+    /// `+`: adds accounts; `-`: leaves them out.
+    pub adds: bool,
+    /// Whether nsswitch.conf(5) names `compat` for the database; other services pass such lines over.
+    pub effective: bool,
+    /// The line.
+    pub source: Source,
 }
 
 /// Values of login.defs(5).
@@ -406,6 +528,18 @@ pub struct LoginDefs {
     pub pass_max_days: Option<i64>,
     /// `PASS_MIN_DAYS`.
     pub pass_min_days: Option<i64>,
+    /// Line of `PASS_MAX_DAYS`, 0 when it is not set.
+    pub pass_max_days_source: Source,
+    /// `PASS_MIN_LEN`: without effect where passwords are changed through PAM.
+    pub pass_min_len: Option<i64>,
+    /// `PASS_WARN_AGE`.
+    pub pass_warn_age: Option<i64>,
+    /// `UMASK`, octal; empty when not set.
+    pub umask: String,
+    /// `FAIL_DELAY`, seconds: without effect where login authenticates through PAM.
+    pub fail_delay: Option<i64>,
+    /// `SYS_UID_MAX`.
+    pub sys_uid_max: Option<i64>,
     /// `ENCRYPT_METHOD`, empty when not set.
     pub encrypt_method: String,
     /// `UID_MIN`, 1000 by default.
