@@ -31,6 +31,8 @@ pub struct Policy {
     pub password_schemes: Vec<String>,
     /// Longest permitted password age, days; 0: no limit.
     pub password_maximum_days: i64,
+    /// Database roles that may be superusers beside those that a server comes with.
+    pub database_superusers: Vec<String>,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
 }
@@ -48,6 +50,7 @@ impl Default for Policy {
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
             password_maximum_days: 0,
+            database_superusers: Vec::new(),
             os_end_of_life_warning_days: 0,
         }
     }

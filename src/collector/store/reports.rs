@@ -1,5 +1,7 @@
 //! Accepted reports, and the facts they name.
 
+use std::collections::BTreeSet;
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
@@ -11,7 +13,7 @@ use crate::model::envelope::{Envelope, REPORT_TYPE};
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Finding};
 use crate::model::ids::{Digest, HostId, Lineage};
-use crate::model::report::{Report, ScanKind, ScanState};
+use crate::model::report::{Cadence, Report, ScanKind, ScanState};
 
 /// A verified and judged report on its way into the store.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct NewReport {
     pub findings: Vec<Finding>,
     /// `pretty_name` of its `os` facts.
     pub os: Option<String>,
+    /// Rules that only monthly and on-demand scans judge: other reports leave their verdicts alone.
+    pub monthly: BTreeSet<String>,
 }
 
 /// What became of a report.
@@ -68,14 +72,16 @@ impl Store {
         blobs::claim(&mut transaction, &row.host, &new.report.addresses()).await?;
         let at = effective(&mut transaction, row).await?;
         let applied = row.state == ScanState::Complete && row.kind != ScanKind::Drift;
-        let next: Option<i64> = sqlx::query_scalar("SELECT min(effective) FROM reports WHERE host = ? AND applied = 1 AND effective > ?")
-            .bind(row.host.bytes().to_vec())
-            .bind(at)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let next = next_applied(&mut transaction, &row.host, at, Cadence::Weekly).await?;
+        let next_monthly = next_applied(&mut transaction, &row.host, at, Cadence::Monthly).await?;
         insert(&mut transaction, row, at, applied).await?;
         if applied {
-            findings::lay(&mut transaction, &row.host, &new.findings, row.id, at, next).await?;
+            let weekly = |rule: &str| !new.monthly.contains(rule);
+            findings::lay(&mut transaction, &row.host, (&new.findings, &weekly), row.id, at, next).await?;
+            if row.kind.cadence() == Cadence::Monthly {
+                let monthly = |rule: &str| new.monthly.contains(rule);
+                findings::lay(&mut transaction, &row.host, (&new.findings, &monthly), row.id, at, next_monthly).await?;
+            }
             if let (Some(os), None) = (&new.os, next) {
                 sqlx::query("UPDATE hosts SET os = ? WHERE id = ?").bind(os).bind(row.host.bytes().to_vec()).execute(&mut *transaction).await?;
             }
@@ -179,6 +185,18 @@ impl Store {
         let row = sqlx::query("SELECT count(*) AS n FROM forks WHERE host = ?").bind(host.bytes().to_vec()).fetch_one(&self.reader).await?;
         unsigned(&row, "n")
     }
+}
+
+/// Time of the next later report that moved the verdicts of rules of this cadence.
+async fn next_applied(transaction: &mut Transaction<'static, Sqlite>, host: &HostId, at: i64, cadence: Cadence) -> Result<Option<i64>> {
+    let mut query = sqlx::QueryBuilder::<Sqlite>::new("SELECT min(effective) FROM reports WHERE applied = 1 AND host = ");
+    query.push_bind(host.bytes().to_vec()).push(" AND effective > ").push_bind(at).push(" AND kind IN (");
+    let mut kinds = query.separated(", ");
+    for kind in ScanKind::ALL.into_iter().filter(|k| k.cadence() >= cadence) {
+        kinds.push_bind(kind.id());
+    }
+    query.push(")");
+    Ok(query.build_query_scalar().fetch_one(&mut **transaction).await?)
 }
 
 async fn digest_at(transaction: &mut Transaction<'static, Sqlite>, row: &ReportRow) -> Result<Option<Digest>> {
