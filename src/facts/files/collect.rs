@@ -93,7 +93,7 @@ impl<'a> Collector<'a> {
             Kind::Folder => {}
         }
         let writable = mode & OTHER_WRITE != 0 && matches!(seen.meta.kind, Kind::File | Kind::Folder);
-        if writable && (seen.meta.kind == Kind::File || mode & STICKY == 0) && !self.in_store {
+        if writable && !self.in_store {
             self.world_writable(seen);
         }
         if !self.in_store {
@@ -193,6 +193,7 @@ impl<'a> Collector<'a> {
             kind: word(seen.meta.kind).into(),
             owner: self.names.user(seen.meta.uid),
             mode: octal(seen.meta.mode),
+            sticky: seen.meta.kind == Kind::Folder && seen.meta.mode & STICKY != 0,
             reachable: seen.reachable,
             in_temporary_place,
             inside_container_store: self.in_store,

@@ -32,7 +32,7 @@ pub struct Files {
     pub setuid: Vec<SetId>,
     /// Executable files with file capabilities, by subject.
     pub capabilities: Vec<Capable>,
-    /// Regular files that everybody may write, and folders that everybody may write and that are not sticky, by subject.
+    /// Regular files and folders that everybody may write, by subject.
     pub world_writable: Vec<WorldWritable>,
     /// Files and folders whose owner or group is no account or group; what lies below one with the same owner and group is left out.
     pub unowned: Vec<Unowned>,
@@ -135,6 +135,8 @@ pub struct WorldWritable {
     pub owner: String,
     /// Permission bits, octal.
     pub mode: String,
+    /// Whether it is a folder with the sticky bit, in which only owners remove and rename.
+    pub sticky: bool,
     /// Whether every folder above lets everybody through.
     pub reachable: bool,
     /// Whether it lies below a folder made for everybody: `/tmp`, `/var/tmp`, `/dev/shm`, `/run/lock`, `/run/user`.
