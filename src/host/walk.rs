@@ -384,6 +384,10 @@ impl Walker<'_> {
     }
 
     fn unread(&mut self, errno: Errno) {
+        // A folder that was removed meanwhile holds nothing.
+        if errno == Errno::NOENT {
+            return;
+        }
         if self.outcome.unread.len() < NAMED {
             let error = ReadError::from_errno(&self.shown(), errno);
             self.outcome.unread.push(error);
