@@ -59,7 +59,11 @@ fn plant(root: &Path) {
     p.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n", 0o644);
     p.file("/etc/group", "root:x:0:\nshadow:x:42:\nalice:x:1000:\n", 0o644);
     p.file("/etc/subuid", "alice:100000:65536\n", 0o644);
-    p.file("/etc/fstab", "UUID=1 / ext4 defaults 0 1\n# /dev/x /var/tmp ext4 defaults\ntmpfs /tmp tmpfs nosuid,nodev,noexec\n/dev/vdb /home ext4 nodev\n", 0o644);
+    p.file(
+        "/etc/fstab",
+        "UUID=1 / ext4 defaults 0 1\n# /dev/x /var/tmp ext4 defaults\ntmpfs /tmp tmpfs nosuid,nodev,noexec\n/dev/vdb /home ext4 nodev\n",
+        0o644,
+    );
     p.file("/usr/bin/bash", "the shell", 0o755);
     // Set-ID: sound ones that distributions ship, in the merged and the old layout.
     for path in ["/usr/bin/passwd", "/bin/su", "/usr/lib/openssh/ssh-keysign"] {

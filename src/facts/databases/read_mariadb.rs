@@ -15,7 +15,14 @@ const NO_TABLE: u16 = 1146;
 const BUILT_IN: [&str; 3] = ["root", "mysql", "mariadb.sys"];
 /// Global privileges that reach beyond data, by bit (sql/privilege.h).
 const POWERS: [(u32, &str); 9] = [
-    (6, "RELOAD"), (7, "SHUTDOWN"), (8, "PROCESS"), (9, "FILE"), (10, "GRANT OPTION"), (15, "SUPER"), (19, "REPLICATION SLAVE"), (25, "CREATE USER"),
+    (6, "RELOAD"),
+    (7, "SHUTDOWN"),
+    (8, "PROCESS"),
+    (9, "FILE"),
+    (10, "GRANT OPTION"),
+    (15, "SUPER"),
+    (19, "REPLICATION SLAVE"),
+    (25, "CREATE USER"),
     (28, "CREATE TABLESPACE"),
 ];
 /// Plugins that let the operating system say who signs in.

@@ -62,8 +62,11 @@ fn roles(client: &mut Client, asked: &mut Asked<'_>, rows: &[Row]) {
 fn role(asked: &Asked<'_>, row: &Row, member_of: &BTreeMap<String, Vec<String>>) -> Role {
     let name = text(row, 1);
     let is = |i: usize| text(row, i) == "t";
-    let mut powers: Vec<String> =
-        [(3, "create role"), (4, "create database"), (6, "replication"), (7, "bypass row security")].iter().filter(|(i, _)| is(*i)).map(|(_, p)| (*p).into()).collect();
+    let mut powers: Vec<String> = [(3, "create role"), (4, "create database"), (6, "replication"), (7, "bypass row security")]
+        .iter()
+        .filter(|(i, _)| is(*i))
+        .map(|(_, p)| (*p).into())
+        .collect();
     powers.sort();
     Role {
         subject: format!("{} {name}", asked.server),

@@ -25,8 +25,19 @@ const OTHER_READ: u32 = 0o004;
 
 /// Where container engines, snapshots and images keep other machines' files.
 const STORES: [&str; 13] = [
-    "/var/lib/docker/", "/var/lib/containers/", "/var/lib/containerd/", "/var/lib/rancher/", "/var/lib/kubelet/", "/var/lib/lxc/", "/var/lib/lxd/",
-    "/var/lib/incus/", "/var/lib/machines/", "/var/lib/flatpak/", "/var/snap/", "/snap/", "/.snapshots/",
+    "/var/lib/docker/",
+    "/var/lib/containers/",
+    "/var/lib/containerd/",
+    "/var/lib/rancher/",
+    "/var/lib/kubelet/",
+    "/var/lib/lxc/",
+    "/var/lib/lxd/",
+    "/var/lib/incus/",
+    "/var/lib/machines/",
+    "/var/lib/flatpak/",
+    "/var/snap/",
+    "/snap/",
+    "/.snapshots/",
 ];
 /// The same below a home folder.
 const HOME_STORES: [&str; 2] = ["/.local/share/containers/", "/.local/share/docker/"];

@@ -6,9 +6,8 @@ pub(super) const HEAD: usize = 16 << 10;
 /// Folders for configuration and data; elsewhere keys belong to programs and their tests.
 const PLACES: [&str; 9] = ["/etc/", "/root/", "/home/", "/srv/", "/opt/", "/usr/local/", "/var/lib/", "/var/www/", "/var/backups/"];
 /// Folders of dependencies, tests and documents, whose keys are published.
-const PUBLISHED: [&str; 12] = [
-    "node_modules", "site-packages", "dist-packages", "test", "tests", "testdata", "fixtures", "example", "examples", "vendor", "doc", "docs",
-];
+const PUBLISHED: [&str; 12] =
+    ["node_modules", "site-packages", "dist-packages", "test", "tests", "testdata", "fixtures", "example", "examples", "vendor", "doc", "docs"];
 /// Endings of names of key files.
 const ENDINGS: [&[u8]; 5] = [b".key", b".pem", b"_rsa", b"_ecdsa", b"_ed25519"];
 /// Names of SSH host keys end so (sshd(8)).

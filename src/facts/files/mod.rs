@@ -14,9 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, HostFamily};
+use crate::host::Host;
 use crate::host::debian::owners;
 use crate::host::walk::{self, Bounds};
-use crate::host::Host;
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::model::report::Cadence;
@@ -303,7 +303,10 @@ fn note_outcome(gaps: &mut Gaps, outcome: &walk::Outcome) {
         everywhere(gaps, gap);
     }
     for path in &outcome.deep {
-        everywhere(gaps, limit(&format!("below {path}"), format!("{path}: folders are nested deeper than the walk goes"), "Remove the folders if nobody needs them."));
+        everywhere(
+            gaps,
+            limit(&format!("below {path}"), format!("{path}: folders are nested deeper than the walk goes"), "Remove the folders if nobody needs them."),
+        );
     }
     if outcome.deep_more > 0 {
         everywhere(gaps, limit("", format!("{} further folders are nested deeper than the walk goes", outcome.deep_more), ""));
@@ -334,8 +337,23 @@ fn tell_packages(host: &Host, files: &mut Files, gaps: &mut Gaps) {
 
 /// Programs that give a shell to whoever runs them with another's rights.
 const SHELLS: &[&str] = &[
-    "/bin/bash", "/bin/dash", "/bin/sh", "/bin/busybox", "/bin/zsh", "/usr/bin/bash", "/usr/bin/dash", "/usr/bin/zsh", "/usr/bin/ksh", "/usr/bin/fish",
-    "/usr/bin/busybox", "/usr/bin/env", "/usr/bin/find", "/usr/bin/perl", "/usr/bin/python3", "/usr/bin/vim.basic", "/usr/bin/vim.tiny",
+    "/bin/bash",
+    "/bin/dash",
+    "/bin/sh",
+    "/bin/busybox",
+    "/bin/zsh",
+    "/usr/bin/bash",
+    "/usr/bin/dash",
+    "/usr/bin/zsh",
+    "/usr/bin/ksh",
+    "/usr/bin/fish",
+    "/usr/bin/busybox",
+    "/usr/bin/env",
+    "/usr/bin/find",
+    "/usr/bin/perl",
+    "/usr/bin/python3",
+    "/usr/bin/vim.basic",
+    "/usr/bin/vim.tiny",
 ];
 /// Largest program that is compared, bytes.
 const COPY_LIMIT: usize = 16 << 20;

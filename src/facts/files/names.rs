@@ -45,7 +45,14 @@ impl Names {
         names.groups_elsewhere = elsewhere(&switch, "group");
         if names.users_elsewhere || names.groups_elsewhere {
             let detail = "nsswitch.conf names accounts of a directory service: who owns numbers from 1000 on can't be told from files";
-            gaps.note(Files::NAME, "unowned", "numbers of a directory service", reason::UNSUPPORTED, detail, "Compare with `find / -xdev -nouser -o -nogroup`.");
+            gaps.note(
+                Files::NAME,
+                "unowned",
+                "numbers of a directory service",
+                reason::UNSUPPORTED,
+                detail,
+                "Compare with `find / -xdev -nouser -o -nogroup`.",
+            );
         }
         names
     }

@@ -67,8 +67,14 @@ fn framework() -> Framework {
 impl Made {
     /// No host, no report.
     pub fn empty() -> Self {
-        let rule =
-            |id: &str| Rule { id: id.into(), title: format!("Rule {id}"), severity: Severity::High, why: "It matters.".into(), verify: "sshd -T".into(), cadence: Cadence::Weekly };
+        let rule = |id: &str| Rule {
+            id: id.into(),
+            title: format!("Rule {id}"),
+            severity: Severity::High,
+            why: "It matters.".into(),
+            verify: "sshd -T".into(),
+            cadence: Cadence::Weekly,
+        };
         let material = Material {
             framework: framework(),
             rules: vec![rule("tls-version-minimum"), rule("ssh-root-login")],
