@@ -16,7 +16,7 @@ use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::Finding;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::model::policy::Policy;
-use crate::model::report::{ScanState, Software, Times};
+use crate::model::report::{Cadence, ScanState, Software, Times};
 use crate::probe::Limits;
 use crate::rules::{self, Pack};
 
@@ -129,7 +129,7 @@ pub fn scan_with(request: Request<'_>, pack: &Pack, deadline: Duration, progress
         scan,
         gathered,
         &planned,
-        Judging { plan: request.plan, limits: request.limits, policy: &request.policy, against: request.against, pack },
+        Judging { plan: request.plan, limits: request.limits, policy: &request.policy, against: request.against, pack, cadence: Cadence::Monthly },
         progress,
     )
 }
@@ -163,6 +163,8 @@ pub struct Judging<'a> {
     pub against: Against<'a>,
     /// Rules.
     pub pack: &'a Pack,
+    /// Rarer rules are not judged.
+    pub cadence: Cadence,
 }
 
 /// The families of these names with what they need, in gathering order; all for an empty list.
@@ -175,6 +177,12 @@ pub fn plan_families(names: &[String]) -> Result<Vec<&'static Family>, ScanError
     // Both probe families speak to the listeners.
     let probes = asked(Services::NAME) || asked(Tls::NAME);
     Ok(FAMILIES.iter().filter(|f| asked(f.name) || (probes && f.name == Listeners::NAME)).collect())
+}
+
+/// Those of them that a scan of this cadence reads.
+pub fn within(mut planned: Vec<&'static Family>, cadence: Cadence) -> Vec<&'static Family> {
+    planned.retain(|f| f.cadence <= cadence);
+    planned
 }
 
 /// Reads host families on a thread of its own, so that a read that never returns (a dead network
@@ -264,7 +272,7 @@ pub fn conclude(
     let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
     let documents = documents_of(&observation);
     let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against };
-    let findings = rules::evaluate(judging.pack, &input);
+    let findings = rules::evaluate_in(judging.pack, &input, judging.cadence);
     let unmatched_people =
         judging.against.roster.map(|_| rules::access::derive(&observation, judging.against).0).and_then(|access| access).map(|a| a.unmatched_people);
     let limits = limits_hit(&observation.gaps, cut);

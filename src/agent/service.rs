@@ -23,7 +23,7 @@ use crate::host::{Host, ReadError, clock};
 use crate::model::against::Against;
 use crate::model::ids::Digest;
 use crate::model::policy::Policy;
-use crate::model::report::ScanKind;
+use crate::model::report::{Cadence, ScanKind};
 use crate::probe::Limits;
 use crate::rules::Pack;
 
@@ -89,10 +89,10 @@ pub fn once(config: &AgentConfig) -> Result<(), ServiceError> {
 }
 
 /// Scans once as the agent does: through the gatherer, or in this process if the configuration
-/// says so.
-pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy) -> Result<Outcome, ScanError> {
+/// says so. Families and rules rarer than `cadence` are left out.
+pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy, cadence: Cadence) -> Result<Outcome, ScanError> {
     let started = Started::now(Duration::from_secs(config.scan_deadline_seconds.into()));
-    let planned = run::plan_families(&config.families)?;
+    let planned = run::within(run::plan_families(&config.families)?, cadence);
     let hosted: Vec<_> = planned.iter().copied().filter(|f| matches!(f.side, Side::Host(_))).collect();
     let gathered = if config.gatherer.in_process {
         let host = Host::live().map_err(|e| ScanError::Start(std::io::Error::other(e.to_string())))?.with_declared(config.declared());
@@ -107,7 +107,7 @@ pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy) -> Result<Outcom
             }
         }
     };
-    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, against: Against::default(), pack };
+    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, against: Against::default(), pack, cadence };
     run::conclude(started, gathered, &planned, judging, &|_| {})
 }
 
@@ -230,7 +230,8 @@ impl Service {
     async fn scan(&self, purpose: &Purpose) -> Result<Outcome, ServiceError> {
         tracing::info!(kind = purpose.kind.word(), window = purpose.window.as_deref().unwrap_or("-"), "scan begins");
         let (config, pack, policy) = (Arc::clone(&self.config), Arc::clone(&self.pack), self.policy.clone());
-        let scanning = tokio::task::spawn_blocking(move || scan(&config, &pack, &policy));
+        let cadence = purpose.kind.cadence();
+        let scanning = tokio::task::spawn_blocking(move || scan(&config, &pack, &policy, cadence));
         let outcome = scanning.await.map_err(|e| ServiceError::Start(std::io::Error::other(e.to_string())))??;
         Ok(outcome)
     }

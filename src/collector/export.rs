@@ -136,7 +136,14 @@ fn signed(row: ReportRow, proofs: &BTreeMap<u64, Proof>) -> Option<SignedReport>
 
 fn rules_of(pack: &Pack, framework: &framework::Framework) -> Vec<Rule> {
     let named: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
-    let rule = |r: &crate::rules::Rule| Rule { id: r.id.clone(), title: r.title.clone(), severity: r.severity, why: r.why.clone(), verify: r.verify.clone() };
+    let rule = |r: &crate::rules::Rule| Rule {
+        id: r.id.clone(),
+        title: r.title.clone(),
+        severity: r.severity,
+        why: r.why.clone(),
+        verify: r.verify.clone(),
+        cadence: r.cadence,
+    };
     named.into_iter().filter_map(|id| pack.rule(id).map(rule)).collect()
 }
 

@@ -110,7 +110,7 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
     let task = tokio::task::spawn_blocking(move || {
         let plains = inflate(&host, &frames)?;
         let observation = judge::observation(&report, &plains);
-        let findings = judge::judge(&app, &observation);
+        let findings = judge::judge(&app, &report, &observation);
         let row = ReportRow {
             id,
             host: report.host,
@@ -127,7 +127,7 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
             envelope: envelope.to_bytes(),
             leaf: None,
         };
-        Ok(NewReport { os: judge::os_name(&observation), row, report, findings })
+        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, monthly: app.pack.monthly() })
     });
     // A panic of the engine is a defect of ours: the host keeps its report and sends it again.
     task.await.map_err(|e| ApiError::Internal(e.to_string()))?

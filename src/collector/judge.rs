@@ -55,9 +55,11 @@ fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> 
     fact::merge(&stable, &volatile).map_err(|e| (reason::MALFORMED, format!("the {name} facts: {e}")))
 }
 
-/// The collector's verdicts on an observation: its own thresholds and lists.
-pub fn judge(app: &App, observation: &Observation) -> Vec<Finding> {
-    rules::evaluate(&app.pack, &Input { observation, policy: &app.policy, against: app.against() })
+/// The collector's verdicts on the observation of a report: its own thresholds and lists, the
+/// rules that its kind of scan is for.
+pub fn judge(app: &App, report: &Report, observation: &Observation) -> Vec<Finding> {
+    let input = Input { observation, policy: &app.policy, against: app.against() };
+    rules::evaluate_in(&app.pack, &input, report.scan.kind.cadence())
 }
 
 /// Whether the host came to other verdicts although it judged by the same pack and thresholds. A

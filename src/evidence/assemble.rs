@@ -13,7 +13,7 @@ use crate::ledger::{Checkpoint, CheckpointError, checkpoint};
 use crate::model::envelope::{Envelope, EnvelopeError};
 use crate::model::finding::Verdict;
 use crate::model::ids::{Digest, HostId};
-use crate::model::report::{Report, ScanKind, ScanState};
+use crate::model::report::{Cadence, Report, ScanKind, ScanState};
 
 /// Why material is no evidence.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,15 @@ pub fn read_reports(material: &Material) -> Result<Vec<Read>, AssembleError> {
     material.reports.iter().enumerate().map(read).collect()
 }
 
+impl Read {
+    /// Whether it tells how rules of this cadence stood. A drift scan reads a few families only: it
+    /// confirms nothing about the rest.
+    fn confirms(&self, cadence: Cadence) -> bool {
+        let kind = self.report.scan.kind;
+        self.report.scan.state == ScanState::Complete && kind != ScanKind::Drift && kind.cadence() >= cadence
+    }
+}
+
 fn windows_of(material: &Material, reports: &[Read]) -> Vec<Window> {
     let pairs: Vec<(Digest, Report)> = reports.iter().map(|r| (r.digest, r.report.clone())).collect();
     windows(&material.period, material.as_of, &material.hosts, &pairs)
@@ -103,9 +112,7 @@ fn population(material: &Material, reports: &[Read], windows: &[Window]) -> Vec<
         .iter()
         .map(|host| {
             let own = || reports.iter().filter(|r| r.report.host == host.id);
-            // A drift scan reads a few families only: it confirms nothing about the rest.
-            let whole = |r: &&Read| r.report.scan.state == ScanState::Complete && r.report.scan.kind != ScanKind::Drift;
-            let complete = own().filter(|r| whole(r) && r.report.times.finished < end);
+            let confirmed = |cadence| own().filter(|r| r.confirms(cadence) && r.report.times.finished < end).map(|r| r.report.times.finished).max();
             Member {
                 host: host.id,
                 name: host.name.clone(),
@@ -113,7 +120,8 @@ fn population(material: &Material, reports: &[Read], windows: &[Window]) -> Vec<
                 enrolled_at: host.enrolled_at,
                 seen_at: host.seen_at,
                 retired: host.retired,
-                confirmed: complete.map(|r| r.report.times.finished).max(),
+                confirmed: confirmed(Cadence::Weekly),
+                confirmed_monthly: confirmed(Cadence::Monthly),
                 reports: own().count(),
                 windows: WindowCount::of(windows.iter().filter(|w| w.host == host.id)),
             }
@@ -205,7 +213,9 @@ fn results(material: &Material, control: &Control, population: &[Member]) -> Vec
     }
     let mut out = Vec::new();
     for mapping in &control.rules {
+        let cadence = material.rules.iter().find(|r| r.id == mapping.rule).map_or(Cadence::Weekly, |r| r.cadence);
         for member in population {
+            let confirmed = if cadence == Cadence::Monthly { member.confirmed_monthly } else { member.confirmed };
             let row = |t: Option<&&Transition>, verdict, message: String| Outcome {
                 host: member.host,
                 name: member.name.clone(),
@@ -215,11 +225,14 @@ fn results(material: &Material, control: &Control, population: &[Member]) -> Vec
                 message,
                 reason: t.and_then(|t| t.finding.reason.clone()),
                 since: t.map(|t| t.since),
-                confirmed: member.confirmed,
+                confirmed,
                 report: t.map(|t| t.report),
             };
             let found = standing.get(&(member.host, mapping.rule.as_str()));
-            match (member.confirmed, found) {
+            match (confirmed, found) {
+                (None, _) if member.confirmed.is_some() => {
+                    out.push(row(None, Verdict::NotRun, "no complete monthly or on-demand scan of this host in the period".into()));
+                }
                 (None, _) => out.push(row(None, Verdict::NotRun, "no complete scan of this host in the period".into())),
                 (Some(_), None) => out.push(row(None, Verdict::NotRun, "the scans of this host gave no verdict of this rule".into())),
                 (Some(_), Some(found)) => {

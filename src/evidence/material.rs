@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::Verifier;
 use crate::model::finding::{Finding, Severity};
 use crate::model::ids::{Address, Digest, HostId, Salt};
+use crate::model::report::Cadence;
 pub use crate::rules::framework::{Control, Framework, Mapping};
 
 /// Longest period of one bundle, days.
@@ -110,6 +111,8 @@ pub struct Rule {
     pub why: String,
     /// The vendor's own command that shows the same; may be empty.
     pub verify: String,
+    /// In which scans it is judged at the least.
+    pub cadence: Cadence,
 }
 
 /// A leaf with its place in the ledger.

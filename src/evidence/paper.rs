@@ -71,6 +71,8 @@ pub struct Member {
     pub retired: bool,
     /// End of its last complete scan before the end of the period, if the bundle holds it.
     pub confirmed: Option<i64>,
+    /// The same of scans that read what only monthly ones do.
+    pub confirmed_monthly: Option<i64>,
     /// Reports of it in the bundle.
     pub reports: usize,
     /// Windows, by what became of them.

@@ -3,6 +3,8 @@
 //! A family is one file with one document type and one line in [`FAMILIES`].
 
 pub mod accounts;
+pub mod databases;
+pub mod files;
 pub mod jobs;
 pub mod kernel;
 pub mod listeners;
@@ -30,6 +32,10 @@ use serde_json::Value;
 
 use crate::host::Host;
 use crate::model::gap::{Gaps, reason};
+use crate::model::report::Cadence;
+
+/// Key of a schema that tells rules its cadence, when that is not weekly.
+const CADENCE: &str = "x-cadence";
 
 /// A document that describes one area of a host.
 pub trait Document: Serialize + DeserializeOwned + JsonSchema {
@@ -39,6 +45,8 @@ pub trait Document: Serialize + DeserializeOwned + JsonSchema {
     const TITLE: &'static str;
     /// Version of the schema, raised when a field changes its meaning.
     const VERSION: u32 = 1;
+    /// In which scans it is gathered at the least.
+    const CADENCE: Cadence = Cadence::Weekly;
 }
 
 /// A family read through [`Host`] alone.
@@ -67,6 +75,8 @@ pub struct Family {
     pub title: &'static str,
     /// Schema version.
     pub version: u32,
+    /// In which scans it is gathered at the least.
+    pub cadence: Cadence,
     /// Door.
     pub side: Side,
     /// JSON schema (draft 2020-12) of the document.
@@ -75,11 +85,11 @@ pub struct Family {
 
 impl Family {
     const fn host<T: HostFamily>() -> Self {
-        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, side: Side::Host(gather_value::<T>), schema: schema_of::<T> }
+        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, cadence: T::CADENCE, side: Side::Host(gather_value::<T>), schema: schema_of::<T> }
     }
 
     const fn probe<T: Document>() -> Self {
-        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, side: Side::Probe, schema: schema_of::<T> }
+        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, cadence: T::CADENCE, side: Side::Probe, schema: schema_of::<T> }
     }
 }
 
@@ -100,6 +110,8 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<sessions::Sessions>(),
     Family::host::<stale_processes::StaleProcesses>(),
     Family::host::<listeners::Listeners>(),
+    Family::host::<databases::Databases>(),
+    Family::host::<files::Files>(),
     Family::probe::<services::Services>(),
     Family::probe::<tls::Tls>(),
 ];
@@ -141,7 +153,11 @@ fn gather_value<T: HostFamily>(host: &Host, gaps: &mut Gaps) -> Option<Value> {
 }
 
 fn schema_of<T: Document>() -> Value {
-    schemars::schema_for!(T).to_value()
+    let mut schema = schemars::schema_for!(T);
+    if T::CADENCE != Cadence::Weekly {
+        schema.insert(CADENCE.into(), T::CADENCE.word().into());
+    }
+    schema.to_value()
 }
 
 #[cfg(test)]

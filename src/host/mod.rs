@@ -7,6 +7,7 @@ pub mod compressed;
 pub mod debian;
 pub mod durable;
 pub mod ioctl;
+pub mod local_socket;
 pub mod lz4;
 pub mod machine;
 pub mod manager;
@@ -16,5 +17,6 @@ pub mod root;
 pub mod rpm;
 pub mod sockets;
 pub mod sqlite;
+pub mod walk;
 
 pub use root::{CONFIG_LIMIT, Entry, FileKind, Host, ReadError, Stat};

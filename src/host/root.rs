@@ -43,7 +43,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    fn from_errno(path: &str, errno: Errno) -> Self {
+    pub(super) fn from_errno(path: &str, errno: Errno) -> Self {
         let path = path.to_string();
         match errno {
             Errno::NOENT | Errno::NOTDIR => Self::NotFound(path),
@@ -330,6 +330,11 @@ impl Host {
         let fd = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let target = fs::readlinkat(&fd, "", Vec::new()).map_err(|e| ReadError::from_errno(path, e))?;
         Ok(target.to_string_lossy().into_owned())
+    }
+
+    /// A folder itself, links followed inside the root.
+    pub(super) fn folder(&self, path: &str) -> Result<OwnedFd, ReadError> {
+        self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
     fn open_at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, ReadError> {

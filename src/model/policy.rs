@@ -51,6 +51,8 @@ pub struct Policy {
     pub luks_pbkdf2_minimum_iterations: i64,
     /// Least memory of Argon2 of such a key slot, KiB.
     pub luks_argon2_minimum_kib: i64,
+    /// Database roles that may be superusers beside those that a server comes with.
+    pub database_superusers: Vec<String>,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
     /// Whether the accounts that may use cron and at must be listed.
@@ -81,6 +83,7 @@ impl Default for Policy {
             ssh_login_grace_maximum_seconds: 120,
             luks_pbkdf2_minimum_iterations: 100_000,
             luks_argon2_minimum_kib: 19_456,
+            database_superusers: Vec::new(),
             os_end_of_life_warning_days: 0,
             job_schedulers_listed: false,
         }

@@ -25,7 +25,37 @@ pub enum ScanKind {
     Drift,
 }
 
+/// How often the scans are in which something dear is read or judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cadence {
+    /// In every scan.
+    Weekly,
+    /// In monthly scans and on demand, for what is dear to read.
+    Monthly,
+}
+
+impl Cadence {
+    /// The word people see.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Weekly => "weekly",
+            Self::Monthly => "monthly",
+        }
+    }
+}
+
 impl ScanKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Weekly, Self::Monthly, Self::OnDemand, Self::Drift];
+
+    /// The rarest that this kind of scan reads and judges.
+    pub const fn cadence(self) -> Cadence {
+        match self {
+            Self::Monthly | Self::OnDemand => Cadence::Monthly,
+            Self::Weekly | Self::Drift => Cadence::Weekly,
+        }
+    }
     /// The words people see.
     pub const fn word(self) -> &'static str {
         match self {
@@ -44,7 +74,7 @@ impl ScanKind {
     }
     /// From the form on disk and wire.
     pub fn from_id(id: &str) -> Option<Self> {
-        [Self::Weekly, Self::Monthly, Self::OnDemand, Self::Drift].into_iter().find(|k| k.id() == id)
+        Self::ALL.into_iter().find(|k| k.id() == id)
     }
 }
 

@@ -20,6 +20,7 @@ use super::{Input, Pack, access, cite, with_stack};
 use crate::host::clock;
 use crate::model::finding::{Finding, UnknownReason, Verdict};
 use crate::model::gap::{Gap, reason};
+use crate::model::report::Cadence;
 
 /// Most processor time that one judgement of all rules takes, milliseconds.
 pub const TOTAL_MS: u64 = 5_000;
@@ -48,6 +49,12 @@ pub(super) struct Facts<'a> {
 /// Judges every rule of the pack. Failures come first, by severity, then unknowns, passes and what
 /// does not apply; each by rule and subject.
 pub fn evaluate(pack: &Pack, input: &Input<'_>) -> Vec<Finding> {
+    evaluate_in(pack, input, Cadence::Monthly)
+}
+
+/// The same for a scan that reads up to this cadence: rarer rules give no verdict at all, for
+/// what they read was never meant to be there.
+pub fn evaluate_in(pack: &Pack, input: &Input<'_>, cadence: Cadence) -> Vec<Finding> {
     let (derived, derived_gaps) = derive_access(input);
     let observation = input.observation;
     let mut families: BTreeMap<&str, &Value> = observation.families.iter().map(|(name, value)| (name.as_str(), value)).collect();
@@ -57,7 +64,7 @@ pub fn evaluate(pack: &Pack, input: &Input<'_>) -> Vec<Finding> {
     }
     let gaps = observation.gaps.iter().chain(&derived_gaps).collect();
     let facts = Facts { families, gaps, policy: input.policy.as_facts(), now: observation.gathered_at };
-    let rules: Vec<&Rule> = pack.rules.iter().collect();
+    let rules: Vec<&Rule> = pack.rules.iter().filter(|r| r.cadence <= cadence).collect();
     judge(&rules, pack.patterns(), &facts)
 }
 

@@ -29,6 +29,7 @@ use super::schema::Schemas;
 use crate::model::finding::{Severity, Verdict};
 use crate::model::gap::{self, Gap};
 use crate::model::policy::Policy;
+use crate::model::report::Cadence;
 
 /// Largest rule or framework file, bytes.
 pub const MAX_FILE: usize = 256 << 10;
@@ -48,26 +49,6 @@ pub struct Problem {
     pub column: u64,
     /// What is wrong and how to mend it.
     pub text: String,
-}
-
-/// How often the scans are in which a rule is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cadence {
-    /// In every scan.
-    Weekly,
-    /// In monthly scans, whose facts are dear.
-    Monthly,
-}
-
-impl Cadence {
-    /// The word people see.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Weekly => "weekly",
-            Self::Monthly => "monthly",
-        }
-    }
 }
 
 /// One example of a rule.
@@ -163,7 +144,7 @@ struct Raw {
     id: Spanned<String>,
     title: String,
     severity: Severity,
-    cadence: Cadence,
+    cadence: Spanned<Cadence>,
     promises: Spanned<Vec<String>>,
     applies: Option<Spanned<String>>,
     for_each: Option<Spanned<String>>,
@@ -297,6 +278,7 @@ impl Loading<'_> {
         let has_applies = applies.is_some() || each.is_some();
         let examples: Vec<Example> = raw.examples.iter().map(|e| self.example(e)).collect();
         self.coverage(&raw.id, &examples, raw.applies.is_some(), has_applies);
+        let cadence = raw.cadence.value;
         let assert = assert?;
         let mut guarded: BTreeSet<Read> =
             [applies.as_ref(), unknown.as_ref(), Some(&assert)].into_iter().flatten().flat_map(|e| e.reads.iter().cloned()).collect();
@@ -312,11 +294,12 @@ impl Loading<'_> {
         });
         let shown: BTreeSet<Read> = from_message.chain(subject.as_ref()).flat_map(|e| e.reads.iter().cloned()).filter(|r| !guarded.contains(r)).collect();
         let reads: BTreeSet<String> = guarded.iter().chain(&shown).map(|r| r.path.clone()).collect();
+        self.cadence(&raw.cadence, &reads);
         Some(Rule {
             id: raw.id.value,
             title: raw.title,
             severity: raw.severity,
-            cadence: raw.cadence,
+            cadence,
             promises: raw.promises.value,
             for_each,
             why: raw.why.trim().into(),
@@ -356,6 +339,16 @@ impl Loading<'_> {
         let (line, column) = place(&raw.promises);
         if raw.promises.value.is_empty() {
             self.problem(line, column, "promises is empty: name at least one row, such as A2");
+        }
+    }
+
+    /// In a weekly scan a family of monthly scans is not there to be judged.
+    fn cadence(&mut self, cadence: &Spanned<Cadence>, reads: &BTreeSet<String>) {
+        let families = reads.iter().filter_map(|path| path.split('.').next());
+        let rare = families.into_iter().find(|family| self.schemas.cadence(family) > cadence.value);
+        if let Some(family) = rare {
+            let (line, column) = place(cadence);
+            self.problem(line, column, format!("cadence is {} but {family} is read in monthly scans only: write cadence: monthly", cadence.value.word()));
         }
     }
 

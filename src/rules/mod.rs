@@ -10,13 +10,15 @@ mod message;
 pub mod schema;
 pub mod selftest;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
-pub use evaluate::evaluate;
-pub use file::{Cadence, Example, MAX_FILE, Problem, Rule};
+pub use crate::model::report::Cadence;
+pub use evaluate::{evaluate, evaluate_in};
+pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
 use crate::model::against::Against;
@@ -98,6 +100,11 @@ impl Pack {
     /// The rule of this id.
     pub fn rule(&self, id: &str) -> Option<&Rule> {
         self.rules.binary_search_by(|r| r.id.as_str().cmp(id)).ok().and_then(|i| self.rules.get(i))
+    }
+
+    /// Ids of the rules that only monthly and on-demand scans judge.
+    pub fn monthly(&self) -> BTreeSet<String> {
+        self.rules.iter().filter(|r| r.cadence == Cadence::Monthly).map(|r| r.id.clone()).collect()
     }
 
     /// SHA-256 over the rule files' paths and bytes, sorted by path.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::access;
 use crate::model::fact::resolve;
 use crate::model::policy::Policy;
+use crate::model::report::Cadence;
 
 /// Variable of the thresholds.
 pub const POLICY: &str = "policy";
@@ -15,6 +16,8 @@ pub const POLICY: &str = "policy";
 pub const NOW: &str = "now";
 /// Variable of the element under `for_each`.
 pub const ITEM: &str = "item";
+/// Key of a family's schema that holds its cadence when that is not weekly.
+pub const CADENCE: &str = "x-cadence";
 
 /// Deepest value of an example that is compared with its schema, levels.
 const MAX_DEPTH: usize = 32;
@@ -66,6 +69,12 @@ impl Schemas {
     /// Type of a variable; `None` when there is no such variable.
     pub fn variable(&self, name: &str) -> Option<Type<'_>> {
         self.variables.get(name).map(|root| At { root, schema: root }.kind())
+    }
+
+    /// In which scans a variable is gathered at the least.
+    pub fn cadence(&self, name: &str) -> Cadence {
+        let word = self.variables.get(name).and_then(|schema| schema.get(CADENCE)).and_then(Value::as_str);
+        if word == Some(Cadence::Monthly.word()) { Cadence::Monthly } else { Cadence::Weekly }
     }
 
     /// Names of all variables but `item`, sorted.

@@ -52,6 +52,11 @@ impl Server {
         server
     }
 
+    /// Its folder, where its local socket lies if it has one.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What it printed.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.folder.path().join("lab.log")).unwrap_or_default()).into_owned()

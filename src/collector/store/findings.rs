@@ -62,11 +62,11 @@ impl Store {
 }
 
 /// Lays a report's verdicts over the stored spans inside a transaction; see
-/// [`transitions::lay`].
+/// [`transitions::lay`]. Only rules that are `ours` are looked at, in verdicts and in spans.
 pub(super) async fn lay(
     transaction: &mut Transaction<'static, Sqlite>,
     host: &HostId,
-    findings: &[Finding],
+    (findings, ours): (&[Finding], &(dyn Fn(&str) -> bool + Sync)),
     report: Digest,
     at: i64,
     next: Option<i64>,
@@ -77,8 +77,10 @@ pub(super) async fn lay(
         .bind(next)
         .fetch_all(&mut **transaction)
         .await?;
-    let spans: Vec<Span> = rows.iter().map(span).collect::<Result<_>>()?;
-    let changes = transitions::lay(&spans, findings, report, at, next);
+    let mut spans: Vec<Span> = rows.iter().map(span).collect::<Result<_>>()?;
+    spans.retain(|s| ours(&s.finding.rule));
+    let findings: Vec<Finding> = findings.iter().filter(|f| ours(&f.rule)).cloned().collect();
+    let changes = transitions::lay(&spans, &findings, report, at, next);
     for (row, until) in changes.end {
         sqlx::query("UPDATE findings SET until = ? WHERE row = ?").bind(until).bind(row).execute(&mut **transaction).await?;
     }

@@ -1,5 +1,7 @@
 //! Accepted reports, and the facts they name.
 
+use std::collections::BTreeSet;
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
@@ -11,7 +13,7 @@ use crate::model::envelope::{Envelope, REPORT_TYPE};
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Finding};
 use crate::model::ids::{Digest, HostId, Lineage};
-use crate::model::report::{Report, ScanKind, ScanState};
+use crate::model::report::{Cadence, Report, ScanKind, ScanState};
 
 /// A verified and judged report on its way into the store.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct NewReport {
     pub findings: Vec<Finding>,
     /// `pretty_name` of its `os` facts.
     pub os: Option<String>,
+    /// Rules that only monthly and on-demand scans judge: other reports leave their verdicts alone.
+    pub monthly: BTreeSet<String>,
 }
 
 /// What became of a report.
@@ -68,14 +72,16 @@ impl Store {
         blobs::claim(&mut transaction, &row.host, &new.report.addresses()).await?;
         let at = effective(&mut transaction, row).await?;
         let applied = row.state == ScanState::Complete && row.kind != ScanKind::Drift;
-        let next: Option<i64> = sqlx::query_scalar("SELECT min(effective) FROM reports WHERE host = ? AND applied = 1 AND effective > ?")
-            .bind(row.host.bytes().to_vec())
-            .bind(at)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let next = next_applied(&mut transaction, &row.host, at, Cadence::Weekly).await?;
+        let next_monthly = next_applied(&mut transaction, &row.host, at, Cadence::Monthly).await?;
         insert(&mut transaction, row, at, applied).await?;
         if applied {
-            findings::lay(&mut transaction, &row.host, &new.findings, row.id, at, next).await?;
+            let weekly = |rule: &str| !new.monthly.contains(rule);
+            findings::lay(&mut transaction, &row.host, (&new.findings, &weekly), row.id, at, next).await?;
+            if row.kind.cadence() == Cadence::Monthly {
+                let monthly = |rule: &str| new.monthly.contains(rule);
+                findings::lay(&mut transaction, &row.host, (&new.findings, &monthly), row.id, at, next_monthly).await?;
+            }
             if let (Some(os), None) = (&new.os, next) {
                 sqlx::query("UPDATE hosts SET os = ? WHERE id = ?").bind(os).bind(row.host.bytes().to_vec()).execute(&mut *transaction).await?;
             }
@@ -181,6 +187,18 @@ impl Store {
     }
 }
 
+/// Time of the next later report that moved the verdicts of rules of this cadence.
+async fn next_applied(transaction: &mut Transaction<'static, Sqlite>, host: &HostId, at: i64, cadence: Cadence) -> Result<Option<i64>> {
+    let mut query = sqlx::QueryBuilder::<Sqlite>::new("SELECT min(effective) FROM reports WHERE applied = 1 AND host = ");
+    query.push_bind(host.bytes().to_vec()).push(" AND effective > ").push_bind(at).push(" AND kind IN (");
+    let mut kinds = query.separated(", ");
+    for kind in ScanKind::ALL.into_iter().filter(|k| k.cadence() >= cadence) {
+        kinds.push_bind(kind.id());
+    }
+    query.push(")");
+    Ok(query.build_query_scalar().fetch_one(&mut **transaction).await?)
+}
+
 async fn digest_at(transaction: &mut Transaction<'static, Sqlite>, row: &ReportRow) -> Result<Option<Digest>> {
     let found = sqlx::query("SELECT id FROM reports WHERE host = ? AND lineage = ? AND sequence = ?")
         .bind(row.host.bytes().to_vec())
@@ -273,4 +291,113 @@ fn report_row(row: &SqliteRow) -> Result<ReportRow> {
         envelope: row.try_get("envelope")?,
         leaf: row.try_get::<Option<i64>, _>("leaf")?.and_then(|n| u64::try_from(n).ok()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collector::store::testing::{DAY, NOW, enrolled, store};
+    use crate::collector::store::{BlobRow, FindingFilter};
+    use crate::model::blob::Blob;
+    use crate::model::finding::{Severity, Verdict};
+    use crate::model::ids::Salt;
+    use crate::model::report::{FORMAT, Losses, Scan, Software, Times};
+
+    fn finding(rule: &str, verdict: Verdict) -> Finding {
+        let (message, reason) = (verdict.id().to_string(), None);
+        Finding { rule: rule.into(), subject: String::new(), verdict, severity: Severity::High, message, reason, citations: Vec::new() }
+    }
+
+    async fn send(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findings: Vec<Finding>) {
+        let at = NOW + i64::try_from(sequence).unwrap() * DAY;
+        let blob = Blob::of(&Salt::new([1; 32]), &findings).unwrap();
+        store.put_blob(&host, &BlobRow { address: blob.address, frame: blob.frame().unwrap() }, at).await.unwrap();
+        let report = Report {
+            format: FORMAT.into(),
+            host,
+            lineage: Lineage::new([7; 16]),
+            parent: None,
+            sequence,
+            scan: Scan { kind, window: None, state: ScanState::Complete },
+            times: Times { started: at, finished: at, boot_ms: 1 },
+            software: Software { agent: "0".into(), pack: Digest::of(b""), policy: Digest::of(b"") },
+            facts: Vec::new(),
+            gaps: blob.address,
+            findings: blob.address,
+            counts: Counts::of(&findings),
+            limits: Vec::new(),
+            losses: Losses::default(),
+        };
+        let row = ReportRow {
+            id: Digest::of(&sequence.to_be_bytes()),
+            host,
+            lineage: report.lineage,
+            sequence,
+            kind,
+            window: None,
+            state: ScanState::Complete,
+            started: at,
+            finished: at,
+            received: at + 40 * DAY,
+            counts: report.counts,
+            disagrees: false,
+            envelope: Vec::new(),
+            leaf: None,
+        };
+        let monthly = ["rare".to_string()].into();
+        assert_eq!(store.accept(&NewReport { row, report, findings, os: None, monthly }).await.unwrap(), Accepted::New);
+    }
+
+    /// Rule, first day, last day and verdict of every span.
+    async fn spans(store: &Store) -> Vec<(String, i64, Option<i64>, Verdict)> {
+        let filter = FindingFilter { period: Some((0, i64::MAX)), ..FindingFilter::default() };
+        let day = |at: i64| (at - NOW) / DAY;
+        let rows = store.findings(&filter).await.unwrap();
+        let mut out: Vec<_> = rows.into_iter().map(|r| (r.finding.rule, day(r.since), r.until.map(day), r.finding.verdict)).collect();
+        out.sort();
+        out
+    }
+
+    #[tokio::test]
+    async fn a_weekly_report_leaves_the_verdicts_of_monthly_rules_alone() {
+        use ScanKind::{Drift, Monthly, OnDemand, Weekly};
+        use Verdict::{Fail, Pass};
+        let both = |often, rare| vec![finding("often", often), finding("rare", rare)];
+        let reports = [
+            (1, Monthly, both(Pass, Fail)),
+            (2, Weekly, vec![finding("often", Fail)]),
+            // A host whose pack is older judges it all the same; it is not heard.
+            (3, Weekly, both(Fail, Pass)),
+            (4, Drift, Vec::new()),
+            (5, OnDemand, both(Fail, Pass)),
+            (6, Weekly, vec![finding("often", Pass)]),
+        ];
+        let expected = [
+            ("often".to_string(), 1, Some(2), Pass),
+            ("often".to_string(), 2, Some(6), Fail),
+            ("often".to_string(), 6, None, Pass),
+            ("rare".to_string(), 1, Some(5), Fail),
+            ("rare".to_string(), 5, None, Pass),
+        ];
+        for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1, 0, 5, 2, 4, 3], [4, 1, 5, 0, 3, 2], [2, 5, 1, 4, 0, 3]] {
+            let (_folder, store) = store().await;
+            let host = enrolled(&store, 1).await;
+            for i in order {
+                let (sequence, kind, findings) = &reports[i];
+                send(&store, host, *sequence, *kind, findings.clone()).await;
+            }
+            assert_eq!(spans(&store).await, expected, "{order:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by_a_monthly_one() {
+        let (_folder, store) = store().await;
+        let host = enrolled(&store, 1).await;
+        send(&store, host, 1, ScanKind::Monthly, vec![finding("rare", Verdict::Fail)]).await;
+        send(&store, host, 2, ScanKind::Weekly, Vec::new()).await;
+        assert_eq!(spans(&store).await, [("rare".to_string(), 1, None, Verdict::Fail)]);
+        send(&store, host, 30, ScanKind::Monthly, vec![finding("rare", Verdict::Pass)]).await;
+        assert_eq!(spans(&store).await, [("rare".to_string(), 1, Some(30), Verdict::Fail), ("rare".to_string(), 30, None, Verdict::Pass)]);
+    }
 }

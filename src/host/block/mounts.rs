@@ -27,6 +27,8 @@ pub struct Mount {
     pub source: String,
     /// Options of the file system.
     pub options: String,
+    /// Options of this mount point, such as `rw,nosuid,nodev`.
+    pub flags: String,
     /// Line of the table, from 1.
     pub line: usize,
 }
@@ -128,6 +130,7 @@ fn parse_line(line: &str, number: usize) -> Option<Mount> {
     let mut head = head.split(' ');
     let (id, parent) = (head.next()?.parse().ok()?, head.next()?.parse().ok()?);
     let (device, root, point) = (head.next()?, head.next()?, head.next()?);
+    let flags = head.next().unwrap_or_default();
     let mut tail = tail.split(' ');
     let (file_system, source, options) = (tail.next()?, tail.next().unwrap_or_default(), tail.next().unwrap_or_default());
     Some(Mount {
@@ -139,6 +142,7 @@ fn parse_line(line: &str, number: usize) -> Option<Mount> {
         file_system: file_system.into(),
         source: unescape(source),
         options: unescape(options),
+        flags: flags.into(),
         line: number,
     })
 }

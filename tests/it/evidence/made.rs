@@ -12,7 +12,7 @@ use assay::model::canonical;
 use assay::model::envelope::{Envelope, REPORT_TYPE};
 use assay::model::finding::{Counts, Finding, Severity, Verdict};
 use assay::model::ids::{Digest, HostId, Lineage, RandomId, Salt};
-use assay::model::report::{FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
+use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
 use assay::pki::keys::spki_of;
 use jiff::civil::{Date, date};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -67,8 +67,14 @@ fn framework() -> Framework {
 impl Made {
     /// No host, no report.
     pub fn empty() -> Self {
-        let rule =
-            |id: &str| Rule { id: id.into(), title: format!("Rule {id}"), severity: Severity::High, why: "It matters.".into(), verify: "sshd -T".into() };
+        let rule = |id: &str| Rule {
+            id: id.into(),
+            title: format!("Rule {id}"),
+            severity: Severity::High,
+            why: "It matters.".into(),
+            verify: "sshd -T".into(),
+            cadence: Cadence::Weekly,
+        };
         let material = Material {
             framework: framework(),
             rules: vec![rule("tls-version-minimum"), rule("ssh-root-login")],

@@ -176,7 +176,7 @@ async fn report(
         envelope: envelope.to_bytes(),
         leaf: None,
     };
-    let new = NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()) };
+    let new = NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), monthly: Default::default() };
     assert_eq!(store.accept(&new).await.unwrap(), Accepted::New);
 }
 
