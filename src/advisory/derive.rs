@@ -128,13 +128,12 @@ impl Host<'_> {
         let data =
             Data { imported_at: directory.imported_at, newest_record_at: matched.newest, records: directory.records, digest: index.digest().to_string() };
         let mut out = Advisories { data, ecosystems: matched.ecosystems, packages: self.packages.len() as u64, ..Advisories::default() };
-        let several = |row: &Row| matched.rows.iter().filter(|r| r.id == row.id && r.source == row.source).count() > 1;
         // Rows are sorted by id and source: only neighbours can share them.
         let mut unknown_kernels = std::collections::BTreeSet::new();
         for (number, row) in matched.rows.iter().enumerate() {
             let neighbours = matched.rows.get(number.saturating_sub(1)..(number + 2).min(matched.rows.len())).unwrap_or_default();
             let is_alone = neighbours.iter().filter(|r| r.id == row.id && r.source == row.source).count() < 2;
-            let advisory = self.advisory(row, !is_alone && several(row));
+            let advisory = self.advisory(row, !is_alone);
             let (path, list) = list_of(&mut out, row);
             if row.kernel == Kernel::Unknown {
                 unknown_kernels.insert((path_of(row), format!("{} {}", row.source, row.installed)));

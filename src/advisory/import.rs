@@ -1,11 +1,11 @@
 //! Many sources -> one index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::index::{self, IndexError, Provenance, SourceFile};
-use super::osv::{self, Parsed, Record};
+use super::osv::{self, Affected, Parsed, Record};
 use super::source::{self, SourceError};
 use crate::model::ids::Digest;
 
@@ -100,17 +100,24 @@ impl Import {
         }
     }
 
-    /// Of two records of one id the one that was changed last counts.
+    /// Of two records of one id the one that was changed last counts, ecosystem by ecosystem:
+    /// publishers have a file per release that all carry the id of the erratum.
     fn keep(&mut self, record: Record) -> bool {
-        let newer = self.records.get(&record.id).is_none_or(|old| record.modified > old.modified);
-        let known = self.records.contains_key(&record.id);
-        if known {
-            self.skip(SUPERSEDED);
-        }
-        if newer {
+        let Some(old) = self.records.remove(&record.id) else {
             self.records.insert(record.id.clone(), record);
-        }
-        newer
+            return true;
+        };
+        let (mut newer, older) = if record.modified >= old.modified { (record, old) } else { (old, record) };
+        let is_same_age = newer.modified == older.modified;
+        let named: BTreeSet<String> = newer.affected.iter().map(|a| a.ecosystem.clone()).collect();
+        let (replaced, added): (Vec<Affected>, Vec<Affected>) =
+            older.affected.into_iter().partition(|a| named.contains(&a.ecosystem) && !(is_same_age && !newer.affected.contains(a)));
+        newer.affected.extend(added);
+        newer.affected.sort();
+        let aliases: BTreeSet<String> = newer.aliases.into_iter().chain(older.aliases).collect();
+        newer.aliases = aliases.into_iter().collect();
+        self.records.insert(newer.id.clone(), newer);
+        if replaced.is_empty() { true } else { self.skip(SUPERSEDED) }
     }
 
     fn skip(&mut self, reason: &str) -> bool {
@@ -158,6 +165,8 @@ mod tests {
             ("b.json", record("2024-03-02T00:00:00Z", "3")),
             ("c.json", record("2024-02-02T00:00:00Z", "4")),
             ("d.json", "{\"id\":".to_string()),
+            // One id, another release.
+            ("g.json", record("2024-01-02T00:00:00Z", "9").replace("Debian:12", "Debian:11")),
             ("e.json", record("2024-01-02T00:00:00Z", "2").replace("DSA-1-1", "DSA-2-1")),
             ("f.json", r#"{"id":"DSA-2-1","modified":"2024-01-03T00:00:00Z","withdrawn":"2024-01-03T00:00:00Z"}"#.to_string()),
         ] {
@@ -165,9 +174,10 @@ mod tests {
         }
         let mut import = Import::default();
         import.add(dir.path(), &mut |_, _| {}).unwrap();
-        assert_eq!(import.records["DSA-1-1"].affected[0].until, "3");
+        let fixed: Vec<&str> = import.records["DSA-1-1"].affected.iter().map(|a| a.until.as_str()).collect();
+        assert_eq!(fixed, ["9", "3"]);
         let (_, summary) = import.finish(1).unwrap();
-        assert_eq!((summary.files, summary.records), (6, 1));
+        assert_eq!((summary.files, summary.records), (7, 1));
         assert_eq!(summary.skipped, BTreeMap::from([(MALFORMED.to_string(), 1), (SUPERSEDED.to_string(), 3), (WITHDRAWN.to_string(), 1)]));
         assert!(summary.problems[0].starts_with("d.json: "), "{:?}", summary.problems);
     }

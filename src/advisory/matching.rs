@@ -189,6 +189,7 @@ impl Host<'_> {
                         installed: version.clone(),
                         published: entry.published,
                         kernel,
+                        status: range.status,
                         ..Row::default()
                     });
                     row.packages.insert(package.name.clone());
@@ -255,7 +256,7 @@ impl Row {
         }
         self.severity = self.severity.max(range.severity);
         self.score = self.score.max(range.score);
-        self.status = if self.packages.len() > 1 { self.status.min(range.status) } else { self.status.max(range.status) };
+        self.status = self.status.min(range.status);
     }
 }
 

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::advisory::{self, Index};
 use crate::facts::services::{self, Plan, Services, Surveyed};
 use crate::facts::tls::Tls;
 use crate::facts::{self, Document as _, FAMILIES, Family, Side, listeners::Listeners};
 use crate::host::{Host, ReadError, clock};
+use crate::model::advisories::Derived;
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::Finding;
 use crate::model::gap::{Gap, Gaps, reason};
@@ -42,6 +44,8 @@ pub struct Request<'a> {
     pub policy: Policy,
     /// Who left.
     pub roster: Option<&'a Roster>,
+    /// Published advisories.
+    pub advisories: Option<&'a Index>,
 }
 
 /// How far a scan is.
@@ -64,6 +68,8 @@ pub struct Outcome {
     pub observation: Observation,
     /// The facts as the blobs that a report carries, by family.
     pub documents: Vec<(StableFacts, VolatileFacts)>,
+    /// Published advisories that concern the host; `None` without an index.
+    pub advisories: Option<Derived>,
     /// Verdicts, failures first by severity.
     pub findings: Vec<Finding>,
     /// When.
@@ -123,7 +129,7 @@ pub fn scan_with(request: Request<'_>, pack: &Pack, deadline: Duration, progress
     let total = planned.len();
     let report = |done| progress(Progress { families_done: done, families_total: total, ..Progress::default() });
     let gathered = gather(request.host, &hosted, scan.until, &report)?;
-    conclude(scan, gathered, &planned, Judging { plan: request.plan, limits: request.limits, policy: &request.policy, roster: request.roster, pack }, progress)
+    conclude(scan, gathered, &planned, Judging { plan: request.plan, limits: request.limits, policy: &request.policy, roster: request.roster, advisories: request.advisories, pack }, progress)
 }
 
 /// When a scan began and must end.
@@ -153,6 +159,8 @@ pub struct Judging<'a> {
     pub policy: &'a Policy,
     /// Who left.
     pub roster: Option<&'a Roster>,
+    /// Published advisories.
+    pub advisories: Option<&'a Index>,
     /// Rules.
     pub pack: &'a Pack,
 }
@@ -255,10 +263,12 @@ pub fn conclude(
     gaps.extend(host_gaps);
     let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
     let documents = documents_of(&observation);
-    let input = rules::Input { observation: &observation, policy: judging.policy, roster: judging.roster };
+    let advisories = judging.advisories.map(|index| advisory::derive(&observation, index));
+    let input = rules::Input { observation: &observation, policy: judging.policy, roster: judging.roster, advisories: advisories.as_ref() };
     let findings = rules::evaluate(judging.pack, &input);
     let limits = limits_hit(&observation.gaps, cut);
     Ok(Outcome {
+        advisories,
         documents,
         findings,
         times: Times { started: scan.wall, finished: clock::unix_now().max(scan.wall), boot_ms: scan.boot_ms },

@@ -106,7 +106,7 @@ pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy) -> Result<Outcom
             }
         }
     };
-    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, roster: None, pack };
+    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, roster: None, advisories: None, pack };
     run::conclude(started, gathered, &planned, judging, &|_| {})
 }
 

@@ -7,12 +7,13 @@ use clap::Args;
 use super::exit::Exit;
 use super::output;
 use super::rules::{controls, find, indent};
-use super::scan::read_roster;
+use super::scan::{read_advisories, read_roster};
 use crate::agent::run::{self, Request};
 use crate::agent::seccomp;
 use crate::facts;
 use crate::facts::services::Plan;
 use crate::host::Host;
+use crate::model::advisories;
 use crate::model::finding::{Citation, Finding, Verdict};
 use crate::model::policy::Policy;
 use crate::probe::Limits;
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// Who works here and who left, for the rules about leavers
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
+    /// Index of published advisories, for rules over them
+    #[arg(long, value_name = "FILE")]
+    advisories: Option<PathBuf>,
     /// Speak to this endpoint too; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     target: Vec<String>,
@@ -80,15 +84,16 @@ fn observe(arguments: &Arguments, rule: &Rule) -> anyhow::Result<Vec<Finding>> {
         None => Host::live()?,
     };
     let roster = arguments.roster.as_deref().map(read_roster).transpose()?;
+    let advisories = arguments.advisories.as_deref().map(read_advisories).transpose()?;
     let plan = Plan { targets: arguments.target.clone(), ..Plan::default() };
-    let request = Request { host: &host, families: families(rule), plan, limits: Limits::default(), policy: Policy::default(), roster: roster.as_ref() };
+    let request = Request { host: &host, families: families(rule), plan, limits: Limits::default(), policy: Policy::default(), roster: roster.as_ref(), advisories: advisories.as_ref() };
     Ok(run::scan(request, &|_| {})?.findings)
 }
 
 /// The families to gather; empty means all, which the derived family needs.
 fn families(rule: &Rule) -> Vec<String> {
     let read = rule.families();
-    if read.contains(&access::NAME) {
+    if read.contains(&access::NAME) || read.contains(&advisories::NAME) {
         return Vec::new();
     }
     let mut names: Vec<String> = read.iter().map(ToString::to_string).collect();

@@ -10,11 +10,13 @@ use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
 use super::output;
+use crate::advisory::Index;
 use crate::agent::run::{self, Outcome, Progress, Request};
 use crate::agent::{seccomp, service};
 use crate::config::agent::{self, AgentConfig};
 use crate::facts;
 use crate::host::Host;
+use crate::model::advisories;
 use crate::model::finding::{Severity, Verdict};
 use crate::model::gap::reason;
 use crate::model::policy::Policy;
@@ -31,11 +33,14 @@ const PLAIN_WIDTH: usize = 120;
 const REDRAW: Duration = Duration::from_millis(80);
 /// Families that the derived family `access` joins.
 const ACCESS_NEEDS: [&str; 3] = ["accounts", "ssh_keys", "sudo"];
+/// Families that the derived family `advisories` joins.
+const ADVISORY_NEEDS: [&str; 2] = ["os", "packages"];
 
 const EXAMPLES: &str = "\
 Examples:
   sudo assay scan                                          this machine, everything
   assay scan --roster leavers.csv --fail-on high           exit 13 or 14 if something high or critical fails
+  assay scan --advisories advisories.idx --family os --family packages   known holes only
   assay scan --family tls --target mail.example:25         one more endpoint, TLS only
 
 Usage: assay scan [OPTIONS]
@@ -57,6 +62,9 @@ pub struct Arguments {
     /// Who works here and who left (CSV or JSON): judge what leavers can still do
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
+    /// Index of published advisories (assay advisories import): which holes the installed packages still have
+    #[arg(long, value_name = "FILE")]
+    advisories: Option<PathBuf>,
     /// Only this family and the rules over it; may be repeated
     #[arg(long, value_name = "NAME")]
     family: Vec<String>,
@@ -98,7 +106,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         None => config.thresholds()?,
     };
     let roster = arguments.roster.as_deref().map(read_roster).transpose()?;
-    let pack = rules_of(arguments, roster.is_some())?;
+    let advisories = arguments.advisories.as_deref().map(read_advisories).transpose()?;
+    let pack = rules_of(arguments, roster.is_some(), advisories.is_some())?;
     let host = match &arguments.root {
         Some(root) => {
             let host = Host::rooted(root)?;
@@ -118,7 +127,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     plan.targets.extend(arguments.target.iter().cloned());
     let limits = service::limits_of(&config);
-    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), roster: roster.as_ref() };
+    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), roster: roster.as_ref(), advisories: advisories.as_ref() };
     let began = Instant::now();
     let line = ProgressLine::new(began);
     let outcome = run::scan_with(request, &pack, Duration::from_secs(config.scan_deadline_seconds.into()), &|p| line.draw(p))?;
@@ -128,7 +137,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// All rules, or with `--family` those that read nothing else.
-fn rules_of(arguments: &Arguments, has_roster: bool) -> anyhow::Result<Pack> {
+fn rules_of(arguments: &Arguments, has_roster: bool, has_advisories: bool) -> anyhow::Result<Pack> {
     let mut pack = match &arguments.rules {
         Some(folder) => Pack::load(folder, facts::schemas())?,
         None => run::builtin_rules()?,
@@ -136,7 +145,9 @@ fn rules_of(arguments: &Arguments, has_roster: bool) -> anyhow::Result<Pack> {
     if !arguments.family.is_empty() {
         let asked: Vec<&str> = run::plan_families(&arguments.family)?.into_iter().map(|f| f.name).collect();
         let joins = has_roster && ACCESS_NEEDS.iter().all(|n| asked.contains(n));
-        pack.rules.retain(|rule| rule.families().iter().all(|f| asked.contains(f) || (joins && *f == access::NAME)));
+        let matches = has_advisories && ADVISORY_NEEDS.iter().all(|n| asked.contains(n));
+        let derived = |name: &str| (joins && name == access::NAME) || (matches && name == advisories::NAME);
+        pack.rules.retain(|rule| rule.families().iter().all(|f| asked.contains(f) || derived(f)));
     }
     Ok(pack)
 }
@@ -156,6 +167,10 @@ pub(super) fn read_roster(path: &Path) -> anyhow::Result<Roster> {
     Ok(roster)
 }
 
+pub(super) fn read_advisories(path: &Path) -> anyhow::Result<Index> {
+    Index::open(path).with_context(|| format!("{}: advisories can't be read", path.display()))
+}
+
 fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, took: Duration) -> anyhow::Result<()> {
     let (host, os) = named(outcome);
     let text = match arguments.format {
@@ -169,6 +184,7 @@ fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, 
             limits: &outcome.limits,
             findings: &outcome.findings,
             observation: &outcome.observation,
+            advisories: outcome.advisories.as_ref(),
         }),
         Format::Table => table(outcome, pack, took, arguments.all),
     };

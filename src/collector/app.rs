@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::sequencer::Sequencer;
 use super::store::{HostRow, HostState, Store, StoreError};
+use crate::advisory::Index;
 use crate::ledger::Verifier;
 use crate::model::ids::{HostId, RandomId, Salt};
 use crate::model::policy::Policy;
@@ -37,6 +38,8 @@ pub struct App {
     pub policy: Policy,
     /// Who works here; `None`: rules about leavers are unknown.
     pub roster: Option<Roster>,
+    /// Published advisories; `None`: rules about them are unknown.
+    pub advisories: Option<Index>,
     /// Issues host certificates.
     pub authority: Authority,
     /// The ledger key: signs checkpoints, receipts and bundles.

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::app::App;
+use crate::advisory;
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::{Counts, Finding, Verdict};
 use crate::model::gap::{Gap, Gaps, reason};
@@ -55,15 +56,16 @@ fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> 
     fact::merge(&stable, &volatile).map_err(|e| (reason::MALFORMED, format!("the {name} facts: {e}")))
 }
 
-/// The collector's verdicts on an observation: its own thresholds and roster.
+/// The collector's verdicts on an observation: its own thresholds, roster and advisories.
 pub fn judge(app: &App, observation: &Observation) -> Vec<Finding> {
-    rules::evaluate(&app.pack, &Input { observation, policy: &app.policy, roster: app.roster.as_ref() })
+    let advisories = app.advisories.as_ref().map(|index| advisory::derive(observation, index));
+    rules::evaluate(&app.pack, &Input { observation, policy: &app.policy, roster: app.roster.as_ref(), advisories: advisories.as_ref() })
 }
 
 /// Whether the host came to other verdicts although it judged by the same pack and thresholds. A
-/// roster, which hosts never have, makes the two not comparable.
+/// roster or an index of advisories, which the agents do not have, makes the two not comparable.
 pub fn disagrees(app: &App, report: &Report, plains: &Plains, own: &[Finding]) -> bool {
-    let same_input = report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.roster.is_none();
+    let same_input = report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.roster.is_none() && app.advisories.is_none();
     if !same_input {
         return false;
     }

@@ -19,6 +19,7 @@ use super::sequencer::Task;
 use super::server;
 use super::store::Store;
 use super::ui;
+use crate::advisory::Index;
 use crate::config::collector::Config;
 use crate::facts;
 use crate::host::clock;
@@ -102,6 +103,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let now = clock::unix_now();
     let policy = config.thresholds()?;
     let roster = roster(&config.roster)?;
+    let advisories = advisories(&config.advisories)?;
     let schemas = facts::schemas();
     let pack = if config.rules.as_os_str().is_empty() { Pack::builtin(schemas) } else { Pack::load(&config.rules, schemas) }?;
     let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
@@ -128,6 +130,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         store,
         policy,
         roster,
+        advisories,
         authority,
         signer,
         verifier,
@@ -190,6 +193,13 @@ fn roster(path: &Path) -> anyhow::Result<Option<Roster>> {
     }
     let bytes = bounded(path, MAX_ROSTER)?;
     Ok(Some(Roster::parse(&path.display().to_string(), &bytes)?))
+}
+
+fn advisories(path: &Path) -> anyhow::Result<Option<Index>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Index::open(path).with_context(|| format!("{}: advisories can't be read", path.display()))?))
 }
 
 fn people_tls(config: &Config, authority: &Authority, names: &[String], now: i64) -> anyhow::Result<Option<Arc<ServerConfig>>> {

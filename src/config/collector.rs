@@ -36,6 +36,8 @@ pub struct Config {
     pub policy: PathBuf,
     /// Roster of people (CSV or JSON); empty: none, and rules about leavers are unknown.
     pub roster: PathBuf,
+    /// Index of published advisories (`assay advisories import`); empty: none, and rules about them are unknown.
+    pub advisories: PathBuf,
     /// A host without contact for so many hours is silent.
     pub silent_after_hours: u32,
 }
@@ -53,6 +55,7 @@ impl Default for Config {
             rules: PathBuf::new(),
             policy: PathBuf::new(),
             roster: PathBuf::new(),
+            advisories: PathBuf::new(),
             silent_after_hours: 48,
         }
     }

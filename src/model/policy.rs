@@ -23,6 +23,10 @@ pub struct Policy {
     pub package_lists_maximum_days: i64,
     /// A pending security update must be installed within this many days of its publication.
     pub security_update_maximum_days: i64,
+    /// The fix of a critical advisory must be installed within this many days of its publication.
+    pub critical_update_maximum_days: i64,
+    /// Oldest index of advisories that still tells what is known, days.
+    pub advisory_data_maximum_days: i64,
     /// Days after the employment end until every way in must be closed.
     pub leaver_limit_days: i64,
     /// An account that can sign in must have done so within this many days.
@@ -44,6 +48,8 @@ impl Default for Policy {
             ec_minimum_bits: 224,
             package_lists_maximum_days: 7,
             security_update_maximum_days: 30,
+            critical_update_maximum_days: 7,
+            advisory_data_maximum_days: 14,
             leaver_limit_days: 1,
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
@@ -79,13 +85,15 @@ impl Policy {
         Ok(())
     }
 
-    fn days(&self) -> [(&'static str, i64); 9] {
+    fn days(&self) -> [(&'static str, i64); 11] {
         [
             ("certificate_remaining_days", self.certificate_remaining_days),
             ("rsa_minimum_bits", self.rsa_minimum_bits),
             ("ec_minimum_bits", self.ec_minimum_bits),
             ("package_lists_maximum_days", self.package_lists_maximum_days),
             ("security_update_maximum_days", self.security_update_maximum_days),
+            ("critical_update_maximum_days", self.critical_update_maximum_days),
+            ("advisory_data_maximum_days", self.advisory_data_maximum_days),
             ("leaver_limit_days", self.leaver_limit_days),
             ("dormant_account_days", self.dormant_account_days),
             ("password_maximum_days", self.password_maximum_days),

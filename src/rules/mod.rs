@@ -19,6 +19,7 @@ pub use evaluate::evaluate;
 pub use file::{Cadence, Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
+use crate::model::advisories::Derived;
 use crate::model::fact::Observation;
 use crate::model::ids::Digest;
 use crate::model::policy::Policy;
@@ -46,6 +47,8 @@ pub struct Input<'a> {
     pub policy: &'a Policy,
     /// Who left; without one, rules that read `access` are `unknown`.
     pub roster: Option<&'a Roster>,
+    /// Published advisories that concern the host; without them, rules that read `advisories` are `unknown`.
+    pub advisories: Option<&'a Derived>,
 }
 
 /// Why a pack does not load: at least one problem.

@@ -408,13 +408,13 @@ fn what_could_not_be_read_makes_leavers_unknown() {
     let roster = Roster::parse("leavers.csv", ROSTER.as_bytes()).unwrap();
     let observation = observe(dir.path());
     let pack = Pack::builtin(facts::schemas()).unwrap();
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: Some(&roster) });
+    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: Some(&roster), advisories: None });
     let verdict = |rule: &str, subject: &str| findings.iter().find(|f| f.rule == rule && f.subject == subject).map(|f| f.verdict);
     for leaver in ["m.keller", "e.exit", "ghost"] {
         assert_eq!(verdict("access-leaver-active", leaver), Some(Verdict::Unknown), "{leaver}");
     }
     assert_eq!(verdict("access-password-empty", ""), Some(Verdict::Unknown));
-    let without = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None });
+    let without = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None, advisories: None });
     assert!(without.iter().filter(|f| f.rule == "access-leaver-active").all(|f| f.verdict == Verdict::Unknown));
 }
 
@@ -426,7 +426,7 @@ fn planted_faults_fail_and_sound_hosts_do_not() {
     let failing = || {
         let observation = observe(root);
         let pack = Pack::builtin(facts::schemas()).unwrap();
-        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None });
+        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None, advisories: None });
         let mut out: Vec<String> = findings.into_iter().filter(|f| f.verdict == Verdict::Fail).map(|f| format!("{}: {}", f.rule, f.message)).collect();
         out.sort();
         out

@@ -103,7 +103,7 @@ impl Host {
         let facts = json!({"pretty_name": release, "id": "debian", "uptime": sequence});
         let observation = Observation { gathered_at: now, families: [("os".to_string(), facts)].into(), gaps: gaps.clone() };
         let pack = Pack::builtin(assay::facts::schemas()).unwrap();
-        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None });
+        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None, advisories: None });
         let blob = |plain: Blob| (plain.address, plain.frame().unwrap());
         let blobs = vec![
             blob(Blob::of(&self.salt, &stable).unwrap()),
@@ -204,7 +204,7 @@ async fn a_report_is_judged_kept_and_acknowledged_once() {
     assert_eq!((row.leaf, row.disagrees), (Some(receipt.index), false));
     let (_, observed) = app.store.observation(&id, None).await.unwrap().unwrap();
     assert_eq!(observed, first.observation);
-    let mut expected = rules::evaluate(&app.pack, &Input { observation: &first.observation, policy: &app.policy, roster: None });
+    let mut expected = rules::evaluate(&app.pack, &Input { observation: &first.observation, policy: &app.policy, roster: None, advisories: None });
     let mut kept: Vec<_> = app.store.findings(&FindingFilter::default()).await.unwrap().into_iter().map(|f| f.finding).collect();
     let key = |f: &assay::model::finding::Finding| (f.rule.clone(), f.subject.clone());
     expected.sort_by_key(key);

@@ -50,7 +50,7 @@ fn judge(keys: &str, families: Value, gaps: &[Gap]) -> Vec<Finding> {
     let pack = pack(&[("r.yaml", whole(keys))]).unwrap_or_else(|e| panic!("{keys}: {:?}", e.problems));
     let families: BTreeMap<String, Value> = serde_json::from_value(families).unwrap();
     let observation = Observation { gathered_at: 1000, families, gaps: gaps.to_vec() };
-    rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None })
+    rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None, advisories: None })
 }
 
 fn verdicts(findings: &[Finding]) -> Vec<(&str, Verdict)> {
@@ -341,7 +341,7 @@ fn many_rules_over_a_large_host_stay_within_the_budget() {
     let pack = pack(&rules).unwrap();
     let observation = Observation { gathered_at: 0, families: serde_json::from_value(facts).unwrap(), gaps: Vec::new() };
     let started = std::time::Instant::now();
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None });
+    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), roster: None, advisories: None });
     eprintln!("{} findings in {:?}", findings.len(), started.elapsed());
     assert!(findings.iter().all(|f| f.verdict == Verdict::Pass) && findings.len() == 40);
 }
@@ -354,7 +354,7 @@ fn the_json_of_a_scan_is_valid_and_holds_everything() {
     let families = BTreeMap::from([("os".to_string(), json!({"pretty_name": "D\u{1b}\"", "end_of_life": null}))]);
     let observation = Observation { gathered_at: 7, families, gaps: vec![gap("storage", "", "")] };
     let policy = Policy::default();
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &policy, roster: None });
+    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &policy, roster: None, advisories: None });
     let document = Document {
         host: "h",
         os: "o",
@@ -364,6 +364,7 @@ fn the_json_of_a_scan_is_valid_and_holds_everything() {
         state: ScanState::Complete,
         limits: &["x".to_string()],
         findings: &findings,
+        advisories: None,
         observation: &observation,
     };
     let text = render(&document);
