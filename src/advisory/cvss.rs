@@ -17,8 +17,7 @@ pub fn base_tenths(vector: &str) -> Option<u8> {
     };
     let (confidentiality, integrity, availability): (f64, f64, f64) = (impact_of("C")?, impact_of("I")?, impact_of("A")?);
     let subscore = 1.0 - (1.0 - confidentiality) * (1.0 - integrity) * (1.0 - availability);
-    let impact =
-        if scope_changed { 7.52 * (subscore - 0.029) - 3.25 * (subscore - 0.02).powi(15) } else { 6.42 * subscore };
+    let impact = if scope_changed { 7.52 * (subscore - 0.029) - 3.25 * (subscore - 0.02).powi(15) } else { 6.42 * subscore };
     let exploitability = exploitability(&value, scope_changed)?;
     if impact <= 0.0 {
         return Some(0);

@@ -41,7 +41,8 @@ fn derive_here(observation: &Observation, index: &Index, gaps: &mut Gaps) -> Opt
         Err(e) => return none(gaps, reason::READ_FAILED, e.to_string(), "Import the records again."),
     };
     let Some(order) = matched.order else {
-        let detail = format!("the index has no records for {} {}, so nothing was evaluated", or(&release.id, "this system"), or(&release.version, &release.codename));
+        let detail =
+            format!("the index has no records for {} {}, so nothing was evaluated", or(&release.id, "this system"), or(&release.version, &release.codename));
         return none(gaps, reason::UNSUPPORTED, detail, IMPORT);
     };
     let host = Host { offers: Offers::read(observation), place: place(installed), order, packages: &packages };

@@ -55,8 +55,7 @@ pub struct Release {
 }
 
 /// Debian releases before they carry a number in os-release(5).
-const DEBIAN_CODENAMES: [(&str, &str); 6] =
-    [("buster", "10"), ("bullseye", "11"), ("bookworm", "12"), ("trixie", "13"), ("forky", "14"), ("duke", "15")];
+const DEBIAN_CODENAMES: [(&str, &str); 6] = [("buster", "10"), ("bullseye", "11"), ("bookworm", "12"), ("trixie", "13"), ("forky", "14"), ("duke", "15")];
 
 impl Release {
     /// Whether records of this ecosystem concern the host.

@@ -456,7 +456,8 @@ impl Frame {
     fn parse(bytes: Vec<u8>) -> Option<Self> {
         let count = |i: usize| usize_at(&bytes, i * 4);
         let (packages, ranges, records, text) = (count(0)?, count(1)?, count(2)?, count(3)?);
-        let text_start = COUNTS.checked_add(packages.checked_mul(PACKAGE)?)?.checked_add(ranges.checked_mul(RANGE)?)?.checked_add(records.checked_mul(RECORD)?)?;
+        let text_start =
+            COUNTS.checked_add(packages.checked_mul(PACKAGE)?)?.checked_add(ranges.checked_mul(RANGE)?)?.checked_add(records.checked_mul(RECORD)?)?;
         (text_start.checked_add(text)? == bytes.len()).then_some(Self { bytes, packages, ranges, records, text: text_start })
     }
 
@@ -501,12 +502,7 @@ impl Frame {
     pub fn entry(&self, number: usize) -> Option<Entry<'_>> {
         let row = COUNTS + self.packages * PACKAGE + self.ranges * RANGE + number.checked_mul(RECORD)?;
         let published = i64_at(&self.bytes, row + 16)?;
-        Some(Entry {
-            id: self.text(row)?,
-            aliases: self.text(row + 4)?,
-            stream: self.text(row + 8)?,
-            published: Some(published).filter(|at| *at != i64::MIN),
-        })
+        Some(Entry { id: self.text(row)?, aliases: self.text(row + 4)?, stream: self.text(row + 8)?, published: Some(published).filter(|at| *at != i64::MIN) })
     }
 }
 
@@ -576,7 +572,8 @@ mod tests {
     fn a_hostile_frame_with_a_good_digest_never_panics() {
         let mut builder = Builder::default();
         let records = records();
-        let ranges: Vec<(&Record, &Affected)> = records.values().flat_map(|r| r.affected.iter().map(move |a| (r, a))).filter(|(_, a)| a.ecosystem == "Debian:12").collect();
+        let ranges: Vec<(&Record, &Affected)> =
+            records.values().flat_map(|r| r.affected.iter().map(move |a| (r, a))).filter(|(_, a)| a.ecosystem == "Debian:12").collect();
         let plain = builder.build(&ranges).unwrap();
         for i in 0..plain.len() {
             for byte in [0, 1, 0x7f, 0xff] {

@@ -32,8 +32,26 @@ pub fn source_of(source: &str) -> String {
 
 /// Flavours that Ubuntu builds from a source package of their own.
 const UBUNTU_FLAVOURS: [&str; 20] = [
-    "aws", "azure", "bluefield", "fips", "gcp", "gke", "gkeop", "hwe", "ibm", "intel", "iot", "kvm", "lowlatency", "nvidia", "oem", "oracle", "raspi", "raspi2",
-    "riscv", "xilinx",
+    "aws",
+    "azure",
+    "bluefield",
+    "fips",
+    "gcp",
+    "gke",
+    "gkeop",
+    "hwe",
+    "ibm",
+    "intel",
+    "iot",
+    "kvm",
+    "lowlatency",
+    "nvidia",
+    "oem",
+    "oracle",
+    "raspi",
+    "raspi2",
+    "riscv",
+    "xilinx",
 ];
 
 fn is_dpkg_kernel(source: &str) -> bool {
@@ -129,7 +147,9 @@ mod tests {
         ] {
             assert!(is_running(image, running), "{image} {running}");
         }
-        for (image, running) in [("6.1.0-27-amd64", "6.1.0-28-amd64"), ("5.14.21-150500.55.70.1.x86_64", "5.14.21-150500.55.7-default"), ("6.1.0-2-amd64", "6.1.0-28-amd64")] {
+        for (image, running) in
+            [("6.1.0-27-amd64", "6.1.0-28-amd64"), ("5.14.21-150500.55.70.1.x86_64", "5.14.21-150500.55.7-default"), ("6.1.0-2-amd64", "6.1.0-28-amd64")]
+        {
             assert!(!is_running(image, running), "{image} {running}");
         }
     }

@@ -129,7 +129,13 @@ pub fn scan_with(request: Request<'_>, pack: &Pack, deadline: Duration, progress
     let total = planned.len();
     let report = |done| progress(Progress { families_done: done, families_total: total, ..Progress::default() });
     let gathered = gather(request.host, &hosted, scan.until, &report)?;
-    conclude(scan, gathered, &planned, Judging { plan: request.plan, limits: request.limits, policy: &request.policy, roster: request.roster, advisories: request.advisories, pack }, progress)
+    conclude(
+        scan,
+        gathered,
+        &planned,
+        Judging { plan: request.plan, limits: request.limits, policy: &request.policy, roster: request.roster, advisories: request.advisories, pack },
+        progress,
+    )
 }
 
 /// When a scan began and must end.

@@ -164,9 +164,10 @@ fn info(arguments: &InfoArguments) -> anyhow::Result<Exit> {
     for (reason, count) in &directory.skipped {
         let _ = writeln!(text, "left out  {count} {reason}");
     }
-    let rows = directory.ecosystems.iter().map(|e| {
-        [plain(&e.name), e.records.to_string(), e.packages.to_string(), e.ranges.to_string(), day(Some(e.newest)), e.length.to_string()]
-    });
+    let rows = directory
+        .ecosystems
+        .iter()
+        .map(|e| [plain(&e.name), e.records.to_string(), e.packages.to_string(), e.ranges.to_string(), day(Some(e.newest)), e.length.to_string()]);
     let _ = write!(text, "\n{}", columns(&["ECOSYSTEM", "RECORDS", "PACKAGES", "RANGES", "NEWEST", "BYTES"], rows));
     output::print(&text)?;
     Ok(Exit::Ok)
@@ -236,7 +237,7 @@ fn table(derived: &Derived) -> anyhow::Result<String> {
             text.push_str(&columns(&["SEVERITY", "ADVISORY", "PACKAGE", "INSTALLED", "FIXED", "STATE", "PUBLISHED"], rows.into_iter()));
             text.push('\n');
         }
-        let _ = writeln!(text, "{count} of {} packages' advisories in {}", found.packages, found.ecosystems.join(", "));
+        let _ = writeln!(text, "{count} advisories concern the {} packages compared with {}", found.packages, found.ecosystems.join(", "));
     }
     for gap in derived.gaps.iter().filter(|g| g.reason != reason::NEEDS_LIVE_KERNEL || g.family == "advisories") {
         let _ = writeln!(text, "unknown: {}{}{}", plain(&gap.detail), if gap.remedy.is_empty() { "" } else { ". " }, plain(&gap.remedy));

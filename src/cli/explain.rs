@@ -86,7 +86,15 @@ fn observe(arguments: &Arguments, rule: &Rule) -> anyhow::Result<Vec<Finding>> {
     let roster = arguments.roster.as_deref().map(read_roster).transpose()?;
     let advisories = arguments.advisories.as_deref().map(read_advisories).transpose()?;
     let plan = Plan { targets: arguments.target.clone(), ..Plan::default() };
-    let request = Request { host: &host, families: families(rule), plan, limits: Limits::default(), policy: Policy::default(), roster: roster.as_ref(), advisories: advisories.as_ref() };
+    let request = Request {
+        host: &host,
+        families: families(rule),
+        plan,
+        limits: Limits::default(),
+        policy: Policy::default(),
+        roster: roster.as_ref(),
+        advisories: advisories.as_ref(),
+    };
     Ok(run::scan(request, &|_| {})?.findings)
 }
 

@@ -127,7 +127,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     plan.targets.extend(arguments.target.iter().cloned());
     let limits = service::limits_of(&config);
-    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), roster: roster.as_ref(), advisories: advisories.as_ref() };
+    let request = Request {
+        host: &host,
+        families: arguments.family.clone(),
+        plan,
+        limits,
+        policy: policy.clone(),
+        roster: roster.as_ref(),
+        advisories: advisories.as_ref(),
+    };
     let began = Instant::now();
     let line = ProgressLine::new(began);
     let outcome = run::scan_with(request, &pack, Duration::from_secs(config.scan_deadline_seconds.into()), &|p| line.draw(p))?;

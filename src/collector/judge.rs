@@ -65,7 +65,8 @@ pub fn judge(app: &App, observation: &Observation) -> Vec<Finding> {
 /// Whether the host came to other verdicts although it judged by the same pack and thresholds. A
 /// roster or an index of advisories, which the agents do not have, makes the two not comparable.
 pub fn disagrees(app: &App, report: &Report, plains: &Plains, own: &[Finding]) -> bool {
-    let same_input = report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.roster.is_none() && app.advisories.is_none();
+    let same_input =
+        report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.roster.is_none() && app.advisories.is_none();
     if !same_input {
         return false;
     }

@@ -85,7 +85,12 @@ fn planted_holes_are_found_and_sound_decoys_are_not() {
             // Found: no fix yet.
             record("DEBIAN-CVE-2024-11", "Debian:12", "zlib", &json!([{"introduced": "0"}])),
             // Found: of two ranges the second holds.
-            record("DEBIAN-CVE-2024-12", "Debian:12", "curl", &json!([{"introduced": "0"}, {"fixed": "7.80-1"}, {"introduced": "7.88.1-1"}, {"last_affected": "7.88.1-10"}])),
+            record(
+                "DEBIAN-CVE-2024-12",
+                "Debian:12",
+                "curl",
+                &json!([{"introduced": "0"}, {"fixed": "7.80-1"}, {"introduced": "7.88.1-1"}, {"last_affected": "7.88.1-10"}]),
+            ),
             // Decoys: other release, back-ported fix, withdrawn, never affected, unimportant, introduced later, a rebuild of the fix.
             record("DSA-1-1", "Debian:11", "openssl", &fixed("9")),
             record("DEBIAN-CVE-2024-20", "Debian:12", "bash", &fixed("5.2.15-2")),
@@ -166,9 +171,7 @@ fn of_several_kernels_only_the_running_one_counts() {
     write_records(&records, &[record("DSA-5594-1", "Debian:12", "linux", &fixed("6.1.69-1"))]);
     import(&records, &index);
     let index = assay::advisory::Index::open(&index).unwrap();
-    let image = |release: &str, version: &str, source: &str| {
-        json!({"name": format!("linux-image-{release}"), "version": version, "architecture": "amd64", "source_name": "linux-signed-amd64", "source_version": source})
-    };
+    let image = |release: &str, version: &str, source: &str| json!({"name": format!("linux-image-{release}"), "version": version, "architecture": "amd64", "source_name": "linux-signed-amd64", "source_version": source});
     let old = image("6.1.0-13-amd64", "6.1.55-1", "6.1.55+1");
     let new = image("6.1.0-17-amd64", "6.1.69-1", "6.1.69+1");
     let beside = json!({"name": "linux-libc-dev", "version": "6.1.55-1", "architecture": "amd64", "source_name": "linux", "source_version": "6.1.55-1"});
@@ -253,6 +256,31 @@ fn an_import_is_whole_or_not_at_all_and_tells_what_it_left_out() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no temporary file stays");
 }
 
+/// The format as drawn in ARCHITECTURE.md; a changed vector is a changed format.
+#[test]
+fn the_index_is_the_golden_vector() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut of_module = record("ALSA-2026:7896", "AlmaLinux:9", "nodejs", &fixed("1:20.20.2-1.module_el9.7.0+226+88d36870"));
+    of_module["summary"] = json!("Important: nodejs:20 security update");
+    let mut rated = record("DEBIAN-CVE-2024-12", "Debian:12", "curl", &json!([{"introduced": "7.88.1-1"}, {"last_affected": "7.88.1-10"}]));
+    rated["severity"] = json!([{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]);
+    rated["affected"][0]["versions"] = json!(["7.74.0-1.3"]);
+    let mut advisory = record("DSA-5532-1", "Debian:12", "openssl", &fixed("3.0.11-1~deb12u2"));
+    advisory["upstream"] = json!(["CVE-2023-5363"]);
+    let mut unimportant = record("DEBIAN-CVE-2024-23", "Debian:12", "bash", &json!([{"introduced": "0"}]));
+    unimportant["affected"][0]["ecosystem_specific"] = json!({"urgency": "unimportant"});
+    let records = dir.path().join("records");
+    write_records(&records, &[of_module, rated, advisory, unimportant, record("DSA-1-1", "npm", "x", &fixed("9"))]);
+    let mut import = assay::advisory::Import::default();
+    import.add(&records, &mut |_, _| {}).unwrap();
+    let (bytes, _) = import.finish(1_700_000_000).unwrap();
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/advisories.idx");
+    if std::env::var_os("ASSAY_WRITE_VECTORS").is_some() {
+        std::fs::write(&vector, &bytes).unwrap();
+    }
+    assert!(std::fs::read(&vector).unwrap() == bytes, "the bytes of an index changed");
+}
+
 /// Runs a Python program of the tests; its output is JSON.
 fn python(arguments: &[&str]) -> Value {
     let output = Command::new("/usr/bin/python3").args(arguments).stdin(Stdio::null()).output().unwrap();
@@ -297,10 +325,9 @@ fn real_almalinux_records_match_as_rpm_orders_versions() {
 #[test]
 fn the_version_orders_agree_with_apt_and_rpm() {
     let versions = python(&["tests/vectors/osv/orders.py", DATA]);
-    for (order, compare) in [
-        ("dpkg", assay::host::debian::version::compare as fn(&str, &str) -> std::cmp::Ordering),
-        ("rpm", assay::host::rpm::version::compare),
-    ] {
+    for (order, compare) in
+        [("dpkg", assay::host::debian::version::compare as fn(&str, &str) -> std::cmp::Ordering), ("rpm", assay::host::rpm::version::compare)]
+    {
         let pairs = versions[order].as_array().unwrap();
         assert!(pairs.len() > 5_000, "{order}: {}", pairs.len());
         for pair in pairs {

@@ -63,7 +63,12 @@ fn generated() -> String {
         family(&mut out, entry.name, entry.title, &(entry.schema)());
     }
     family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", &access::schema());
-    family(&mut out, advisories::NAME, "Derived from the families above and an index of advisories: published holes that the installed packages still have", &advisories::schema());
+    family(
+        &mut out,
+        advisories::NAME,
+        "Derived from the families above and an index of advisories: published holes that the installed packages still have",
+        &advisories::schema(),
+    );
     let pack = Pack::builtin(facts::schemas()).unwrap();
     let frameworks = framework::builtin().unwrap();
     out.push_str("\n## Rules\n\n| rule | severity | what must hold | promises | controls |\n|---|---|---|---|---|\n");

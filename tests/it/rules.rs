@@ -257,7 +257,7 @@ fn wrong_rules_do_not_load_and_say_where() {
     let line = |keys: &str| whole(keys);
     for (keys, says) in [
         ("assert: a.flagg\nmessage: m", "a has no field flagg; it has flag, items, more, n, name"),
-        ("assert: c.flag\nmessage: m", "there is no variable c; there are a, access, b, now, policy"),
+        ("assert: c.flag\nmessage: m", "there is no variable c; there are a, access, advisories, b, now, policy"),
         ("assert: a.n\nmessage: m", "the expression is a number, not a truth value"),
         ("assert: a.n == a.name\nmessage: m", "a.n is a number, a.name is text"),
         ("assert: a.name > 3\nmessage: m", "a.name is text, the other is a number"),

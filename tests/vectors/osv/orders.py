@@ -35,7 +35,7 @@ def pairs(known, marks, compare):
         a, b = choose.choice(known), choose.choice(known)
         if choose.random() < 0.6:
             # Near misses: one character more, less or other.
-            b, at = a, choose.randrange(2, len(a))
+            b, at = a, choose.choice([i for i in range(a.find(":") + 2, len(a)) if a[i] != "-"] or [len(a)])
             b = b[:at] + choose.choice(marks) + b[at + choose.randrange(2):]
         out.append([a, b, (compare(a, b) > 0) - (compare(a, b) < 0)])
     return out
