@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::ecosystem::{Order, Release};
 use super::index::{Index, IndexError};
 use super::matching::{self, Kernel, Matched, Package, Row, Running};
-use super::osv::{Severity, Status};
+use super::rating::{Severity, Status};
 use crate::model::advisories::{Advisories, Advisory, Data, Derived, NAME};
 use crate::model::fact::{Observation, Source};
 use crate::model::gap::{Gap, Gaps, reason};

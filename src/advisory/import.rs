@@ -111,7 +111,7 @@ impl Import {
         let is_same_age = newer.modified == older.modified;
         let named: BTreeSet<String> = newer.affected.iter().map(|a| a.ecosystem.clone()).collect();
         let (replaced, added): (Vec<Affected>, Vec<Affected>) =
-            older.affected.into_iter().partition(|a| named.contains(&a.ecosystem) && !(is_same_age && !newer.affected.contains(a)));
+            older.affected.into_iter().partition(|a| named.contains(&a.ecosystem) && (!is_same_age || newer.affected.contains(a)));
         newer.affected.extend(added);
         newer.affected.sort();
         let aliases: BTreeSet<String> = newer.aliases.into_iter().chain(older.aliases).collect();

@@ -24,7 +24,9 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::osv::{Affected, End, Record, Severity, Status};
+use super::interval::End;
+use super::osv::{Affected, Record};
+use super::rating::{Severity, Status};
 use super::wire::{i64_at, text_at, u32_at, usize_at};
 use crate::model::canonical;
 use crate::model::ids::Digest;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::ecosystem::{Order, Release};
 use super::index::{Frame, Index, IndexError, Range};
+use super::interval::{End, holds};
 use super::kernel::{self, Part};
-use super::osv::{End, Severity, Status, cve_of, holds, is_module_build};
+use super::osv::{cve_of, is_module_build};
+use super::rating::{Severity, Status};
 
 /// One installed package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +92,23 @@ pub struct Matched {
     pub order: Option<Order>,
 }
 
+/// Ecosystems of packages that a subscription of Ubuntu adds.
+const UBUNTU_PRO: &str = "Ubuntu:Pro:";
+
+/// One ecosystem of the release.
+struct Source {
+    is_pro: bool,
+    frame: Arc<Frame>,
+}
+
+impl Source {
+    /// Ids of the records that speak of a package.
+    fn ids(&self, package: &str) -> Option<Vec<String>> {
+        let ranges = self.frame.ranges_of(package)?;
+        ranges.iter().map(|r| self.frame.entry(r.record).map(|e| e.id.to_string())).collect()
+    }
+}
+
 /// Matches; without an ecosystem for the release nothing was evaluated.
 pub fn run(index: &Index, release: &Release, packages: &[Package], running: &Running) -> Result<Matched, IndexError> {
     let mut matched = Matched::default();
@@ -99,7 +118,7 @@ pub fn run(index: &Index, release: &Release, packages: &[Package], running: &Run
             matched.order = Some(order);
             matched.newest = matched.newest.max(Some(ecosystem.newest));
             matched.ecosystems.push(ecosystem.name.clone());
-            frames.push(index.frame(number)?);
+            frames.push(Source { is_pro: ecosystem.name.starts_with(UBUNTU_PRO), frame: index.frame(number)? });
         }
     }
     if let Some(order) = matched.order {
@@ -160,8 +179,16 @@ struct Host<'a> {
 
 type Key = (String, String, String);
 
+/// One package on its way through the ecosystems.
+struct Found<'a> {
+    package: &'a Package,
+    source: &'a str,
+    version: &'a str,
+    kernel: Kernel,
+}
+
 impl Host<'_> {
-    fn rows(&self, frames: &[Arc<Frame>]) -> Result<Vec<Row>, IndexError> {
+    fn rows(&self, sources: &[Source]) -> Result<Vec<Row>, IndexError> {
         let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
         for package in self.packages {
             let part = part_of(self.order, package);
@@ -171,30 +198,17 @@ impl Host<'_> {
             let source = kernel::source_of(&package.source_name);
             let (version, kernel) = self.version(package, &part, &source);
             let name = if self.order == Order::Rpm { &package.name } else { &source };
-            for frame in frames {
-                let damaged = || IndexError::Damaged(format!("the ranges of {name} are not readable"));
-                for range in frame.ranges_of(name).ok_or_else(damaged)? {
-                    if !holds(self.order, &version, range.from, range.end, range.until) {
-                        continue;
-                    }
-                    let entry = frame.entry(range.record).ok_or_else(damaged)?;
-                    if self.order == Order::Rpm && !self.is_same_build(package, &version, &range, entry.stream) {
-                        continue;
-                    }
-                    let key = (entry.id.to_string(), source.clone(), version.clone());
-                    let row = rows.entry(key).or_insert_with(|| Row {
-                        id: entry.id.into(),
-                        aliases: entry.aliases.split(' ').filter(|a| !a.is_empty()).map(String::from).collect(),
-                        source: source.clone(),
-                        installed: version.clone(),
-                        published: entry.published,
-                        kernel,
-                        status: range.status,
-                        ..Row::default()
-                    });
-                    row.packages.insert(package.name.clone());
-                    row.take(self.order, &range);
-                }
+            let damaged = || IndexError::Damaged(format!("the ranges of {name} are not readable"));
+            // Where the subscription is in use, what it says of a record stands in the place of what
+            // is said to those who lack it (often: no fix).
+            let mut by_pro = BTreeSet::new();
+            for pro in sources.iter().filter(|s| s.is_pro) {
+                by_pro.extend(pro.ids(name).ok_or_else(damaged)?);
+            }
+            let found = Found { package, source: &source, version: &version, kernel };
+            for ecosystem in sources {
+                let hidden = if ecosystem.is_pro { None } else { Some(&by_pro) };
+                self.add(&found, name, &ecosystem.frame, hidden, &mut rows).ok_or_else(damaged)?;
             }
         }
         let mut rows = merged(self.order, rows.into_values().collect());
@@ -203,6 +217,34 @@ impl Host<'_> {
             row.is_restart_enough = newest.is_some_and(|newest| self.order.compare(newest, &row.fixed).is_ge());
         }
         Ok(rows)
+    }
+
+    /// Adds what one ecosystem says of a package; `None` when the frame can't be read.
+    fn add(&self, found: &Found<'_>, name: &str, frame: &Frame, hidden: Option<&BTreeSet<String>>, rows: &mut BTreeMap<Key, Row>) -> Option<()> {
+        for range in frame.ranges_of(name)? {
+            if !holds(self.order, found.version, range.from, range.end, range.until) {
+                continue;
+            }
+            let entry = frame.entry(range.record)?;
+            let is_hidden = hidden.is_some_and(|ids| ids.contains(entry.id));
+            if is_hidden || (self.order == Order::Rpm && !self.is_same_build(found.package, found.version, &range, entry.stream)) {
+                continue;
+            }
+            let key = (entry.id.to_string(), found.source.to_string(), found.version.to_string());
+            let row = rows.entry(key).or_insert_with(|| Row {
+                id: entry.id.into(),
+                aliases: entry.aliases.split(' ').filter(|a| !a.is_empty()).map(String::from).collect(),
+                source: found.source.into(),
+                installed: found.version.into(),
+                published: entry.published,
+                kernel: found.kernel,
+                status: range.status,
+                ..Row::default()
+            });
+            row.packages.insert(found.package.name.clone());
+            row.take(self.order, &range);
+        }
+        Some(())
     }
 
     /// The version that is compared, and which kernel it is.

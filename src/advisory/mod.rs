@@ -10,9 +10,11 @@ mod derive;
 mod ecosystem;
 mod import;
 pub mod index;
+mod interval;
 mod kernel;
 mod matching;
 mod osv;
+mod rating;
 mod source;
 mod wire;
 

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::cvss;
 use super::ecosystem::Order;
+use super::interval::{End, MAX_TEXT, RawEvent, check_text, holds, intervals_of};
+use super::rating::{Rating, RawSeverity, Severity, Status};
 
-/// Longest id, name or version that is taken, bytes.
-const MAX_TEXT: usize = 256;
 /// Most intervals of one affected package.
 const MAX_INTERVALS: usize = 200;
 /// Most listed versions of one affected package.
@@ -101,89 +100,6 @@ pub struct Affected {
     pub severity: Severity,
     /// CVSS base score in tenths.
     pub score: Option<u8>,
-}
-
-/// How an interval ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum End {
-    /// Never.
-    Open = 0,
-    /// Before the fixed version.
-    Fixed = 1,
-    /// After the last affected version.
-    Last = 2,
-    /// Only the one version `from`.
-    Exact = 3,
-    /// Before a version that is no fix.
-    Limit = 4,
-}
-
-/// How the distribution treats a hole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Status {
-    /// As one.
-    #[default]
-    Open = 0,
-    /// As none that matters.
-    Unimportant = 1,
-    /// Not any more.
-    EndOfLife = 2,
-}
-
-/// How severe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Severity {
-    /// Nobody says.
-    #[default]
-    Unknown = 0,
-    /// Score 0.
-    None = 1,
-    /// Up to 3.9.
-    Low = 2,
-    /// Up to 6.9.
-    Medium = 3,
-    /// Up to 8.9.
-    High = 4,
-    /// From 9.0.
-    Critical = 5,
-}
-
-impl Severity {
-    /// The word in facts.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::None => "none",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-
-    const fn of_tenths(tenths: u8) -> Self {
-        match tenths {
-            0 => Self::None,
-            1..=39 => Self::Low,
-            40..=69 => Self::Medium,
-            70..=89 => Self::High,
-            _ => Self::Critical,
-        }
-    }
-
-    /// The words of the distributions; any other word says nothing.
-    fn of_word(word: &str) -> Self {
-        match word.to_ascii_lowercase().trim_matches('*') {
-            "critical" => Self::Critical,
-            "high" | "important" => Self::High,
-            "medium" | "moderate" => Self::Medium,
-            "low" | "negligible" => Self::Low,
-            _ => Self::Unknown,
-        }
-    }
 }
 
 /// The CVE id in an id such as `DEBIAN-CVE-2024-1234`.
@@ -290,68 +206,6 @@ fn compile(part: &RawAffected, package: &RawPackage, order: Order, whole: Rating
     Ok(())
 }
 
-type Interval = (String, End, String);
-
-/// The intervals of one range, as the schema's own algorithm walks through the sorted events.
-fn intervals_of(events: &[RawEvent], order: Order) -> Result<Vec<Interval>, String> {
-    let mut sorted: Vec<(&str, End)> = Vec::new();
-    let mut limit: Option<&str> = None;
-    for event in events {
-        for (version, kind) in [(&event.introduced, End::Open), (&event.fixed, End::Fixed), (&event.last_affected, End::Last)] {
-            if let Some(version) = version {
-                check_text(version, "version")?;
-                sorted.push((version, kind));
-            }
-        }
-        if let Some(version) = &event.limit {
-            check_text(version, "version")?;
-            limit = limit.filter(|l| order.compare(l, version).is_gt()).or(Some(version));
-        }
-    }
-    // `0` as an introduction stands before every version, those with `~` included; what stands at
-    // the same version keeps its place.
-    let first = |(version, kind): &(&str, End)| *kind == End::Open && *version == "0";
-    sorted.sort_by(|a, b| first(b).cmp(&first(a)).then_with(|| if first(a) { std::cmp::Ordering::Equal } else { order.compare(a.0, b.0) }));
-    let mut out = Vec::new();
-    let mut open: Option<&str> = None;
-    for (version, kind) in sorted {
-        match (kind, open) {
-            (End::Open, None) => open = Some(version),
-            (End::Fixed | End::Last, Some(from)) => {
-                out.push((from.to_string(), kind, version.to_string()));
-                open = None;
-            }
-            _ => {}
-        }
-    }
-    if let Some(from) = open {
-        out.push((from.to_string(), End::Open, String::new()));
-    }
-    if let Some(limit) = limit.filter(|l| *l != "*") {
-        for interval in &mut out {
-            if interval.1 == End::Open || order.compare(&interval.2, limit).is_gt() {
-                (interval.1, interval.2) = (End::Limit, limit.to_string());
-            }
-        }
-    }
-    // Fixed in version 0 is how trackers say that a release was never affected.
-    out.retain(|(from, end, until)| !matches!(end, End::Fixed | End::Limit) || order.compare(from, until).is_lt());
-    Ok(out)
-}
-
-/// Whether a version lies in an interval.
-pub fn holds(order: Order, version: &str, from: &str, end: End, until: &str) -> bool {
-    if end == End::Exact {
-        return order.compare(version, from).is_eq();
-    }
-    (from == "0" || order.compare(version, from).is_ge())
-        && match end {
-            End::Open | End::Exact => true,
-            End::Fixed | End::Limit => order.compare(version, until).is_lt(),
-            End::Last => order.compare(version, until).is_le(),
-        }
-}
-
 /// A module erratum may list one package in several builds of the same sources: the first one has
 /// the fix already.
 fn keep_first_builds(affected: &mut Vec<Affected>) {
@@ -386,43 +240,6 @@ fn stream(summary: &str) -> String {
     }
 }
 
-/// Severity, score and status, where they are said.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rating {
-    severity: Severity,
-    score: Option<u8>,
-    status: Status,
-}
-
-impl Rating {
-    /// A CVSS vector decides before a word of the distribution.
-    fn of(severity: Option<&[RawSeverity]>, database: Option<&Value>, ecosystem: Option<&Value>) -> Self {
-        let score = severity.iter().copied().flatten().filter(|s| s.kind == "CVSS_V3").find_map(|s| cvss::base_tenths(&s.score));
-        let word = |value: Option<&Value>, key: &str| value.and_then(|v| v.get(key)).and_then(Value::as_str).map(str::to_string);
-        let urgency = word(ecosystem, "urgency").or_else(|| word(database, "urgency")).unwrap_or_default();
-        let status = match urgency.as_str() {
-            "unimportant" => Status::Unimportant,
-            "end-of-life" => Status::EndOfLife,
-            _ => Status::Open,
-        };
-        let own = severity.iter().copied().flatten().filter(|s| !s.kind.starts_with("CVSS")).map(|s| s.score.clone());
-        let words = own.chain([urgency]).chain(["severity", "ubuntu_priority"].iter().filter_map(|k| word(ecosystem, k).or_else(|| word(database, k))));
-        let said = words.map(|w| Severity::of_word(&w)).find(|s| *s != Severity::Unknown).unwrap_or_default();
-        Self { severity: score.map_or(said, Severity::of_tenths), score, status }
-    }
-
-    /// Errata of Red Hat's kind begin with their rating: `Important: …`.
-    fn of_summary(id: &str, summary: &str) -> Self {
-        let rated = ["ALSA-", "RLSA-", "RHSA-", "RXSA-"].iter().any(|p| id.starts_with(p));
-        let word = summary.split_once(':').map_or("", |(word, _)| word);
-        Self { severity: if rated { Severity::of_word(word) } else { Severity::Unknown }, ..Self::default() }
-    }
-
-    fn or(self, other: Self) -> Self {
-        if self.severity == Severity::Unknown { Self { status: self.status, ..other } } else { self }
-    }
-}
-
 fn aliases(id: &str, same: Option<Vec<String>>, upstream: Option<Vec<String>>, related: Option<Vec<String>>) -> Vec<String> {
     let related = related.unwrap_or_default().into_iter().filter(|r| cve_of(r).is_some());
     let all = same.unwrap_or_default().into_iter().chain(upstream.unwrap_or_default()).chain(related).chain([id.to_string()]);
@@ -437,14 +254,6 @@ fn binaries(specific: Option<&Value>) -> Vec<(String, String)> {
     let lists = specific.and_then(|s| s.get("binaries")).and_then(Value::as_array);
     let named = lists.into_iter().flatten().filter_map(Value::as_object).flatten();
     named.filter_map(|(name, version)| Some((name.clone(), version.as_str()?.to_string()))).collect()
-}
-
-fn check_text(text: &str, what: &str) -> Result<(), String> {
-    let shown: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
-    if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
-        return Err(format!("{what} {shown:?} is empty, too long or has control characters"));
-    }
-    Ok(())
 }
 
 fn time(text: Option<&str>, what: &str) -> Result<Option<i64>, String> {
@@ -488,26 +297,10 @@ struct RawPackage {
 }
 
 #[derive(Deserialize)]
-struct RawSeverity {
-    #[serde(default, rename = "type")]
-    kind: String,
-    #[serde(default)]
-    score: String,
-}
-
-#[derive(Deserialize)]
 struct RawRange {
     #[serde(default, rename = "type")]
     kind: String,
     events: Option<Vec<RawEvent>>,
-}
-
-#[derive(Deserialize)]
-struct RawEvent {
-    introduced: Option<String>,
-    fixed: Option<String>,
-    last_affected: Option<String>,
-    limit: Option<String>,
 }
 
 #[cfg(test)]

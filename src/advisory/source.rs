@@ -255,7 +255,9 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn seen(path: &Path) -> Result<Vec<(String, Result<Vec<u8>, String>)>, SourceError> {
+    type Seen = Vec<(String, Result<Vec<u8>, String>)>;
+
+    fn seen(path: &Path) -> Result<Seen, SourceError> {
         let mut out = Vec::new();
         visit(path, &mut |name, content, _, _| out.push((name.to_string(), content)))?;
         Ok(out)

@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::output;
 use super::scan::read_advisories;
 use crate::advisory::{self, Import, Summary};
+use crate::agent::seccomp;
 use crate::facts;
 use crate::host::{Host, clock, durable};
 use crate::model::advisories::{Advisories, Advisory, Derived};
@@ -112,6 +113,7 @@ enum Format {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    seccomp::install()?;
     match &arguments.command {
         Command::Import(a) => import(a),
         Command::Info(a) => info(a),

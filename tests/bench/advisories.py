@@ -50,7 +50,7 @@ def synthetic(path):
                 affected.append({
                     "package": {"ecosystem": f"Debian:{release}", "name": name, "purl": f"pkg:deb/debian/{name}?arch=source"},
                     "ranges": [{"type": "ECOSYSTEM", "events": events}],
-                    "versions": [f"{v}.{choose.randrange(40)}-1" for v in range(1, 4)],
+                    "versions": [f"0.{choose.randrange(40)}-{v}" for v in range(1, 4)],
                     "ecosystem_specific": {"urgency": choose.choice(urgency)},
                 })
             record = {

@@ -236,6 +236,22 @@ fn module_builds_compare_with_their_stream_only() {
 }
 
 #[test]
+fn fixes_of_a_subscription_count_where_it_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (records, index) = (dir.path().join("records"), dir.path().join("a.idx"));
+    let mut both = record("UBUNTU-CVE-2024-1", "Ubuntu:18.04:LTS", "p", &json!([{"introduced": "0"}]));
+    let pro = record("x", "Ubuntu:Pro:18.04:LTS", "p", &fixed("1.0-1ubuntu0.1+esm2"))["affected"][0].clone();
+    both["affected"].as_array_mut().unwrap().push(pro);
+    write_records(&records, &[both]);
+    import(&records, &index);
+    let rows = |version: &str| {
+        let found = match_json(&[text(&index), "--release", "ubuntu:18.04", "--package", &format!("p={version}")]);
+        (subjects(&found["advisories"]["unrated"]).len(), subjects(&found["advisories"]["no_fix"]).len())
+    };
+    assert_eq!((rows("1.0-1"), rows("1.0-1ubuntu0.1+esm1"), rows("1.0-1ubuntu0.1+esm2")), ((0, 1), (1, 0), (0, 0)));
+}
+
+#[test]
 fn an_import_is_whole_or_not_at_all_and_tells_what_it_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let (records, index) = (dir.path().join("records"), dir.path().join("a.idx"));
