@@ -69,7 +69,8 @@ pub fn intervals_of(events: &[RawEvent], order: Order) -> Result<Vec<Interval>, 
         }
     }
     // Fixed in version 0 is how trackers say that a release was never affected.
-    out.retain(|(from, end, until)| !matches!(end, End::Fixed | End::Limit) || order.compare(from, until).is_lt());
+    let is_empty = |from: &str, until: &str| if from == "0" { until == "0" } else { order.compare(from, until).is_ge() };
+    out.retain(|(from, end, until)| !matches!(end, End::Fixed | End::Limit) || !is_empty(from, until));
     Ok(out)
 }
 

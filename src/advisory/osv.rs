@@ -330,6 +330,7 @@ mod tests {
             (json!([{"introduced": "0"}, {"fixed": "2"}]), vec!["0 Fixed 2"]),
             (json!([{"fixed": "2"}, {"introduced": "0"}]), vec!["0 Fixed 2"]),
             (json!([{"introduced": "0"}]), vec!["0 Open "]),
+            (json!([{"introduced": "0"}, {"fixed": "0~20230607-1"}]), vec!["0 Fixed 0~20230607-1"]),
             (json!([{"introduced": "1"}, {"last_affected": "2"}]), vec!["1 Last 2"]),
             (json!([{"introduced": "0"}, {"fixed": "2"}, {"introduced": "2"}, {"fixed": "3"}, {"introduced": "5"}]), vec!["0 Fixed 2", "2 Fixed 3", "5 Open "]),
             (json!([{"introduced": "0"}, {"limit": "4"}]), vec!["0 Limit 4"]),
