@@ -21,6 +21,7 @@ pub mod rules;
 
 pub mod report;
 
+pub mod advisory;
 pub mod evidence;
 
 #[cfg(feature = "agent")]

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::advisory::{self, Index};
 use crate::facts::services::{self, Plan, Services, Surveyed};
 use crate::facts::tls::Tls;
 use crate::facts::{self, Document as _, FAMILIES, Family, Side, listeners::Listeners};
 use crate::host::{Host, ReadError, clock};
+use crate::model::advisories::Derived;
 use crate::model::against::Against;
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::Finding;
@@ -42,6 +44,8 @@ pub struct Request<'a> {
     pub policy: Policy,
     /// Lists that people keep.
     pub against: Against<'a>,
+    /// Published advisories.
+    pub advisories: Option<&'a Index>,
 }
 
 /// How far a scan is.
@@ -64,6 +68,8 @@ pub struct Outcome {
     pub observation: Observation,
     /// The facts as the blobs that a report carries, by family.
     pub documents: Vec<(StableFacts, VolatileFacts)>,
+    /// Published advisories that concern the host; `None` without an index.
+    pub advisories: Option<Derived>,
     /// Verdicts, failures first by severity.
     pub findings: Vec<Finding>,
     /// When.
@@ -129,7 +135,15 @@ pub fn scan_with(request: Request<'_>, pack: &Pack, deadline: Duration, progress
         scan,
         gathered,
         &planned,
-        Judging { plan: request.plan, limits: request.limits, policy: &request.policy, against: request.against, pack, cadence: Cadence::Monthly },
+        Judging {
+            plan: request.plan,
+            limits: request.limits,
+            policy: &request.policy,
+            against: request.against,
+            advisories: request.advisories,
+            pack,
+            cadence: Cadence::Monthly,
+        },
         progress,
     )
 }
@@ -161,6 +175,8 @@ pub struct Judging<'a> {
     pub policy: &'a Policy,
     /// Lists that people keep.
     pub against: Against<'a>,
+    /// Published advisories.
+    pub advisories: Option<&'a Index>,
     /// Rules.
     pub pack: &'a Pack,
     /// Rarer rules are not judged.
@@ -271,12 +287,14 @@ pub fn conclude(
     gaps.extend(host_gaps);
     let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
     let documents = documents_of(&observation);
-    let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against };
+    let advisories = judging.advisories.map(|index| advisory::derive(&observation, index));
+    let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against, advisories: advisories.as_ref() };
     let findings = rules::evaluate_in(judging.pack, &input, judging.cadence);
     let unmatched_people =
         judging.against.roster.map(|_| rules::access::derive(&observation, judging.against).0).and_then(|access| access).map(|a| a.unmatched_people);
     let limits = limits_hit(&observation.gaps, cut);
     Ok(Outcome {
+        advisories,
         documents,
         findings,
         times: Times { started: scan.wall, finished: clock::unix_now().max(scan.wall), boot_ms: scan.boot_ms },

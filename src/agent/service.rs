@@ -107,7 +107,7 @@ pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy, cadence: Cadence
             }
         }
     };
-    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, against: Against::default(), pack, cadence };
+    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, against: Against::default(), advisories: None, pack, cadence };
     run::conclude(started, gathered, &planned, judging, &|_| {})
 }
 

@@ -25,6 +25,8 @@ enum Command {
     Explain(super::explain::Arguments),
     /// List, show, test and check rules
     Rules(super::rules::Arguments),
+    /// Import published advisories, and match them with installed packages
+    Advisories(super::advisories::Arguments),
     /// Enrol this machine at a collector
     Enroll(super::enroll::Arguments),
     /// Run the agent: scans on schedule, spools and uploads reports
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Scan(a) => super::scan::run(a),
         Command::Explain(a) => super::explain::run(a),
         Command::Rules(a) => super::rules::run(a),
+        Command::Advisories(a) => super::advisories::run(a),
         Command::Enroll(a) => super::enroll::run(a),
         Command::Agent(a) => super::service::run(a),
         Command::Gatherer(a) => super::gatherer::run(a),

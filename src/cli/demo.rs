@@ -120,8 +120,15 @@ async fn serve(people: Option<SocketAddr>, folder: &Folder) -> anyhow::Result<Ru
 
 fn scan_here(began: Instant) -> anyhow::Result<Outcome> {
     let host = Host::live()?;
-    let request =
-        Request { host: &host, families: Vec::new(), plan: Plan::default(), limits: Limits::default(), policy: Policy::default(), against: Against::default() };
+    let request = Request {
+        host: &host,
+        families: Vec::new(),
+        plan: Plan::default(),
+        limits: Limits::default(),
+        policy: Policy::default(),
+        against: Against::default(),
+        advisories: None,
+    };
     let progress = ProgressLine::new(began);
     let outcome = run::scan_with(request, &run::builtin_rules()?, SCAN_DEADLINE, &|p| progress.draw(p))?;
     progress.clear();

@@ -7,12 +7,13 @@ use clap::Args;
 use super::exit::Exit;
 use super::output;
 use super::rules::{controls, find, indent};
-use super::scan::read_list;
+use super::scan::{read_advisories, read_list};
 use crate::agent::run::{self, Request};
 use crate::agent::seccomp;
 use crate::facts;
 use crate::facts::services::Plan;
 use crate::host::Host;
+use crate::model::advisories;
 use crate::model::against::Against;
 use crate::model::approvals::Approvals;
 use crate::model::finding::{Citation, Finding};
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// Who may have which privileged access (CSV or JSON)
     #[arg(long, value_name = "FILE")]
     approvals: Option<PathBuf>,
+    /// Index of published advisories, for rules over them
+    #[arg(long, value_name = "FILE")]
+    advisories: Option<PathBuf>,
     /// Speak to this endpoint too; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     target: Vec<String>,
@@ -88,15 +92,17 @@ fn observe(arguments: &Arguments, rule: &Rule) -> anyhow::Result<Vec<Finding>> {
     let roster = arguments.roster.as_deref().map(|path| read_list(path, Roster::parse)).transpose()?;
     let approvals = arguments.approvals.as_deref().map(|path| read_list(path, Approvals::parse)).transpose()?;
     let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref() };
+    let advisories = arguments.advisories.as_deref().map(read_advisories).transpose()?;
     let plan = Plan { targets: arguments.target.clone(), ..Plan::default() };
-    let request = Request { host: &host, families: families(rule), plan, limits: Limits::default(), policy: Policy::default(), against };
+    let request =
+        Request { host: &host, families: families(rule), plan, limits: Limits::default(), policy: Policy::default(), against, advisories: advisories.as_ref() };
     Ok(run::scan(request, &|_| {})?.findings)
 }
 
 /// The families to gather; empty means all, which the derived family needs.
 fn families(rule: &Rule) -> Vec<String> {
     let read = rule.families();
-    if read.contains(&access::NAME) {
+    if read.contains(&access::NAME) || read.contains(&advisories::NAME) {
         return Vec::new();
     }
     let mut names: Vec<String> = read.iter().map(ToString::to_string).collect();

@@ -1,5 +1,6 @@
 //! Command lines: arguments in, exit code out.
 
+pub mod advisories;
 pub mod assay;
 #[cfg(feature = "collector")]
 pub mod collector;

@@ -10,11 +10,13 @@ use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
 use super::output;
+use crate::advisory::Index;
 use crate::agent::run::{self, Outcome, Progress, Request};
 use crate::agent::{seccomp, service};
 use crate::config::agent::{self, AgentConfig};
 use crate::facts;
 use crate::host::Host;
+use crate::model::advisories;
 use crate::model::against::Against;
 use crate::model::approvals::Approvals;
 use crate::model::finding::{Severity, Verdict};
@@ -34,11 +36,14 @@ const REDRAW: Duration = Duration::from_millis(80);
 const ACCESS_NEEDS: [&str; 3] = ["accounts", "ssh_keys", "sudo"];
 /// Unmatched people named in one line.
 const UNMATCHED_SHOWN: usize = 10;
+/// Families that the derived family `advisories` joins.
+const ADVISORY_NEEDS: [&str; 2] = ["os", "packages"];
 
 const EXAMPLES: &str = "\
 Examples:
   sudo assay scan                                          this machine, everything
   assay scan --roster people.csv --approvals approved.csv  who left and still gets in, who has more than was approved
+  assay scan --advisories advisories.idx --family os --family packages   known holes only
   assay scan --fail-on high                                exit 13 or 14 if something high or critical fails
   assay scan --family tls --target mail.example:25         one more endpoint, TLS only
 
@@ -64,6 +69,9 @@ pub struct Arguments {
     /// Who may have which privileged access (CSV or JSON): differences in either direction are findings
     #[arg(long, value_name = "FILE")]
     approvals: Option<PathBuf>,
+    /// Index of published advisories (assay advisories import): which holes the installed packages still have
+    #[arg(long, value_name = "FILE")]
+    advisories: Option<PathBuf>,
     /// Only this family and the rules over it; may be repeated
     #[arg(long, value_name = "NAME")]
     family: Vec<String>,
@@ -110,7 +118,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         say(&format!("note: {note}"));
     }
     let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref() };
-    let pack = rules_of(arguments, !against.is_empty())?;
+    let advisories = arguments.advisories.as_deref().map(read_advisories).transpose()?;
+    let pack = rules_of(arguments, !against.is_empty(), advisories.is_some())?;
     let host = match &arguments.root {
         Some(root) => {
             let host = Host::rooted(root)?;
@@ -130,7 +139,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     plan.targets.extend(arguments.target.iter().cloned());
     let limits = service::limits_of(&config);
-    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), against };
+    let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), against, advisories: advisories.as_ref() };
     let began = Instant::now();
     let line = ProgressLine::new(began);
     let outcome = run::scan_with(request, &pack, Duration::from_secs(config.scan_deadline_seconds.into()), &|p| line.draw(p))?;
@@ -140,7 +149,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// All rules, or with `--family` those that read nothing else.
-fn rules_of(arguments: &Arguments, has_lists: bool) -> anyhow::Result<Pack> {
+fn rules_of(arguments: &Arguments, has_lists: bool, has_advisories: bool) -> anyhow::Result<Pack> {
     let mut pack = match &arguments.rules {
         Some(folder) => Pack::load(folder, facts::schemas())?,
         None => run::builtin_rules()?,
@@ -148,7 +157,9 @@ fn rules_of(arguments: &Arguments, has_lists: bool) -> anyhow::Result<Pack> {
     if !arguments.family.is_empty() {
         let asked: Vec<&str> = run::plan_families(&arguments.family)?.into_iter().map(|f| f.name).collect();
         let joins = has_lists && ACCESS_NEEDS.iter().all(|n| asked.contains(n));
-        pack.rules.retain(|rule| rule.families().iter().all(|f| asked.contains(f) || (joins && *f == access::NAME)));
+        let matches = has_advisories && ADVISORY_NEEDS.iter().all(|n| asked.contains(n));
+        let derived = |name: &str| (joins && name == access::NAME) || (matches && name == advisories::NAME);
+        pack.rules.retain(|rule| rule.families().iter().all(|f| asked.contains(f) || derived(f)));
     }
     Ok(pack)
 }
@@ -160,6 +171,10 @@ pub(super) fn read_list<T>(path: &Path, parse: impl Fn(&str, &[u8]) -> Result<T,
     let file = std::fs::File::open(path).with_context(|| format!("{name}: the list can't be read"))?;
     file.take(TABLE_LIMIT as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("{name}: the list can't be read"))?;
     Ok(parse(&name, &bytes)?)
+}
+
+pub(super) fn read_advisories(path: &Path) -> anyhow::Result<Index> {
+    Index::open(path).with_context(|| format!("{}: advisories can't be read", path.display()))
 }
 
 fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, took: Duration) -> anyhow::Result<()> {
@@ -175,6 +190,7 @@ fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, 
             limits: &outcome.limits,
             findings: &outcome.findings,
             observation: &outcome.observation,
+            advisories: outcome.advisories.as_ref(),
         }),
         Format::Table => table(outcome, pack, took, arguments.all),
     };

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::sequencer::Sequencer;
 use super::store::{HostRow, HostState, Store, StoreError};
+use crate::advisory::Index;
 use crate::ledger::Verifier;
 use crate::model::against::Against;
 use crate::model::approvals::Approvals;
@@ -41,6 +42,8 @@ pub struct App {
     pub roster: Option<Roster>,
     /// Who may have which privileged access; `None`: rules about it are unknown.
     pub approvals: Option<Approvals>,
+    /// Published advisories; `None`: rules about them are unknown.
+    pub advisories: Option<Index>,
     /// Issues host certificates.
     pub authority: Authority,
     /// The ledger key: signs checkpoints, receipts and bundles.

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::app::App;
+use crate::advisory;
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::{Counts, Finding, Verdict};
 use crate::model::gap::{Gap, Gaps, reason};
@@ -58,14 +59,16 @@ fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> 
 /// The collector's verdicts on the observation of a report: its own thresholds and lists, the
 /// rules that its kind of scan is for.
 pub fn judge(app: &App, report: &Report, observation: &Observation) -> Vec<Finding> {
-    let input = Input { observation, policy: &app.policy, against: app.against() };
+    let advisories = app.advisories.as_ref().map(|index| advisory::derive(observation, index));
+    let input = Input { observation, policy: &app.policy, against: app.against(), advisories: advisories.as_ref() };
     rules::evaluate_in(&app.pack, &input, report.scan.kind.cadence())
 }
 
 /// Whether the host came to other verdicts although it judged by the same pack and thresholds. A
-/// roster, which hosts never have, makes the two not comparable.
+/// roster or an index of advisories, which the agents do not have, makes the two not comparable.
 pub fn disagrees(app: &App, report: &Report, plains: &Plains, own: &[Finding]) -> bool {
-    let same_input = report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.against().is_empty();
+    let same_input =
+        report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.against().is_empty() && app.advisories.is_none();
     if !same_input {
         return false;
     }

@@ -19,6 +19,7 @@ use super::sequencer::Task;
 use super::server;
 use super::store::Store;
 use super::ui;
+use crate::advisory::Index;
 use crate::config::collector::Config;
 use crate::facts;
 use crate::host::clock;
@@ -103,6 +104,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let policy = config.thresholds()?;
     let roster = list(&config.roster, Roster::parse)?;
     let approvals = list(&config.approvals, Approvals::parse)?;
+    let advisories = advisories(&config.advisories)?;
     let schemas = facts::schemas();
     let pack = if config.rules.as_os_str().is_empty() { Pack::builtin(schemas) } else { Pack::load(&config.rules, schemas) }?;
     let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
@@ -130,6 +132,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         policy,
         roster,
         approvals,
+        advisories,
         authority,
         signer,
         verifier,
@@ -193,6 +196,13 @@ fn list<T>(path: &Path, parse: impl Fn(&str, &[u8]) -> Result<T, TableError>) ->
     }
     let bytes = bounded(path, TABLE_LIMIT as u64)?;
     Ok(Some(parse(&path.display().to_string(), &bytes)?))
+}
+
+fn advisories(path: &Path) -> anyhow::Result<Option<Index>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Index::open(path).with_context(|| format!("{}: advisories can't be read", path.display()))?))
 }
 
 fn people_tls(config: &Config, authority: &Authority, names: &[String], now: i64) -> anyhow::Result<Option<Arc<ServerConfig>>> {

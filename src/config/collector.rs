@@ -38,6 +38,8 @@ pub struct Config {
     pub roster: PathBuf,
     /// Approved privileged access (CSV or JSON); empty: none, and rules about it are unknown.
     pub approvals: PathBuf,
+    /// Index of published advisories (`assay advisories import`); empty: none, and rules about them are unknown.
+    pub advisories: PathBuf,
     /// A host without contact for so many hours is silent.
     pub silent_after_hours: u32,
 }
@@ -56,6 +58,7 @@ impl Default for Config {
             policy: PathBuf::new(),
             roster: PathBuf::new(),
             approvals: PathBuf::new(),
+            advisories: PathBuf::new(),
             silent_after_hours: 48,
         }
     }

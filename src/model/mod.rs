@@ -1,5 +1,6 @@
 //! The nouns: plain data and the bytes they are written as. No I/O, no clock.
 
+pub mod advisories;
 pub mod against;
 pub mod approvals;
 pub mod blob;

@@ -25,6 +25,10 @@ pub struct Policy {
     pub security_update_maximum_days: i64,
     /// Automatic updates must have ended well within this many days, beside their own interval.
     pub automatic_updates_maximum_days: i64,
+    /// The fix of a critical advisory must be installed within this many days of its publication.
+    pub critical_update_maximum_days: i64,
+    /// Oldest index of advisories that still tells what is known, days.
+    pub advisory_data_maximum_days: i64,
     /// Days after the employment end until every way in must be closed.
     pub leaver_limit_days: i64,
     /// An account that can sign in must have done so within this many days.
@@ -69,6 +73,8 @@ impl Default for Policy {
             package_lists_maximum_days: 7,
             security_update_maximum_days: 30,
             automatic_updates_maximum_days: 7,
+            critical_update_maximum_days: 7,
+            advisory_data_maximum_days: 14,
             leaver_limit_days: 1,
             dormant_account_days: 90,
             password_schemes: ["yescrypt", "gost-yescrypt", "scrypt", "bcrypt", "sha512crypt", "sha256crypt"].map(String::from).to_vec(),
@@ -130,6 +136,8 @@ impl Policy {
             ("package_lists_maximum_days", self.package_lists_maximum_days),
             ("security_update_maximum_days", self.security_update_maximum_days),
             ("automatic_updates_maximum_days", self.automatic_updates_maximum_days),
+            ("critical_update_maximum_days", self.critical_update_maximum_days),
+            ("advisory_data_maximum_days", self.advisory_data_maximum_days),
             ("leaver_limit_days", self.leaver_limit_days),
             ("dormant_account_days", self.dormant_account_days),
             ("password_minimum_length", self.password_minimum_length),

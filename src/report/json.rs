@@ -9,12 +9,13 @@
 //!  "counts":{"fail":N,"not_applicable":N,"pass":N,"unknown":N},
 //!  "findings":[Finding,…]      failures first by severity, then unknown, pass, not_applicable
 //!  "gaps":[Gap,…]
-//!  "facts":{FAMILY:DOCUMENT,…}}
+//!  "facts":{FAMILY:DOCUMENT,…}}     `advisories` among them when an index was given
 //! ```
 //! Finding and Gap are those of ARCHITECTURE.md. Keys are sorted.
 
 use serde_json::{Value, json};
 
+use crate::model::advisories::{self, Derived};
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Finding};
 use crate::model::report::{ScanState, Times};
@@ -41,6 +42,8 @@ pub struct Document<'a> {
     pub findings: &'a [Finding],
     /// Facts and gaps.
     pub observation: &'a Observation,
+    /// Published advisories that concern the host, if an index was given.
+    pub advisories: Option<&'a Derived>,
 }
 
 /// Name and version of the format.
@@ -48,6 +51,12 @@ pub const FORMAT: &str = "assay.scan.v1";
 
 /// The document, indented, ending with a line break.
 pub fn render(document: &Document<'_>) -> String {
+    let mut facts = document.observation.families.clone();
+    let mut gaps = document.observation.gaps.clone();
+    if let Some(derived) = document.advisories {
+        gaps.extend(derived.gaps.iter().cloned());
+        facts.extend(derived.value.clone().map(|value| (advisories::NAME.to_string(), value)));
+    }
     let value = json!({
         "format": FORMAT,
         "host": {"name": document.host, "os": document.os},
@@ -62,8 +71,8 @@ pub fn render(document: &Document<'_>) -> String {
         },
         "counts": Counts::of(document.findings),
         "findings": document.findings,
-        "gaps": document.observation.gaps,
-        "facts": document.observation.families,
+        "gaps": gaps,
+        "facts": facts,
     });
     indented(&value)
 }

@@ -18,6 +18,7 @@ use super::message::Piece;
 use super::schema::{NOW, POLICY};
 use super::{Input, Pack, access, cite, with_stack};
 use crate::host::clock;
+use crate::model::advisories;
 use crate::model::finding::{Finding, UnknownReason, Verdict};
 use crate::model::gap::{Gap, reason};
 use crate::model::report::Cadence;
@@ -62,10 +63,27 @@ pub fn evaluate_in(pack: &Pack, input: &Input<'_>, cadence: Cadence) -> Vec<Find
     if let Some(value) = &derived {
         families.insert(access::NAME, value);
     }
-    let gaps = observation.gaps.iter().chain(&derived_gaps).collect();
+    let no_index = no_advisories();
+    let (found, found_gaps) = input.advisories.map_or((None, std::slice::from_ref(&no_index)), |d| (d.value.as_ref(), d.gaps.as_slice()));
+    families.remove(advisories::NAME);
+    if let Some(value) = found {
+        families.insert(advisories::NAME, value);
+    }
+    let gaps = observation.gaps.iter().chain(&derived_gaps).chain(found_gaps).collect();
     let facts = Facts { families, gaps, policy: input.policy.as_facts(), now: observation.gathered_at };
     let rules: Vec<&Rule> = pack.rules.iter().filter(|r| r.cadence <= cadence).collect();
     judge(&rules, pack.patterns(), &facts)
+}
+
+fn no_advisories() -> Gap {
+    Gap {
+        family: advisories::NAME.into(),
+        path: String::new(),
+        subject: String::new(),
+        reason: reason::MISSING.into(),
+        detail: "no index of advisories was given".into(),
+        remedy: "Make one with assay advisories import and give it with --advisories FILE.".into(),
+    }
 }
 
 fn derive_access(input: &Input<'_>) -> (Option<Value>, Vec<Gap>) {

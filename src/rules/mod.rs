@@ -21,6 +21,7 @@ pub use evaluate::{evaluate, evaluate_in};
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
+use crate::model::advisories::Derived;
 use crate::model::against::Against;
 use crate::model::fact::Observation;
 use crate::model::ids::Digest;
@@ -48,6 +49,8 @@ pub struct Input<'a> {
     pub policy: &'a Policy,
     /// Lists that people keep; without them, rules that read what rests on them are `unknown`.
     pub against: Against<'a>,
+    /// Published advisories that concern the host; without them, rules that read `advisories` are `unknown`.
+    pub advisories: Option<&'a Derived>,
 }
 
 /// Why a pack does not load: at least one problem.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::access;
+use crate::model::advisories;
 use crate::model::fact::resolve;
 use crate::model::policy::Policy;
 use crate::model::report::Cadence;
@@ -61,6 +62,7 @@ impl Schemas {
     pub fn new(gathered: &[(&str, Value)]) -> Self {
         let mut variables: BTreeMap<String, Value> = gathered.iter().map(|(name, schema)| ((*name).to_string(), schema.clone())).collect();
         variables.insert(access::NAME.into(), schemars::schema_for!(access::Access).to_value());
+        variables.insert(advisories::NAME.into(), advisories::schema());
         variables.insert(POLICY.into(), infer(&Policy::default().as_facts()));
         variables.insert(NOW.into(), json!({"type": "integer"}));
         Self { variables }

@@ -415,14 +415,16 @@ fn what_could_not_be_read_makes_leavers_unknown() {
     let roster = Roster::parse("leavers.csv", ROSTER.as_bytes()).unwrap();
     let observation = observe(dir.path());
     let pack = Pack::builtin(facts::schemas()).unwrap();
-    let findings =
-        rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against { roster: Some(&roster), approvals: None } });
+    let findings = rules::evaluate(
+        &pack,
+        &Input { observation: &observation, policy: &Policy::default(), against: Against { roster: Some(&roster), approvals: None }, advisories: None },
+    );
     let verdict = |rule: &str, subject: &str| findings.iter().find(|f| f.rule == rule && f.subject == subject).map(|f| f.verdict);
     for leaver in ["m.keller", "e.exit", "ghost"] {
         assert_eq!(verdict("access-leaver-active", leaver), Some(Verdict::Unknown), "{leaver}");
     }
     assert_eq!(verdict("access-password-empty", ""), Some(Verdict::Unknown));
-    let without = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default() });
+    let without = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None });
     assert!(without.iter().filter(|f| f.rule == "access-leaver-active").all(|f| f.verdict == Verdict::Unknown));
 }
 
@@ -434,7 +436,7 @@ fn planted_faults_fail_and_sound_hosts_do_not() {
     let failing = || {
         let observation = observe(root);
         let pack = Pack::builtin(facts::schemas()).unwrap();
-        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default() });
+        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None });
         // Homes and groups are not made here; tests/it/pam.rs judges them.
         let bare = |rule: &str| matches!(rule, "access-home-missing" | "access-group-missing");
         let failed = findings.into_iter().filter(|f| f.verdict == Verdict::Fail && !bare(&f.rule));

@@ -82,8 +82,15 @@ impl Collector {
 fn outcome() -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let host = Host::rooted(root.path()).unwrap();
-    let request =
-        Request { host: &host, families: Vec::new(), plan: Plan::default(), limits: Limits::default(), policy: Policy::default(), against: Against::default() };
+    let request = Request {
+        host: &host,
+        families: Vec::new(),
+        plan: Plan::default(),
+        limits: Limits::default(),
+        policy: Policy::default(),
+        against: Against::default(),
+        advisories: None,
+    };
     run::scan(request, &|_| {}).unwrap()
 }
 

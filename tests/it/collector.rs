@@ -104,7 +104,7 @@ impl Host {
         let facts = json!({"pretty_name": release, "id": "debian", "uptime": sequence});
         let observation = Observation { gathered_at: now, families: [("os".to_string(), facts)].into(), gaps: gaps.clone() };
         let pack = Pack::builtin(assay::facts::schemas()).unwrap();
-        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default() });
+        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None });
         let blob = |plain: Blob| (plain.address, plain.frame().unwrap());
         let blobs = vec![
             blob(Blob::of(&self.salt, &stable).unwrap()),
@@ -205,7 +205,8 @@ async fn a_report_is_judged_kept_and_acknowledged_once() {
     assert_eq!((row.leaf, row.disagrees), (Some(receipt.index), false));
     let (_, observed) = app.store.observation(&id, None).await.unwrap().unwrap();
     assert_eq!(observed, first.observation);
-    let mut expected = rules::evaluate(&app.pack, &Input { observation: &first.observation, policy: &app.policy, against: Against::default() });
+    let mut expected =
+        rules::evaluate(&app.pack, &Input { observation: &first.observation, policy: &app.policy, against: Against::default(), advisories: None });
     let mut kept: Vec<_> = app.store.findings(&FindingFilter::default()).await.unwrap().into_iter().map(|f| f.finding).collect();
     let key = |f: &assay::model::finding::Finding| (f.rule.clone(), f.subject.clone());
     expected.sort_by_key(key);
@@ -470,4 +471,32 @@ async fn try_send(host: &Host, base: &str, sealed: &Sealed) -> Result<Option<Vec
         host.check(&body, sealed);
         body
     }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn advisories_are_matched_centrally() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path().join("records");
+    std::fs::create_dir(&records).unwrap();
+    let record = json!({"id": "DSA-1-1", "modified": "2024-01-02T00:00:00Z", "affected": [{"package": {"ecosystem": "Debian:12", "name": "openssl"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "9"}]}]}]});
+    std::fs::write(records.join("DSA-1-1.json"), record.to_string()).unwrap();
+    let mut import = assay::advisory::Import::default();
+    import.add(&records, &mut |_, _| {}).unwrap();
+    let index = folder.path().join("advisories.idx");
+    std::fs::write(&index, import.finish(1).unwrap().0).unwrap();
+
+    let data = folder.path().join("data");
+    let missing = start(Config { advisories: records, ..config(&data) }).await.err().unwrap();
+    assert!(format!("{missing:#}").contains("records: advisories can't be read: not an index of advisories"), "{missing:#}");
+    let running = start(Config { advisories: index, ..config(&data) }).await.unwrap();
+    let (app, base) = (running.app.clone(), running.app.agents_url.clone());
+    let token = token(&data, &app.authority, 1).await;
+    let host = new_host(&base, &token).await;
+    host.send(&base, &host.scan(1, "Debian GNU/Linux 12 (bookworm)")).await;
+    let kept = app.store.findings(&FindingFilter::default()).await.unwrap();
+    let reason = kept.into_iter().find(|f| f.finding.rule == "advisory-high").unwrap().finding.reason.unwrap();
+    // The index was asked; the report has no packages.
+    assert!(reason.detail.contains("were not both gathered"), "{}", reason.detail);
+    running.stop().await;
 }

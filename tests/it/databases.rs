@@ -33,7 +33,10 @@ fn failures(databases: &Databases, gaps: &[Gap]) -> BTreeSet<(String, String)> {
     let families = [("databases".to_string(), serde_json::to_value(databases).unwrap())].into();
     let observation = Observation { gathered_at: 1_795_000_000, families, gaps: gaps.to_vec() };
     let pack = Pack::builtin(facts::schemas()).unwrap();
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: assay::model::against::Against::default() });
+    let findings = rules::evaluate(
+        &pack,
+        &Input { observation: &observation, policy: &Policy::default(), against: assay::model::against::Against::default(), advisories: None },
+    );
     let failed = findings.into_iter().filter(|f| f.verdict == Verdict::Fail);
     failed.map(|f| (f.rule, f.subject.rsplit(' ').next().unwrap_or_default().to_string())).collect()
 }

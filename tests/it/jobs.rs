@@ -95,7 +95,7 @@ fn judge<T: Document>(document: &T, gaps: &[Gap], policy: &Policy) -> Vec<Findin
     let families = BTreeMap::from([(T::NAME.to_string(), serde_json::to_value(document).unwrap())]);
     let observation = Observation { gathered_at: 1_795_305_600, families, gaps: gaps.to_vec() };
     let pack = Pack::builtin(facts::schemas()).unwrap();
-    rules::evaluate(&pack, &Input { observation: &observation, policy, against: assay::model::against::Against::default() })
+    rules::evaluate(&pack, &Input { observation: &observation, policy, against: assay::model::against::Against::default(), advisories: None })
 }
 
 fn failing(findings: &[Finding], rule: &str) -> BTreeMap<String, String> {

@@ -12,10 +12,11 @@ const MAY: &[(&str, &[&str])] = &[
     ("ledger", &["model", "host"]),
     ("facts", &["model", "host", "probe"]),
     ("report", &["model", "host", "rules"]),
+    ("advisory", &["model", "host"]),
     ("evidence", &["model", "host", "rules", "pki", "ledger", "report"]),
     ("config", &["model", "host"]),
-    ("agent", &["model", "host", "facts", "probe", "rules", "pki", "ledger", "report", "config"]),
-    ("collector", &["model", "host", "facts", "rules", "pki", "ledger", "report", "evidence", "config"]),
+    ("agent", &["model", "host", "facts", "probe", "rules", "pki", "ledger", "report", "advisory", "config"]),
+    ("collector", &["model", "host", "facts", "rules", "pki", "ledger", "report", "evidence", "advisory", "config"]),
 ];
 
 fn files(dir: &Path, out: &mut Vec<PathBuf>) {

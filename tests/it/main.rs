@@ -5,6 +5,7 @@
 mod lab;
 
 mod access_facts;
+mod advisories;
 mod agent;
 mod approvals;
 mod apt;

@@ -48,7 +48,7 @@ fn judged(root: &Path, policy: &Policy, verdict: Verdict) -> Vec<String> {
     observation.gaps = gaps.into_sorted();
     let pack = Pack::builtin(facts::schemas()).unwrap();
     let ours = |rule: &str| ["pam-", "polkit-", "access-"].iter().any(|p| rule.starts_with(p)) && !OTHERS.contains(&rule);
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy, against: assay::model::against::Against::default() });
+    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy, against: assay::model::against::Against::default(), advisories: None });
     let mut out: Vec<String> =
         findings.into_iter().filter(|f| f.verdict == verdict && ours(&f.rule)).map(|f| format!("{} {}: {}", f.rule, f.subject, f.message)).collect();
     out.sort();

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use assay::facts::{self, FAMILIES};
+use assay::model::advisories;
 use assay::model::fact::{is_marked, resolve};
 use assay::rules::{Pack, access, framework};
 use serde_json::Value;
@@ -62,6 +63,12 @@ fn generated() -> String {
         family(&mut out, entry.name, entry.title, &(entry.schema)());
     }
     family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", &access::schema());
+    family(
+        &mut out,
+        advisories::NAME,
+        "Derived from the families above and an index of advisories: published holes that the installed packages still have",
+        &advisories::schema(),
+    );
     let pack = Pack::builtin(facts::schemas()).unwrap();
     let frameworks = framework::builtin().unwrap();
     out.push_str("\n## Rules\n\n| rule | severity | what must hold | promises | controls |\n|---|---|---|---|---|\n");

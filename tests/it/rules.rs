@@ -51,7 +51,7 @@ fn judge(keys: &str, families: Value, gaps: &[Gap]) -> Vec<Finding> {
     let pack = pack(&[("r.yaml", whole(keys))]).unwrap_or_else(|e| panic!("{keys}: {:?}", e.problems));
     let families: BTreeMap<String, Value> = serde_json::from_value(families).unwrap();
     let observation = Observation { gathered_at: 1000, families, gaps: gaps.to_vec() };
-    rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default() })
+    rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None })
 }
 
 fn verdicts(findings: &[Finding]) -> Vec<(&str, Verdict)> {
@@ -263,7 +263,7 @@ fn wrong_rules_do_not_load_and_say_where() {
     let line = |keys: &str| whole(keys);
     for (keys, says) in [
         ("assert: a.flagg\nmessage: m", "a has no field flagg; it has flag, items, more, n, name"),
-        ("assert: c.flag\nmessage: m", "there is no variable c; there are a, access, b, now, policy"),
+        ("assert: c.flag\nmessage: m", "there is no variable c; there are a, access, advisories, b, now, policy"),
         ("assert: a.n\nmessage: m", "the expression is a number, not a truth value"),
         ("assert: a.n == a.name\nmessage: m", "a.n is a number, a.name is text"),
         ("assert: a.name > 3\nmessage: m", "a.name is text, the other is a number"),
@@ -347,7 +347,7 @@ fn many_rules_over_a_large_host_stay_within_the_budget() {
     let pack = pack(&rules).unwrap();
     let observation = Observation { gathered_at: 0, families: serde_json::from_value(facts).unwrap(), gaps: Vec::new() };
     let started = std::time::Instant::now();
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default() });
+    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None });
     eprintln!("{} findings in {:?}", findings.len(), started.elapsed());
     assert!(findings.iter().all(|f| f.verdict == Verdict::Pass) && findings.len() == 40);
 }
@@ -360,7 +360,7 @@ fn the_json_of_a_scan_is_valid_and_holds_everything() {
     let families = BTreeMap::from([("os".to_string(), json!({"pretty_name": "D\u{1b}\"", "end_of_life": null}))]);
     let observation = Observation { gathered_at: 7, families, gaps: vec![gap("storage", "", "")] };
     let policy = Policy::default();
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &policy, against: Against::default() });
+    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &policy, against: Against::default(), advisories: None });
     let document = Document {
         host: "h",
         os: "o",
@@ -370,6 +370,7 @@ fn the_json_of_a_scan_is_valid_and_holds_everything() {
         state: ScanState::Complete,
         limits: &["x".to_string()],
         findings: &findings,
+        advisories: None,
         observation: &observation,
     };
     let text = render(&document);

@@ -39,7 +39,10 @@ pub fn judged<T: Document>(document: &T, gaps: &[Gap], verdict: Verdict) -> Vec<
     let families = BTreeMap::from([(T::NAME.to_string(), serde_json::to_value(document).unwrap())]);
     let observation = Observation { gathered_at: 1_795_305_600, families, gaps: gaps.to_vec() };
     let pack = Pack::builtin(assay::facts::schemas()).unwrap_or_else(|e| panic!("{e}"));
-    let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: assay::model::against::Against::default() });
+    let findings = rules::evaluate(
+        &pack,
+        &Input { observation: &observation, policy: &Policy::default(), against: assay::model::against::Against::default(), advisories: None },
+    );
     findings.into_iter().filter(|f| f.verdict == verdict).map(|f| (f.rule, f.subject, f.message)).collect()
 }
 

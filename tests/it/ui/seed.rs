@@ -45,6 +45,7 @@ pub async fn empty(now: i64) -> Seeded {
         store,
         pack: Arc::new(pack),
         policy: Policy::default(),
+        advisories: None,
         roster: None,
         approvals: None,
         authority: Authority::load_or_create(folder.path(), now).unwrap(),
