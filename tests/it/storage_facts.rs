@@ -111,7 +111,8 @@ fn plant(root: &Path) {
          nas:/private /mnt/private nfs4 sec=krb5p 0 0\n\
          //nas/share /mnt/share cifs credentials=/root/.smb,seal 0 0\n\
          /dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0\n\
-         tmpfs /tmp tmpfs defaults 0 0\n",
+         tmpfs /tmp tmpfs defaults 0 0\n\
+         /dev/mapper/known none swap sw 0 0\n",
     );
     write(
         root,
@@ -126,7 +127,8 @@ fn plant(root: &Path) {
          weak /dev/sdf1 /dev/urandom plain,cipher=aes-cbc-plain,size=256\n\
          lucky /dev/sdf2 none luks,cipher=cipher_null-ecb\n\
          stick /dev/sdf3 /key:LABEL=stick luks\n\
-         legacy /srv/legacy.img none luks\n",
+         legacy /srv/legacy.img none luks\n\
+         known /dev/sdf4 /dev/zero swap,cipher=aes-xts-plain64,size=512\n",
     );
     let volume = |name: &str| format!("{name} {{\nstatus = [\"READ\", \"VISIBLE\"]\nsegment1 {{\ntype = \"striped\"\nstripes = [\n\"pv0\", 0\n]\n}}\n}}\n");
     let backup =
@@ -175,6 +177,7 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
         ("storage-encryption", "/mnt/img"),
         ("storage-encryption", "/srv/fast"),
         ("storage-swap-encryption", "swap /dev/sdc2"),
+        ("storage-swap-encryption", "swap /dev/mapper/known"),
         ("storage-data-encryption", "/var/lib/mysql"),
         ("storage-data-encryption", "/var/lib/postgresql/15/main/pg_tblspc/16400"),
         ("storage-hibernation-encryption", "hibernation /dev/sdc2"),
@@ -197,6 +200,9 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
     assert!(message("storage-hibernation-encryption", "hibernation /dev/sdc2").ends_with("[/etc/default/grub:2]"));
     assert!(message("storage-cipher-weak", "weak").ends_with("has predictable initial vectors [/etc/crypttab:8]"));
     assert!(message("storage-network-transport", "/mnt/plain").ends_with("[/etc/fstab:9]"));
+    let volume = findings.iter().find(|f| f["rule"] == "storage-encryption" && f["subject"] == "/srv/fast").unwrap();
+    let cited = volume["citations"].as_array().unwrap().iter().any(|c| c["source"]["place"] == "/etc/fstab" && c["source"]["line"] == 5);
+    assert!(cited, "{volume:#}");
     let passed = of("pass");
     for sound in [
         ("storage-encryption", "/"),
