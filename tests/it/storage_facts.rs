@@ -382,6 +382,33 @@ fn policies_views_and_loops_of_this_kernel() {
 }
 
 #[test]
+fn home_folders_encrypted_one_by_one_count_as_far_as_they_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    image(&at("a.img"), 32);
+    must("mkfs.ext4", &["-q", "-O", "encrypt", text(&at("a.img"))]);
+    let _disk = mount(&["-o", "loop", text(&at("a.img"))], &at("disk"));
+    for home in ["all", "some", "none"] {
+        std::fs::create_dir_all(at("disk").join(home).join("empty")).unwrap();
+        std::fs::create_dir_all(at("disk").join(home).join("lost+found")).unwrap();
+    }
+    for folder in ["disk/all/anna", "disk/all/bert", "disk/some/anna"] {
+        must("python3", &["-c", SET_POLICY, text(&at("disk")), text(&at(folder))]);
+    }
+    write(&at("disk"), "some/carl/.profile", "");
+    write(&at("disk"), "none/carl/.profile", "");
+    let data = ["all", "some", "none"].iter().map(|h| DataPath { path: text(&at("disk").join(h)).into(), class: DataClass::Home, encrypted_by: String::new() });
+    let (facts, _) = gather(&Host::live().unwrap().with_declared(Declared { data: data.collect(), ..Declared::default() }));
+    let answers = answers(&facts, "data");
+    let own = |p: &str| answers[text(&at("disk").join(p))].clone();
+    // Where the disks of this machine can't be judged, neither can a home that is not encrypted itself.
+    if own("none").0 == "no" {
+        assert_eq!(own("all").0, "yes", "{:?}", own("all"));
+        assert!(own("some").0 == "no" && own("some").1.contains("/disk/some/carl is not encrypted, 1 other"), "{:?}", own("some"));
+    }
+}
+
+#[test]
 fn every_device_of_a_btrfs_of_this_kernel_is_followed() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
