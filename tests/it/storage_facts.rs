@@ -431,3 +431,72 @@ fn every_device_of_a_btrfs_of_this_kernel_is_followed() {
     let loops = item["chain"].as_array().unwrap().iter().filter(|l| l["kind"] == "loop" && l["depth"] == 1).count();
     assert_eq!((loops, item["chain"][0]["kind"].as_str()), (2, Some("btrfs")), "{item:#}");
 }
+
+#[test]
+fn headers_are_read_as_cryptsetup_dumps_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "throw-away").unwrap();
+    let formats: [(&str, &[&str]); 3] = [
+        ("one", &["--type", "luks1", "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256", "--pbkdf-force-iterations", "1500"]),
+        ("two", &["--type", "luks2", "--cipher", "aes-xts-plain64", "--key-size", "512", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "2000"]),
+        ("three", &["--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-force-iterations", "4", "--pbkdf-memory", "64", "--pbkdf-parallel", "1"]),
+    ];
+    let mut crypttab = String::new();
+    for (name, options) in formats {
+        let path = dir.path().join(format!("{name}.img"));
+        image(&path, 20);
+        must("cryptsetup", &[&["luksFormat", "--batch-mode", "--key-file", text(&key)], options, &[text(&path)]].concat());
+        crypttab.push_str(&format!("{name} /{name}.img none luks\n"));
+    }
+    write(dir.path(), "/etc/crypttab", crypttab);
+    write(dir.path(), "/etc/fstab", "/dev/mapper/one /one ext4\n");
+    let (facts, _) = gather(&Host::rooted(dir.path()).unwrap());
+    let crypt = |name: &str| facts["crypt"].as_array().unwrap().iter().find(|c| c["subject"] == name).unwrap().clone();
+
+    let dump = must("cryptsetup", &["luksDump", text(&dir.path().join("one.img"))]);
+    let field = |name: &str| dump.lines().find_map(|l| l.trim().strip_prefix(name)).unwrap_or_else(|| panic!("{name} is not in {dump}")).trim().to_string();
+    let one = crypt("one");
+    assert_eq!(one["cipher"], format!("{}-{}", field("Cipher name:"), field("Cipher mode:")));
+    assert_eq!(one["key_bits"].to_string(), field("MK bits:"));
+    let slot = dump.split("Key Slot 0: ENABLED").nth(1).unwrap().lines().find_map(|l| l.trim().strip_prefix("Iterations:")).unwrap();
+    assert_eq!(one["key_slots"][0]["iterations"].to_string(), slot.trim());
+
+    for name in ["two", "three"] {
+        let path = dir.path().join(format!("{name}.img"));
+        let dump: Value = serde_json::from_str(&must("cryptsetup", &["luksDump", "--dump-json-metadata", text(&path)])).unwrap();
+        let (ours, theirs) = (crypt(name), &dump["keyslots"]["0"]);
+        assert_eq!(ours["cipher"], dump["segments"]["0"]["encryption"]);
+        assert_eq!(ours["key_bits"].as_u64().unwrap(), theirs["key_size"].as_u64().unwrap() * 8);
+        assert_eq!(ours["key_slots"][0]["kdf"], theirs["kdf"]["type"]);
+        let count = theirs["kdf"].get("iterations").or_else(|| theirs["kdf"].get("time")).unwrap();
+        assert_eq!(&ours["key_slots"][0]["iterations"], count);
+        assert_eq!(ours["key_slots"][0]["memory_kib"].as_u64().unwrap(), theirs["kdf"].get("memory").and_then(Value::as_u64).unwrap_or(0));
+    }
+}
+
+#[test]
+fn option_files_are_merged_as_mariadb_merges_them() {
+    let dir = tempfile::tempdir().unwrap();
+    // The included folder has the same path inside and outside the root.
+    let outside = dir.path().join("conf.d");
+    let root = dir.path().join("root");
+    for (name, content) in [
+        ("50-server.cnf", "[mariadbd]\ndatadir = /srv/fifty\nlog-bin = /srv/binlog/bin\n"),
+        ("10-first.cnf", "[mysqld]\ndatadir=/srv/ten\n"),
+        ("60-client.cnf", "[client]\ndatadir=/srv/client\n"),
+        ("70.cnf.dpkg-dist", "[mysqld]\ndatadir=/srv/backup\n"),
+    ] {
+        write(&outside, name, content);
+        write(&root, text(&outside.join(name)), content);
+    }
+    let main = format!("[mysqld]\ndatadir=/srv/main\n!includedir {}/\n", text(&outside));
+    write(&root, "/etc/mysql/my.cnf", main);
+    let file = format!("--defaults-file={}", text(&root.join("etc/mysql/my.cnf")));
+    let dump = must("my_print_defaults", &[&file, "mysqld", "server", "mariadb", "mariadbd"]);
+    let effective = dump.lines().filter_map(|l| l.strip_prefix("--datadir=")).next_back().unwrap();
+    let (facts, _) = gather(&Host::rooted(&root).unwrap());
+    let found: Vec<&str> = facts["data"].as_array().unwrap().iter().filter(|d| d["discovered_by"] == "mysql").map(|d| d["subject"].as_str().unwrap()).collect();
+    assert_eq!(effective, "/srv/fifty", "{dump}");
+    assert_eq!(found, ["/srv/binlog", effective]);
+}
