@@ -75,6 +75,6 @@ mod tests {
     fn the_numbers_are_those_of_the_kernel_header() {
         assert_eq!(size_of::<KeyStatus>(), 128);
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        assert_eq!((GET_POLICY as u32, GET_KEY_STATUS as u32), (0xc009_6616, 0xc080_661a));
+        assert_eq!((GET_POLICY, GET_KEY_STATUS), (0xc009_6616, 0xc080_661a));
     }
 }

@@ -111,7 +111,8 @@ fn plant(root: &Path) {
          nas:/private /mnt/private nfs4 sec=krb5p 0 0\n\
          //nas/share /mnt/share cifs credentials=/root/.smb,seal 0 0\n\
          /dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0\n\
-         tmpfs /tmp tmpfs defaults 0 0\n",
+         tmpfs /tmp tmpfs defaults 0 0\n\
+         /dev/mapper/known none swap sw 0 0\n",
     );
     write(
         root,
@@ -126,7 +127,8 @@ fn plant(root: &Path) {
          weak /dev/sdf1 /dev/urandom plain,cipher=aes-cbc-plain,size=256\n\
          lucky /dev/sdf2 none luks,cipher=cipher_null-ecb\n\
          stick /dev/sdf3 /key:LABEL=stick luks\n\
-         legacy /srv/legacy.img none luks\n",
+         legacy /srv/legacy.img none luks\n\
+         known /dev/sdf4 /dev/zero swap,cipher=aes-xts-plain64,size=512\n",
     );
     let volume = |name: &str| format!("{name} {{\nstatus = [\"READ\", \"VISIBLE\"]\nsegment1 {{\ntype = \"striped\"\nstripes = [\n\"pv0\", 0\n]\n}}\n}}\n");
     let backup =
@@ -175,6 +177,7 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
         ("storage-encryption", "/mnt/img"),
         ("storage-encryption", "/srv/fast"),
         ("storage-swap-encryption", "swap /dev/sdc2"),
+        ("storage-swap-encryption", "swap /dev/mapper/known"),
         ("storage-data-encryption", "/var/lib/mysql"),
         ("storage-data-encryption", "/var/lib/postgresql/15/main/pg_tblspc/16400"),
         ("storage-hibernation-encryption", "hibernation /dev/sdc2"),
@@ -197,6 +200,9 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
     assert!(message("storage-hibernation-encryption", "hibernation /dev/sdc2").ends_with("[/etc/default/grub:2]"));
     assert!(message("storage-cipher-weak", "weak").ends_with("has predictable initial vectors [/etc/crypttab:8]"));
     assert!(message("storage-network-transport", "/mnt/plain").ends_with("[/etc/fstab:9]"));
+    let volume = findings.iter().find(|f| f["rule"] == "storage-encryption" && f["subject"] == "/srv/fast").unwrap();
+    let cited = volume["citations"].as_array().unwrap().iter().any(|c| c["source"]["place"] == "/etc/fstab" && c["source"]["line"] == 5);
+    assert!(cited, "{volume:#}");
     let passed = of("pass");
     for sound in [
         ("storage-encryption", "/"),
@@ -376,6 +382,33 @@ fn policies_views_and_loops_of_this_kernel() {
 }
 
 #[test]
+fn home_folders_encrypted_one_by_one_count_as_far_as_they_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    image(&at("a.img"), 32);
+    must("mkfs.ext4", &["-q", "-O", "encrypt", text(&at("a.img"))]);
+    let _disk = mount(&["-o", "loop", text(&at("a.img"))], &at("disk"));
+    for home in ["all", "some", "none"] {
+        std::fs::create_dir_all(at("disk").join(home).join("empty")).unwrap();
+        std::fs::create_dir_all(at("disk").join(home).join("lost+found")).unwrap();
+    }
+    for folder in ["disk/all/anna", "disk/all/bert", "disk/some/anna"] {
+        must("python3", &["-c", SET_POLICY, text(&at("disk")), text(&at(folder))]);
+    }
+    write(&at("disk"), "some/carl/.profile", "");
+    write(&at("disk"), "none/carl/.profile", "");
+    let data = ["all", "some", "none"].iter().map(|h| DataPath { path: text(&at("disk").join(h)).into(), class: DataClass::Home, encrypted_by: String::new() });
+    let (facts, _) = gather(&Host::live().unwrap().with_declared(Declared { data: data.collect(), ..Declared::default() }));
+    let answers = answers(&facts, "data");
+    let own = |p: &str| answers[text(&at("disk").join(p))].clone();
+    // Where the disks of this machine can't be judged, neither can a home that is not encrypted itself.
+    if own("none").0 == "no" {
+        assert_eq!(own("all").0, "yes", "{:?}", own("all"));
+        assert!(own("some").0 == "no" && own("some").1.contains("/disk/some/carl is not encrypted, 1 other"), "{:?}", own("some"));
+    }
+}
+
+#[test]
 fn every_device_of_a_btrfs_of_this_kernel_is_followed() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
@@ -397,4 +430,73 @@ fn every_device_of_a_btrfs_of_this_kernel_is_followed() {
     let item = facts["data"].as_array().unwrap().iter().find(|d| d["subject"] == text(&at("disk"))).unwrap();
     let loops = item["chain"].as_array().unwrap().iter().filter(|l| l["kind"] == "loop" && l["depth"] == 1).count();
     assert_eq!((loops, item["chain"][0]["kind"].as_str()), (2, Some("btrfs")), "{item:#}");
+}
+
+#[test]
+fn headers_are_read_as_cryptsetup_dumps_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "throw-away").unwrap();
+    let formats: [(&str, &[&str]); 3] = [
+        ("one", &["--type", "luks1", "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256", "--pbkdf-force-iterations", "1500"]),
+        ("two", &["--type", "luks2", "--cipher", "aes-xts-plain64", "--key-size", "512", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "2000"]),
+        ("three", &["--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-force-iterations", "4", "--pbkdf-memory", "64", "--pbkdf-parallel", "1"]),
+    ];
+    let mut crypttab = String::new();
+    for (name, options) in formats {
+        let path = dir.path().join(format!("{name}.img"));
+        image(&path, 20);
+        must("cryptsetup", &[&["luksFormat", "--batch-mode", "--key-file", text(&key)], options, &[text(&path)]].concat());
+        crypttab.push_str(&format!("{name} /{name}.img none luks\n"));
+    }
+    write(dir.path(), "/etc/crypttab", crypttab);
+    write(dir.path(), "/etc/fstab", "/dev/mapper/one /one ext4\n");
+    let (facts, _) = gather(&Host::rooted(dir.path()).unwrap());
+    let crypt = |name: &str| facts["crypt"].as_array().unwrap().iter().find(|c| c["subject"] == name).unwrap().clone();
+
+    let dump = must("cryptsetup", &["luksDump", text(&dir.path().join("one.img"))]);
+    let field = |name: &str| dump.lines().find_map(|l| l.trim().strip_prefix(name)).unwrap_or_else(|| panic!("{name} is not in {dump}")).trim().to_string();
+    let one = crypt("one");
+    assert_eq!(one["cipher"], format!("{}-{}", field("Cipher name:"), field("Cipher mode:")));
+    assert_eq!(one["key_bits"].to_string(), field("MK bits:"));
+    let slot = dump.split("Key Slot 0: ENABLED").nth(1).unwrap().lines().find_map(|l| l.trim().strip_prefix("Iterations:")).unwrap();
+    assert_eq!(one["key_slots"][0]["iterations"].to_string(), slot.trim());
+
+    for name in ["two", "three"] {
+        let path = dir.path().join(format!("{name}.img"));
+        let dump: Value = serde_json::from_str(&must("cryptsetup", &["luksDump", "--dump-json-metadata", text(&path)])).unwrap();
+        let (ours, theirs) = (crypt(name), &dump["keyslots"]["0"]);
+        assert_eq!(ours["cipher"], dump["segments"]["0"]["encryption"]);
+        assert_eq!(ours["key_bits"].as_u64().unwrap(), theirs["key_size"].as_u64().unwrap() * 8);
+        assert_eq!(ours["key_slots"][0]["kdf"], theirs["kdf"]["type"]);
+        let count = theirs["kdf"].get("iterations").or_else(|| theirs["kdf"].get("time")).unwrap();
+        assert_eq!(&ours["key_slots"][0]["iterations"], count);
+        assert_eq!(ours["key_slots"][0]["memory_kib"].as_u64().unwrap(), theirs["kdf"].get("memory").and_then(Value::as_u64).unwrap_or(0));
+    }
+}
+
+#[test]
+fn option_files_are_merged_as_mariadb_merges_them() {
+    let dir = tempfile::tempdir().unwrap();
+    // The included folder has the same path inside and outside the root.
+    let outside = dir.path().join("conf.d");
+    let root = dir.path().join("root");
+    for (name, content) in [
+        ("50-server.cnf", "[mariadbd]\ndatadir = /srv/fifty\nlog-bin = /srv/binlog/bin\n"),
+        ("10-first.cnf", "[mysqld]\ndatadir=/srv/ten\n"),
+        ("60-client.cnf", "[client]\ndatadir=/srv/client\n"),
+        ("70.cnf.dpkg-dist", "[mysqld]\ndatadir=/srv/backup\n"),
+    ] {
+        write(&outside, name, content);
+        write(&root, text(&outside.join(name)), content);
+    }
+    let main = format!("[mysqld]\ndatadir=/srv/main\n!includedir {}/\n", text(&outside));
+    write(&root, "/etc/mysql/my.cnf", main);
+    let file = format!("--defaults-file={}", text(&root.join("etc/mysql/my.cnf")));
+    let dump = must("my_print_defaults", &[&file, "mysqld", "server", "mariadb", "mariadbd"]);
+    let effective = dump.lines().filter_map(|l| l.strip_prefix("--datadir=")).next_back().unwrap();
+    let (facts, _) = gather(&Host::rooted(&root).unwrap());
+    let found: Vec<&str> = facts["data"].as_array().unwrap().iter().filter(|d| d["discovered_by"] == "mysql").map(|d| d["subject"].as_str().unwrap()).collect();
+    assert_eq!(effective, "/srv/fifty", "{dump}");
+    assert_eq!(found, ["/srv/binlog", effective]);
 }

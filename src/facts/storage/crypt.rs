@@ -106,7 +106,7 @@ fn open_mappings(view: &View<'_>, gaps: &mut Gaps, out: &mut BTreeMap<String, Cr
         };
         let mut tracer = Tracer::new(host, mounts, mappings);
         let layer = tracer.device(&number, 0);
-        let header = if kind.starts_with("luks") { tracer.header(&name, layer.below.first()) } else { Ok(None) };
+        let header = if kind.starts_with("luks") { tracer.header(&name, &layer.below) } else { Ok(None) };
         let device = layer.below.first().map(|l| l.name.clone()).unwrap_or_default();
         let crypt = described(view, &name, &kind, &device, Source::whole(format!("{place}/dm/uuid")), header, gaps);
         out.insert(name, Crypt { open: true, ..crypt });

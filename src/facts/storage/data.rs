@@ -179,6 +179,8 @@ fn homes(view: &View<'_>, real: &str) -> Option<(Encrypted, String)> {
         if answer == Encrypted::Yes || locked {
             yes += 1;
             first = why;
+        } else if view.place(&path).point == path {
+            // A file system of its own is judged as a mount below.
         } else if plain.is_none() && !host.list(&path).is_ok_and(|l| l.is_empty()) {
             plain = Some(path);
         }

@@ -40,7 +40,7 @@ pub fn gather(view: &View<'_>, gaps: &mut Gaps) -> (Hibernation, Vec<Data>) {
             continue;
         }
         let shown = if device.starts_with(|c: char| c.is_ascii_digit()) { format!("/dev/{}", layer.name) } else { device.clone() };
-        out.push(data::of_device(format!("hibernation {shown}"), &device, &layer, source, gaps));
+        out.push(data::of_device(format!("hibernation {shown}"), &shown, &layer, source, gaps));
     }
     let first = out.first().map(|d| (format!("to {}", d.real_path), d.source.clone()));
     let (possible, (why, source)) = (first.is_some(), first.unwrap_or_else(|| ("no device is named for it".into(), Source::default())));

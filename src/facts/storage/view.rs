@@ -28,7 +28,7 @@ pub enum View<'h> {
         /// Its files.
         host: &'h Host,
         /// Its tables.
-        tables: Box<Tables<'h>>,
+        tables: Tables<'h>,
     },
 }
 
@@ -45,7 +45,7 @@ impl<'h> View<'h> {
     /// Reads the tables; the mounts of a running kernel must be readable.
     pub fn open(host: &'h Host) -> Result<Self, ReadError> {
         if !host.is_live() {
-            return Ok(Self::Configuration { host, tables: Box::new(Tables::read(host)) });
+            return Ok(Self::Configuration { host, tables: Tables::read(host) });
         }
         let mounts = Mounts::read(host)?;
         let (mappings, crypttab_error) = match crypttab::read(host) {

@@ -207,8 +207,12 @@ impl<'h> Tables<'h> {
         let name = mapped_name(device)?;
         let mapping = self.mappings.iter().find(|m| m.name == name)?;
         let kind = if mapping.kind() == "luks" { "LUKS" } else { mapping.kind() };
-        let null = mapping.is_null();
-        let why = if null { format!("crypttab line {} maps {} with a null cipher", mapping.line, mapping.device) } else { String::new() };
+        let null = mapping.is_null() || mapping.has_known_key();
+        let why = match (mapping.is_null(), null) {
+            (true, _) => format!("crypttab line {} maps {} with a null cipher", mapping.line, mapping.device),
+            (_, true) => format!("crypttab line {} maps {} with the key {}, which everybody has", mapping.line, mapping.device, mapping.key),
+            _ => String::new(),
+        };
         let below = Layer::last("unknown", &mapping.device, "", CRYPTTAB, End::Plain(why)).at_line(mapping.line);
         let detail = match self.header(mapping) {
             Ok(Some((luks, _))) if luks.partly_plain => {

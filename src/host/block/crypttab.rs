@@ -86,6 +86,11 @@ impl Mapping {
         self.cipher().is_some_and(|c| c.contains("null"))
     }
 
+    /// Whether everybody knows the key: a device that always reads the same.
+    pub fn has_known_key(&self) -> bool {
+        self.kind() == "plain" && ["/dev/zero", "/dev/null", "/dev/full"].contains(&self.key.as_str()) && self.option("keyscript").is_none()
+    }
+
     /// File of a header that is not on the device.
     pub fn header(&self) -> Option<&str> {
         self.option("header").filter(|h| h.starts_with('/'))
@@ -144,10 +149,11 @@ mod tests {
     fn types_keys_and_ignored_options() {
         let text = "# comment /dev/x /k plain,cipher=null\n  #x y z\nroot UUID=1 none luks,cipher=null\nswap /dev/sda2 /dev/urandom swap,cipher=aes-xts-plain64,size=512\n\
                     nul /dev/sdb1 /k plain,cipher=cipher_null-ecb\nusb /dev/sdc1 /keys/a:LABEL=stick luks\nder /dev/sdd1 root luks,keyscript=decrypt_derived\nshort\n\
-                    tpm UUID=2 - tpm2-device=auto\n";
+                    tpm UUID=2 - tpm2-device=auto\nzero /dev/sde1 /dev/zero swap\n";
         let all = parse(text);
         let by = |name: &str| all.iter().find(|m| m.name == name).unwrap();
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 7);
+        assert!(by("zero").has_known_key() && !by("swap").has_known_key());
         assert_eq!((by("root").kind(), by("root").is_null(), by("root").key(), by("root").line), ("luks", false, Key::Asked, 3));
         assert_eq!((by("swap").kind(), by("swap").key(), by("swap").cipher(), by("swap").key_bits()), ("plain", Key::Random, Some("aes-xts-plain64"), 512));
         assert!(by("nul").is_null());

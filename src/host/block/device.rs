@@ -121,7 +121,7 @@ impl<'h> Tracer<'h> {
 
     /// Cipher from the header; without it the kernel's own word is enough, unless a null cipher is about.
     fn luks(&mut self, kind: &str, name: &str, below: &[Layer]) -> (String, End) {
-        match self.header(name, below.first()) {
+        match self.header(name, below) {
             Ok(Some((luks, _))) if luks.partly_plain => (luks.shown(), End::Plain(luks.shown())),
             Ok(Some((luks, _))) => (luks.shown(), End::Continues),
             Ok(None) => (format!("{kind}, header is not on the device"), self.unless_null(name)),
@@ -136,6 +136,9 @@ impl<'h> Tracer<'h> {
     fn without_header(&self, kind: &str, name: &str) -> (String, End) {
         let mapping = self.crypttab.iter().find(|m| m.name == name && kind == "PLAIN");
         let kind = kind.to_ascii_lowercase();
+        if let Some(mapping) = mapping.filter(|m| m.has_known_key()) {
+            return (format!("dm-crypt {kind}"), End::Plain(format!("the key of {name} is {}, which everybody has", mapping.key)));
+        }
         match mapping.and_then(Mapping::cipher) {
             Some(cipher) if cipher.contains("null") => {
                 let detail = format!("dm-crypt {kind} {cipher}");
@@ -184,18 +187,24 @@ impl<'h> Tracer<'h> {
         listed + mapped.filter(|e| is_null(&e.name)).count()
     }
 
-    /// The header of a mapping and where it was read: on the device below, or in the file that crypttab names.
-    pub fn header(&self, name: &str, below: Option<&Layer>) -> Result<Option<(Luks, String)>, ReadError> {
-        if let Some(path) = below.map(node)
-            && let Some(luks) = luks::read(self.host, &path)?
-        {
-            return Ok(Some((luks, path)));
+    /// The header of a mapping and where it was read: on a device below (under the layer that
+    /// authenticates, or that a change of key is moving), or in the file that crypttab names.
+    pub fn header(&self, name: &str, below: &[Layer]) -> Result<Option<(Luks, String)>, ReadError> {
+        let inner = below.iter().filter(|l| l.kind == "unknown").flat_map(|l| &l.below);
+        let mut error = None;
+        for path in below.iter().chain(inner).map(node) {
+            match luks::read(self.host, &path) {
+                Ok(Some(luks)) => return Ok(Some((luks, path))),
+                Ok(None) => {}
+                Err(e) => error = error.or(Some(e)),
+            }
         }
         let detached = self.crypttab.iter().find(|m| m.name == name).and_then(Mapping::header);
-        let Some(path) = detached else {
-            return Ok(None);
-        };
-        Ok(luks::read(self.host, path)?.map(|luks| (luks, path.to_string())))
+        match (detached, error) {
+            (Some(path), _) => Ok(luks::read(self.host, path)?.map(|luks| (luks, path.to_string()))),
+            (None, Some(e)) => Err(e),
+            (None, None) => Ok(None),
+        }
     }
 
     fn looped(&mut self, place: &str, name: &str, depth: usize) -> Layer {

@@ -71,7 +71,11 @@ impl Mounts {
 
     /// Whether a mount at this very point is one that could block a reader.
     pub fn is_remote(&self, point: &str) -> bool {
-        self.items.iter().rev().find(|m| m.point == point).is_some_and(|m| network::is_remote(&m.file_system) || m.file_system.starts_with("fuse"))
+        self.items
+            .iter()
+            .rev()
+            .find(|m| m.point == point)
+            .is_some_and(|m| network::is_remote(&m.file_system) || m.file_system.starts_with("fuse") || m.file_system == "autofs")
     }
 
     /// Visible mounts below a folder.
