@@ -208,6 +208,14 @@ fn escapes(name: &str, way: &str, fixed: bool, arguments: Option<&str>) -> bool 
             plain.is_empty() || is_open_from_start(&words)
         }
         (_, "passwd") => arguments.is_empty() || plain == ["root"] || is_open_from_start(&words),
+        // Of these, the verb decides: restarting services or containers of any name gives no shell.
+        (_, "systemctl") => {
+            is_open_from_start(&words) || plain.first().is_some_and(|v| ["edit", "link", "enable", "set-environment"].contains(v) && is_open(arguments))
+        }
+        (_, "docker" | "podman" | "nerdctl") => {
+            is_open_from_start(&words)
+                || plain.first().is_some_and(|v| ["run", "exec", "create", "cp", "build", "compose", "container", "image"].contains(v) && is_open(arguments))
+        }
         (_, "visudo" | "crontab") => arguments.is_empty() || words.contains(&"-e") || is_open(arguments),
         ("writer", _) if plain.iter().any(|w| DECISIVE.iter().any(|d| w.starts_with(d))) => true,
         _ => is_open(arguments),
@@ -276,6 +284,11 @@ mod tests {
             ("/usr/bin/systemctl", None, true),
             ("/usr/bin/systemctl", Some("restart nginx"), false),
             ("/usr/bin/systemctl", Some("restart nginx.service"), false),
+            ("/usr/bin/systemctl", Some("restart nginx*"), false),
+            ("/usr/bin/systemctl", Some("* nginx"), true),
+            ("/usr/bin/systemctl", Some("edit *"), true),
+            ("/usr/bin/docker", Some("restart *"), false),
+            ("/usr/bin/docker", Some("exec *"), true),
             ("/bin/tar", Some("czf /backup/x.tgz *"), true),
             ("/bin/tar", Some("czf /backup/x.tgz /srv"), false),
             ("/usr/bin/python3.11", None, true),
