@@ -352,6 +352,39 @@ fn rules_of_polkit_that_are_programs_are_unknown() {
     assert_eq!(judged(dir.path(), &Policy::default(), Verdict::Fail), Vec::<String>::new());
 }
 
+/// As authselect writes it for local accounts with faillock, and for sssd.
+#[test]
+fn stacks_of_other_distributions_are_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    accounts(root);
+    let local = "auth required pam_env.so\nauth required pam_faildelay.so delay=2000000\nauth required pam_faillock.so preauth silent\nauth sufficient pam_unix.so nullok\nauth required pam_faillock.so authfail\nauth required pam_deny.so\naccount required pam_unix.so\npassword requisite pam_pwquality.so local_users_only\npassword sufficient pam_unix.so yescrypt shadow nullok use_authtok\npassword required pam_deny.so\n";
+    let sssd = "auth required pam_env.so\nauth required pam_faillock.so preauth silent\nauth [default=1 ignore=ignore success=ok] pam_usertype.so isregular\nauth [default=1 ignore=ignore success=ok] pam_localuser.so\nauth sufficient pam_unix.so nullok\nauth [default=1 ignore=ignore success=ok] pam_usertype.so isregular\nauth sufficient pam_sss.so forward_pass\nauth required pam_faillock.so authfail\nauth required pam_deny.so\npassword requisite pam_pwquality.so local_users_only\npassword sufficient pam_unix.so sha512 shadow nullok use_authtok\npassword [success=1 default=ignore] pam_localuser.so\npassword sufficient pam_sss.so use_authtok\npassword required pam_deny.so\n";
+    write(root, "etc/security/pwquality.conf.d/50-site.conf", "minlen = 15\n");
+    write(root, "etc/security/pwquality.conf", "# minlen = 8\n");
+    for stack in [local, sssd] {
+        write(root, "etc/pam.d/system-auth", stack);
+        write(root, "etc/pam.d/password-auth", stack);
+        write(root, "etc/pam.d/postlogin", "session optional pam_umask.so silent\n");
+        write(root, "etc/pam.d/sshd", "auth substack password-auth\nauth include postlogin\naccount include password-auth\npassword include password-auth\n");
+        write(root, "etc/pam.d/login", "auth substack system-auth\nauth include postlogin\n");
+        write(
+            root,
+            "etc/pam.d/su",
+            "auth required pam_env.so\nauth sufficient pam_rootok.so\n#auth sufficient pam_wheel.so trust use_uid\nauth substack system-auth\nauth include postlogin\n",
+        );
+        write(root, "etc/pam.d/passwd", "auth include system-auth\npassword substack system-auth\n");
+        write(root, "etc/pam.d/other", "auth required pam_deny.so\npassword required pam_deny.so\n");
+        assert_eq!(judged(root, &Policy::default(), Verdict::Fail), Vec::<String>::new(), "{stack}");
+        assert_eq!(gather::<Pam>(root).0.password.minimum_length, 15);
+    }
+    // Without pam_deny faillock's success is all that is left; pam_env alone would not do.
+    write(root, "etc/pam.d/sshd", "auth required pam_env.so\nauth sufficient pam_unix.so\n");
+    write(root, "etc/pam.d/login", "auth required pam_faillock.so preauth\nauth sufficient pam_unix.so\n");
+    let failing = judged(root, &Policy { lockout_maximum_failures: 0, ..Policy::default() }, Verdict::Fail);
+    assert!(failing.len() == 1 && failing[0].starts_with("pam-admits-everyone login"), "{failing:#?}");
+}
+
 /// A small generator: the same stacks in every run.
 struct Dice(u64);
 

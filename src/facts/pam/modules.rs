@@ -11,39 +11,44 @@ pub fn impostor(module: &Module) -> Vec<&'static str> {
         "pam_listfile" => vec!["success", "auth_err"],
         "pam_cap" | "pam_gnome_keyring" | "pam_kwallet" | "pam_kwallet5" | "pam_ecryptfs" => vec!["success", "ignore"],
         name if UNCHECKED.contains(&name) => vec!["success"],
+        name if SILENT.contains(&name) => vec!["ignore"],
         name if DIRECTORIES.contains(&name) => vec!["auth_err", "user_unknown", "authinfo_unavail"],
         _ => vec!["auth_err"],
     }
 }
 
-/// Modules that succeed without looking at who is there.
-const UNCHECKED: [&str; 29] = [
+/// Modules that succeed without a proof of who is there.
+const UNCHECKED: [&str; 12] = [
     "pam_access",
     "pam_debug",
     "pam_echo",
+    "pam_faillock",
+    "pam_lastlog",
+    "pam_localuser",
+    "pam_permit",
+    "pam_securetty",
+    "pam_shells",
+    "pam_tally",
+    "pam_tally2",
+    "pam_usertype",
+];
+
+/// Modules that have no say in authentication: they answer "ignore".
+const SILENT: [&str; 17] = [
     "pam_env",
     "pam_faildelay",
-    "pam_faillock",
     "pam_group",
     "pam_issue",
     "pam_keyinit",
-    "pam_lastlog",
     "pam_limits",
-    "pam_localuser",
     "pam_loginuid",
     "pam_mail",
     "pam_mkhomedir",
     "pam_motd",
     "pam_nologin",
-    "pam_permit",
-    "pam_securetty",
     "pam_selinux",
     "pam_sepermit",
-    "pam_shells",
     "pam_systemd",
-    "pam_tally",
-    "pam_tally2",
-    "pam_time",
     "pam_tmpdir",
     "pam_umask",
     "pam_warn",
@@ -88,6 +93,7 @@ pub fn knows_password(module: &Module, refused: &dyn Fn(&Module) -> bool) -> Vec
         name if LOCAL_PASSWORD.contains(&name) => vec!["success"],
         name if DIRECTORIES.contains(&name) => vec!["user_unknown", "authinfo_unavail"],
         "pam_succeed_if" => vec!["success", "auth_err"],
+        name if SILENT.contains(&name) => vec!["ignore"],
         _ => vec!["success"],
     }
 }

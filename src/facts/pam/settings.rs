@@ -131,7 +131,7 @@ pub fn quality(host: &Host, gaps: &mut Gaps) -> Settings {
         let Some(text) = settings.read(host, path, "password", gaps) else { continue };
         if let Err((line, problem)) = settings.quality_lines(&text, path) {
             let detail = format!("{path}:{line}: {problem}: libpwquality reads nothing behind it");
-            gaps.note("pam", "password.settings", path, reason::MALFORMED, detail, "Mend the line; pwquality.conf(5) lists the settings.");
+            gaps.note("pam", "password.minimum_length_source", path, reason::MALFORMED, detail, "Mend the line; pwquality.conf(5) lists the settings.");
             break;
         }
     }

@@ -4,11 +4,12 @@
 //! read them through a compatibility package. Only what the installed one reads becomes a grant.
 
 mod actions;
+mod condition;
 mod pkla;
 mod script;
 mod token;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -312,17 +313,13 @@ impl Polkit {
                 self.grants.get(others).unwrap_or_default().iter().take(LIMIT_COMPARED).any(|other| covers(other, grant))
             })
             .collect();
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
         for (grant, shadowed) in self.grants.iter_mut().zip(shadows) {
             grant.shadowed = shadowed;
             let base = format!("{} {}:{}", grant.who, grant.source.place, grant.source.line);
-            let mut subject = base.clone();
-            let mut number = 2;
-            while !seen.insert(subject.clone()) {
-                subject = format!("{base} ({number})");
-                number += 1;
-            }
-            grant.subject = subject;
+            let count = seen.entry(base.clone()).or_insert(0);
+            *count += 1;
+            grant.subject = if *count > 1 { format!("{base} ({count})") } else { base };
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `return polkit.Result.X`) is followed exactly; a condition that is not understood can only
 //! narrow a grant, so it is kept as "not certain"; any other statement makes the file a gap.
 
+use super::condition::{Condition, Literal, Term, WAY_LIMIT, both, negate_unless, possible, terms};
 use super::token::{Token, tokens};
 
 /// What is known about one way through a rule.
@@ -78,27 +79,8 @@ enum Found {
     Admins(Vec<(String, usize)>),
 }
 
-/// Most ways kept of one rule.
-const WAY_LIMIT: usize = 256;
 /// Deepest nesting of blocks and brackets.
 const DEPTH_LIMIT: usize = 48;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Literal {
-    Action(String),
-    Who(String),
-    Session(String),
-    Other(String),
-    Unknown,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Condition {
-    Is(Literal),
-    Not(Box<Condition>),
-    All(Vec<Condition>),
-    Any(Vec<Condition>),
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Statement {
@@ -406,45 +388,6 @@ impl Parser<'_> {
     }
 }
 
-fn negate_unless(condition: Condition, keep: bool) -> Condition {
-    if keep { condition } else { Condition::Not(Box::new(condition)) }
-}
-
-/// A literal and whether it must hold.
-type Term = (Literal, bool);
-
-/// Disjunctive form; `None` above the limit.
-fn terms(condition: &Condition, holds: bool) -> Option<Vec<Vec<Term>>> {
-    match condition {
-        Condition::Is(literal) => Some(vec![vec![(literal.clone(), holds)]]),
-        Condition::Not(inner) => terms(inner, !holds),
-        Condition::All(items) if holds => product(items, true),
-        Condition::Any(items) if !holds => product(items, false),
-        Condition::All(items) | Condition::Any(items) => {
-            let mut out = Vec::new();
-            for item in items {
-                out.extend(terms(item, holds)?);
-            }
-            (out.len() <= WAY_LIMIT).then_some(out)
-        }
-    }
-}
-
-fn product(items: &[Condition], holds: bool) -> Option<Vec<Vec<Term>>> {
-    let mut out: Vec<Vec<Term>> = vec![Vec::new()];
-    for item in items {
-        out = both(&out, &terms(item, holds)?)?;
-    }
-    Some(out)
-}
-
-fn both(left: &[Vec<Term>], right: &[Vec<Term>]) -> Option<Vec<Vec<Term>>> {
-    if left.len().saturating_mul(right.len()) > WAY_LIMIT {
-        return None;
-    }
-    Some(left.iter().flat_map(|l| right.iter().map(move |r| l.iter().chain(r).cloned().collect())).collect())
-}
-
 const COMPLEX: &str = "conditions with too many combinations";
 
 fn ways(statements: &[Statement]) -> Result<Found, &'static str> {
@@ -479,14 +422,6 @@ fn walk(statements: &[Statement], mut here: Vec<Vec<Term>>, out: &mut Vec<Way>) 
         }
     }
     Ok(here)
-}
-
-/// Leaves out what contradicts itself: a literal and its opposite, two different exact actions or users.
-fn possible(ways: Vec<Vec<Term>>) -> Vec<Vec<Term>> {
-    let exact = |l: &Literal| matches!(l, Literal::Action(id) if !id.contains('*')) || matches!(l, Literal::Who(w) if w.starts_with("unix-user:"));
-    let same = |a: &Literal, b: &Literal| std::mem::discriminant(a) == std::mem::discriminant(b);
-    let clash = |(a, x): &Term, (b, y): &Term| (a == b && x != y && *a != Literal::Unknown) || (*x && *y && a != b && same(a, b) && exact(a) && exact(b));
-    ways.into_iter().filter(|terms| !terms.iter().enumerate().any(|(i, a)| terms.iter().skip(i + 1).any(|b| clash(a, b)))).collect()
 }
 
 fn way(terms: &[Term], result: &str, line: usize) -> Way {
