@@ -207,6 +207,8 @@ pub struct Outcome {
     pub deep: Vec<String>,
     /// Further ones, counted only.
     pub deep_more: u64,
+    /// Whether capabilities can be asked for at all: that takes this process's own `/proc/self/fd`.
+    pub tells_capabilities: bool,
     /// Which bound ended it.
     pub cut: Option<&'static str>,
     /// Mount points that were not entered, and why.
@@ -230,7 +232,7 @@ pub fn walk(host: &Host, points: &Points, bounds: Bounds, visit: &mut dyn FnMut(
         entered: BTreeSet::from([(meta.device, meta.inode)]),
         whole: BTreeSet::from([meta.device]),
         folders: 0,
-        outcome: Outcome::default(),
+        outcome: Outcome { tells_capabilities: fs::access("/proc/self/fd", fs::Access::EXISTS).is_ok(), ..Outcome::default() },
     };
     walker.folder(root.as_fd(), &meta, true, 0);
     Ok(walker.outcome)

@@ -69,7 +69,7 @@ fn postgresql_roles_and_ways_in() {
          CREATE ROLE second LOGIN SUPERUSER PASSWORD 'x' VALID UNTIL '2030-01-01 00:00:00+00'; CREATE ROLE admins SUPERUSER; CREATE ROLE member LOGIN CREATEDB IN ROLE admins;\n\
          SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'x' VALID UNTIL 'infinity';\n\
          GRANT SELECT (rolname, rolpassword) ON pg_catalog.pg_authid TO assay; GRANT SELECT ON pg_catalog.pg_hba_file_rules TO assay;\n\
-         GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO assay;\n",
+         GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO assay; GRANT pg_read_all_settings TO assay;\n",
     );
     let socket = server.folder().join(format!(".s.PGSQL.{}", server.port));
     let (found, gaps) = gather(DatabaseEngine::Postgresql, &socket, "assay");
@@ -137,7 +137,7 @@ fn mariadb_users() {
          CREATE USER boss@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO boss@'%' WITH GRANT OPTION; CREATE USER sock@localhost IDENTIFIED VIA unix_socket;\n\
          CREATE USER twice@localhost IDENTIFIED VIA mysql_native_password USING 'invalid' OR unix_socket; CREATE ROLE readers; CREATE USER gone@localhost ACCOUNT LOCK;\n\
          SET SESSION old_passwords = 1; CREATE USER old@localhost IDENTIFIED BY 'x'; CREATE USER late@localhost IDENTIFIED VIA unix_socket PASSWORD EXPIRE;\n\
-         ALTER USER root@localhost IDENTIFIED VIA unix_socket;\n",
+         DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost'; FLUSH PRIVILEGES; ALTER USER root@localhost IDENTIFIED VIA unix_socket;\n",
     );
     let socket = server.folder().join("s");
     let (found, gaps) = gather(DatabaseEngine::Mariadb, &socket, "root");

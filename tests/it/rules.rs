@@ -416,3 +416,41 @@ fn the_rules_command_lists_shows_tests_and_checks() {
     let (code, _, error) = assay(&["rules", "check", "/nowhere/at/all"]);
     assert!(code == 1 && error.contains("/nowhere/at/all"), "{error}");
 }
+
+#[test]
+fn a_rule_over_a_monthly_family_is_monthly_and_not_judged_in_weekly_scans() {
+    let flag = json!({"type": "object", "properties": {"flag": {"type": "boolean"}}});
+    let mut rare = flag.clone();
+    rare["x-cadence"] = json!("monthly");
+    let schemas = [("often", flag), ("rare", rare)];
+    let load = |text: String| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("r.yaml"), text).unwrap();
+        Pack::load(dir.path(), &schemas)
+    };
+    let weekly = whole("assert: often.flag\nmessage: 'm {rare.flag}'");
+    let problem = &load(weekly.clone()).unwrap_err().problems[0];
+    assert_eq!((problem.line, problem.column), (4, 10));
+    assert!(problem.text.contains("rare is read in monthly scans only: write cadence: monthly"), "{}", problem.text);
+    let pack = load(weekly.replace("weekly", "monthly")).unwrap();
+    let families = serde_json::from_value(json!({"often": {"flag": false}, "rare": {"flag": true}})).unwrap();
+    let observation = Observation { gathered_at: 1000, families, gaps: Vec::new() };
+    let input = Input { observation: &observation, policy: &Policy::default(), roster: None };
+    assert!(rules::evaluate_in(&pack, &input, rules::Cadence::Weekly).is_empty());
+    assert_eq!(verdicts(&rules::evaluate_in(&pack, &input, rules::Cadence::Monthly)), [("", Verdict::Fail)]);
+    assert_eq!(pack.monthly(), ["r".to_string()].into());
+}
+
+#[test]
+fn a_weekly_scan_reads_no_monthly_family() {
+    use assay::agent::run;
+    use assay::model::report::{Cadence, ScanKind};
+    let names = |kind: ScanKind| -> Vec<&str> { run::within(run::plan_families(&[]).unwrap(), kind.cadence()).iter().map(|f| f.name).collect() };
+    let rare: Vec<&str> = facts::FAMILIES.iter().filter(|f| f.cadence == Cadence::Monthly).map(|f| f.name).collect();
+    assert_eq!(rare, ["files"]);
+    for kind in ScanKind::ALL {
+        let expected = matches!(kind, ScanKind::Monthly | ScanKind::OnDemand);
+        assert_eq!(names(kind).contains(&"files"), expected, "{kind:?}");
+    }
+    assert!(run::within(run::plan_families(&["files".into()]).unwrap(), Cadence::Weekly).is_empty());
+}

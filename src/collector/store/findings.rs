@@ -61,12 +61,15 @@ impl Store {
     }
 }
 
+/// Which rules are looked at.
+pub(super) type Ours<'a> = &'a (dyn Fn(&str) -> bool + Sync);
+
 /// Lays a report's verdicts over the stored spans inside a transaction; see
 /// [`transitions::lay`]. Only rules that are `ours` are looked at, in verdicts and in spans.
 pub(super) async fn lay(
     transaction: &mut Transaction<'static, Sqlite>,
     host: &HostId,
-    (findings, ours): (&[Finding], &(dyn Fn(&str) -> bool + Sync)),
+    (findings, ours): (&[Finding], Ours<'_>),
     report: Digest,
     at: i64,
     next: Option<i64>,

@@ -196,7 +196,7 @@ fn instance(socket: &str) -> String {
 
 /// What lets PostgreSQL be read, and nothing more.
 const POSTGRESQL_REMEDY: &str = "As a superuser: CREATE ROLE assay LOGIN; GRANT SELECT (rolname, rolpassword) ON pg_catalog.pg_authid TO assay; \
-     GRANT SELECT ON pg_catalog.pg_hba_file_rules TO assay; GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO assay; give the scan's system \
+     GRANT SELECT ON pg_catalog.pg_hba_file_rules TO assay; GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO assay; GRANT pg_read_all_settings TO assay; give the scan's system \
      user this role by peer in pg_hba.conf and pg_ident.conf; name it under databases in the agent's configuration.";
 /// What lets MariaDB be read, and nothing more.
 const MARIADB_REMEDY: &str = "As root: CREATE USER assay@localhost IDENTIFIED VIA unix_socket; GRANT SELECT ON mysql.global_priv TO assay@localhost; the scan's \

@@ -13,6 +13,8 @@ const WAYS: usize = 5;
 const NO_TABLE: u16 = 1146;
 /// Users that the server comes with.
 const BUILT_IN: [&str; 3] = ["root", "mysql", "mariadb.sys"];
+/// Hosts that are this machine itself.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// Global privileges that reach beyond data, by bit (sql/privilege.h).
 const POWERS: [(u32, &str); 9] = [
     (6, "RELOAD"),
@@ -81,7 +83,7 @@ fn role(asked: &Asked<'_>, row: &Row) -> Role {
         engine: "mariadb".into(),
         any_host: !is_role && (host.is_empty() || host.contains('%') && host.chars().all(|c| matches!(c, '%' | '_' | '.'))),
         can_sign_in,
-        built_in: BUILT_IN.contains(&name.as_str()) && host == "localhost",
+        built_in: BUILT_IN.contains(&name.as_str()) && LOCAL.contains(&host.as_str()),
         superuser: has(15) || has(10) && has(25),
         powers: POWERS.iter().filter(|(bit, _)| has(*bit)).map(|(_, p)| (*p).to_string()).collect(),
         member_of: Vec::new(),

@@ -288,6 +288,10 @@ fn note_outcome(gaps: &mut Gaps, outcome: &walk::Outcome) {
         detail,
         remedy: remedy.into(),
     };
+    if !outcome.tells_capabilities {
+        let detail = "/proc is not mounted where the scan runs: file capabilities can't be read";
+        gaps.note(Files::NAME, "capabilities", "", reason::READ_FAILED, detail, "Mount /proc.");
+    }
     if let Some(bound) = outcome.cut {
         let detail = format!("the walk over the file system ended after {} entries: limit on {bound}", outcome.entries);
         everywhere(gaps, limit("", detail, "Look for a runaway folder of files."));

@@ -66,11 +66,13 @@ impl Names {
     }
 
     pub(super) fn without_user(&self, uid: u32) -> bool {
-        self.users_told && !self.users.contains_key(&uid) && !self.is_lent(uid) && !(self.users_elsewhere && uid >= FIRST_ORDINARY)
+        let perhaps_elsewhere = self.users_elsewhere && uid >= FIRST_ORDINARY;
+        self.users_told && !perhaps_elsewhere && !self.users.contains_key(&uid) && !self.is_lent(uid)
     }
 
     pub(super) fn without_group(&self, gid: u32) -> bool {
-        self.groups_told && !self.groups.contains_key(&gid) && !self.is_lent(gid) && !(self.groups_elsewhere && gid >= FIRST_ORDINARY)
+        let perhaps_elsewhere = self.groups_elsewhere && gid >= FIRST_ORDINARY;
+        self.groups_told && !perhaps_elsewhere && !self.groups.contains_key(&gid) && !self.is_lent(gid)
     }
 
     fn is_lent(&self, number: u32) -> bool {
