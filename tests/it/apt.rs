@@ -6,9 +6,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use assay::facts;
 use assay::host::Host;
 use assay::host::debian::apt_conf::AptConf;
 use assay::host::debian::apt_sources::Sources;
+use assay::model::gap::Gaps;
 use serde_json::Value;
 
 use super::support::{ASSAY, run, text};
@@ -229,6 +231,66 @@ fn a_default_release_can_keep_security_updates_away() {
     assert!(message.starts_with("1 held back: held:amd64"), "{message}");
 }
 
+/// Two distributions' worth of versions under every form of pin: candidates are those of apt.
+#[test]
+fn every_form_of_pin_leads_to_apt_s_candidates() {
+    let (_dir, root) = root_folder();
+    let versions = ["1.0-1", "1.1", "1:0.5", "2.0~rc1", "2.0"];
+    for pin in [
+        "release a=oldstable",
+        "release n=bookworm*",
+        "release o=Debian, l=Debian-Security",
+        "origin \"a.example\"",
+        "origin *.example",
+        "version 1.0*",
+        "version /^1/",
+        "release o=/debian/",
+        "release c=main,a=oldstable",
+        "release v=12*",
+        "release bookworm",
+        "release b=amd64",
+        "origin \"\"",
+    ] {
+        for (package, priority) in [("/^lib/ src:src-beta", 1001), ("*", -1), ("*", 990)] {
+            let status: String = ["libalpha", "beta", "gamma"].iter().zip(&versions).map(|(n, v)| paragraph(n, v, "install ok installed")).collect();
+            write(&root, "/var/lib/dpkg/status", status);
+            write(&root, "/var/lib/dpkg/arch", "amd64\n");
+            write(&root, "/etc/apt/preferences", format!("Package: {package}\nPin: {pin}\nPin-Priority: {priority}\n"));
+            write(
+                &root,
+                "/etc/apt/sources.list",
+                "deb http://a.example/d bookworm main\ndeb http://b.example/d bookworm-security main\ndeb http://c.example/d bookworm-backports main\n",
+            );
+            let offered = |shift: usize| -> Vec<(&str, &str)> {
+                ["libalpha", "beta", "gamma"]
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(i, n)| [(*n, versions[(i + shift) % 5]), (*n, versions[(i + shift + 2) % 5])])
+                    .collect()
+            };
+            fetched(&root, "a.example_d_dists_bookworm", "Origin: Debian\nLabel: Debian\nSuite: oldstable\nCodename: bookworm\nVersion: 12.8\n", &offered(1));
+            fetched(
+                &root,
+                "b.example_d_dists_bookworm-security",
+                "Origin: Debian\nLabel: Debian-Security\nSuite: oldstable-security\nCodename: bookworm-security\n",
+                &offered(2),
+            );
+            let backports =
+                "Origin: Debian Backports\nSuite: oldstable-backports\nCodename: bookworm-backports\nNotAutomatic: yes\nButAutomaticUpgrades: yes\n";
+            fetched(&root, "c.example_d_dists_bookworm-backports", backports, &offered(3));
+            let of_apt = apt(&root, "apt", &["list", "--upgradable"]);
+            let word = |l: &str| l.split_once('/').and_then(|(n, rest)| Some(format!("{n} {}", rest.split(' ').nth(1)?)));
+            let expected: BTreeSet<String> = of_apt.lines().filter_map(word).collect();
+            let mut gaps = Gaps::new();
+            let family = facts::family("updates").unwrap();
+            let updates = facts::gather(family, &Host::rooted(&root).unwrap(), &mut gaps).unwrap();
+            let text = |p: &Value| format!("{} {}", p["name"].as_str().unwrap(), p["candidate"].as_str().unwrap());
+            let found: BTreeSet<String> = updates["pending"].as_array().unwrap().iter().map(text).collect();
+            assert_eq!(found, expected, "{package} {pin} {priority}");
+        }
+    }
+}
+
 #[test]
 fn trust_is_read_as_apt_takes_it() {
     let (_dir, root) = root_folder();
@@ -321,6 +383,7 @@ fn automatic_updates_are_judged_as_they_take_effect() {
             "refuses a pattern of Unattended-Upgrade::Origins-Pattern (/etc/apt/apt.conf.d/60d:1)",
         ),
         ("/etc/apt/apt.conf.d/60e", "Unattended-Upgrade::InstallOnShutdown \"true\";", "at shutdown only (/etc/apt/apt.conf.d/60e:1)"),
+        ("/etc/apt/apt.conf.d/60g", "APT::Default-Release \"bullseye\";", "APT::Default-Release names no configured release (/etc/apt/apt.conf.d/60g:1)"),
         ("/etc/apt/apt.conf.d/60f", "Unattended-Upgrade::Package-Blacklist { \".*\"; };", "leaves every package out (/etc/apt/apt.conf.d/60f:1)"),
     ] {
         write(&root, path, content);

@@ -51,7 +51,12 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
         pending.extend(update);
         held.extend(stays);
     }
-    let automatic = automatic::gather(host, gaps, &conf, &database, &lists);
+    let mut automatic = automatic::gather(host, gaps, &conf, &database, &lists);
+    let unmatched = complete && !lists.iter().any(|l| pins.is_default_release(&l.offer()));
+    if let Some(setting) = default_release.filter(|s| unmatched && !s.value.is_empty()) {
+        automatic.obstacles.push(format!("apt refuses to work: APT::Default-Release names no configured release ({}:{})", setting.place, setting.line));
+        automatic.enabled = false;
+    }
     held.extend(automatic::excluded(&conf, &automatic, &pending));
     held.sort_by(|a, b| (&a.subject, &a.by).cmp(&(&b.subject, &b.by)));
     Some(Updates {

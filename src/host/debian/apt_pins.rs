@@ -152,8 +152,8 @@ fn glob_as_regex(glob: &str) -> String {
 #[derive(Debug, Default)]
 pub struct Pins {
     pins: Vec<Pin>,
-    /// `APT::Default-Release`.
-    pub default_release: String,
+    /// `APT::Default-Release`, in every form that a pin of a release has.
+    default_release: Option<What>,
     /// Files that were not read.
     pub errors: Vec<ReadError>,
     /// Pins that were not understood, one sentence each with file and line.
@@ -164,7 +164,7 @@ impl Pins {
     /// Reads `/etc/apt/preferences`, then `/etc/apt/preferences.d` in order of name, as apt does:
     /// the first pin that matches wins.
     pub fn read(host: &Host, default_release: &str) -> Self {
-        let mut out = Self { default_release: default_release.into(), ..Self::default() };
+        let mut out = Self { default_release: What::parse("release", default_release), ..Self::default() };
         let mut paths = vec![FILE.to_string()];
         match host.list(FOLDER) {
             Ok(entries) => {
@@ -204,12 +204,17 @@ impl Pins {
         self.pins.iter().find(|p| p.names(candidate) && p.matches_version(candidate.version, offers))
     }
 
+    /// Whether `APT::Default-Release` means this repository; true when it is not set.
+    pub fn is_default_release(&self, offer: &Offer<'_>) -> bool {
+        self.default_release.as_ref().is_none_or(|d| d.matches(offer))
+    }
+
     fn of_repository(&self, offer: &Offer<'_>) -> i32 {
         let mut general = self.pins.iter().filter(|p| p.general && p.what.matches(offer)).map(|p| p.priority);
         if general.clone().any(|p| p == NEVER) {
             return NEVER;
         }
-        if !self.default_release.is_empty() && bare_release_matches(&self.default_release, offer.release) {
+        if self.default_release.as_ref().is_some_and(|d| d.matches(offer)) {
             return 990;
         }
         general.next().unwrap_or(match (offer.release.not_automatic, offer.release.but_automatic_upgrades) {
@@ -372,7 +377,7 @@ mod tests {
         };
         assert_eq!([priority(&pins, &stable, false), priority(&pins, &backports, false), priority(&pins, &experimental, true)], [500, 100, 100]);
         assert_eq!(pins.priority(&candidate("a", "a", "1", true), &[]), 100);
-        pins.default_release = "bookworm-backports".into();
+        pins.default_release = What::parse("release", "bookworm-backports");
         assert_eq!([priority(&pins, &stable, false), priority(&pins, &backports, false)], [500, 990]);
     }
 
