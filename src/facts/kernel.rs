@@ -259,21 +259,21 @@ const CORE: &[&str] =
     &["dbus", "dbus-broker", "dbus-daemon", "glibc", "kernel", "kernel-core", "kernel-rt", "linux-firmware", "microcode_ctl", "openssl-libs", "systemd"];
 
 fn reboot(host: &Host, gaps: &mut Gaps, boot_at: Option<i64>) -> (bool, Vec<String>) {
-    let mut exists = |place: &str| {
-        host.exists(place).unwrap_or_else(|e| {
+    let (mut required, mut by) = (false, Vec::new());
+    // `/var/run` is a link to `/run` but on machines that were never merged.
+    for place in ["/run/reboot-required", "/var/run/reboot-required", "/run/reboot-needed"] {
+        required |= host.exists(place).unwrap_or_else(|e| {
             gaps.add(e.to_gap(Kernel::NAME, "reboot_required", ""));
             false
-        })
-    };
-    let mut required = exists("/run/reboot-required") | exists("/run/reboot-needed");
-    let mut by: Vec<String> = match host.read_text("/run/reboot-required.pkgs", CONFIG_LIMIT) {
-        Ok(text) => text.lines().map(|l| l.trim().to_string()).filter(|l| !l.is_empty()).collect(),
-        Err(e) if e.is_not_found() => Vec::new(),
-        Err(e) => {
-            gaps.add(e.to_gap(Kernel::NAME, "reboot_required_by", ""));
-            Vec::new()
+        });
+    }
+    for place in ["/run/reboot-required.pkgs", "/var/run/reboot-required.pkgs"] {
+        match host.read_text(place, CONFIG_LIMIT) {
+            Ok(text) => by.extend(text.lines().map(|l| l.trim().to_string()).filter(|l| !l.is_empty())),
+            Err(e) if e.is_not_found() => {}
+            Err(e) => gaps.add(e.to_gap(Kernel::NAME, "reboot_required_by", "")),
         }
-    };
+    }
     if let (Some(boot), Some(Manager::Rpm)) = (boot_at, manager::of(host)) {
         let packages = rpm::database::read(host).ok().flatten().map(|d| d.packages).unwrap_or_default();
         let later = packages.into_iter().filter(|p| CORE.contains(&p.name.as_str()) && p.installed_at.is_some_and(|at| at > boot));

@@ -332,6 +332,11 @@ fn trust_is_read_as_apt_takes_it() {
     let found = findings(&root);
     assert_eq!(finding(&found, "updates-repository-unsigned", "deb.debian.org/debian bookworm").0, "pass");
     assert_eq!(finding(&found, "updates-expiry-unchecked", "deb.debian.org/debian bookworm").0, "fail");
+    write(&root, "/etc/apt/apt.conf.d/85x", "Acquire::https { Verify-Peer \"false\"; strict.example { Verify-Peer \"true\"; }; };\n");
+    let found = findings(&root);
+    let certificate = |subject: &str| finding(&found, "updates-repository-certificate", subject);
+    assert_eq!(certificate("tool.example"), ("fail".into(), "any certificate is accepted: Acquire::https::Verify-Peer (/etc/apt/apt.conf.d/85x:1)".into()));
+    assert_eq!([certificate("strict.example").0, certificate("apps.example").0], ["pass", "not_applicable"]);
     write(&root, "/etc/apt/apt.conf.d/90x", "APT { Get { AllowUnauthenticated \"1\"; }; };\n");
     let (verdict, message) = finding(&findings(&root), "updates-repository-unsigned", "deb.debian.org/debian bookworm");
     assert_eq!(

@@ -78,6 +78,8 @@ pub struct Repository {
     pub trusted_without_signature: bool,
     /// Each setting that switches the check of signatures off: option of the entry, or global setting with its place.
     pub weakened_by: Vec<String>,
+    /// Settings that switch off the check of the server's certificate, each with its place; only for `https`.
+    pub certificate_unchecked_by: Vec<String>,
     /// Whether metadata that is past its expiry is refused.
     pub expiry_checked: bool,
     /// Whether it is someone else's than the distribution's own archive; `null` when it can't be told.

@@ -37,6 +37,7 @@ pub(super) fn describe(host: &Host, conf: &AptConf, sources: &Sources, releases:
             signed: release.map_or("unknown", |r| if r.signed { "yes" } else { "no" }).into(),
             trusted_without_signature: !weakened_by.is_empty(),
             weakened_by,
+            certificate_unchecked_by: certificate_unchecked_by(conf, entry),
             expiry_checked: entry.options.check_valid_until.unwrap_or_else(|| conf.is_on("Acquire::Check-Valid-Until", true)),
             third_party: is_third_party(&distribution.id, entry, &origin),
             origin,
@@ -68,6 +69,20 @@ fn weakened_by(conf: &AptConf, entry: &apt_sources::Repository) -> Vec<String> {
         }
     }
     out
+}
+
+/// The setting of one server outweighs the one of all.
+fn certificate_unchecked_by(conf: &AptConf, entry: &apt_sources::Repository) -> Vec<String> {
+    if !entry.transport().ends_with("https") {
+        return Vec::new();
+    }
+    let site = entry.site();
+    let off = |option: &str| {
+        let name = [format!("Acquire::https::{site}::{option}"), format!("Acquire::https::{option}")].into_iter().find(|n| conf.setting(n).is_some())?;
+        let setting = conf.setting(&name).filter(|_| !conf.is_on(&name, true))?;
+        Some(format!("{name} ({}:{})", setting.place, setting.line))
+    };
+    ["Verify-Peer", "Verify-Host"].into_iter().filter_map(off).collect()
 }
 
 /// How a distribution's own archive is known.

@@ -87,7 +87,8 @@ fn not_started(host: &Host) -> Result<Vec<Source>, ReadError> {
     }
     let mut out = Vec::new();
     for timer in TIMERS {
-        if let Some(place) = masked(host, timer)? {
+        let service = timer.replace(".timer", ".service");
+        if let Some(place) = masked(host, timer)?.or(masked(host, &service)?) {
             out.push(why(place, "masked:"));
         } else if !is_wanted(host, timer)? {
             out.push(why(format!("/etc/systemd/system/timers.target.wants/{timer}"), "not enabled, there is no"));
@@ -181,8 +182,12 @@ mod tests {
         let masked = read(&host, &AptConf::read(&host));
         let places: Vec<&str> = masked.not_started.iter().map(|s| s.place.as_str()).collect();
         assert_eq!(places, ["/run/systemd/system/apt-daily.timer", "/etc/systemd/system/apt-daily-upgrade.timer"]);
-        std::fs::remove_file(root.path().join("etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer")).unwrap();
+        make("etc/systemd/system/apt-daily-upgrade.service", "");
+        let place = |p: &Periodic| p.not_started[1].place.clone();
         std::fs::remove_file(root.path().join("etc/systemd/system/apt-daily-upgrade.timer")).unwrap();
+        assert_eq!(place(&read(&host, &AptConf::read(&host))), "/etc/systemd/system/apt-daily-upgrade.service");
+        std::fs::remove_file(root.path().join("etc/systemd/system/apt-daily-upgrade.service")).unwrap();
+        std::fs::remove_file(root.path().join("etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer")).unwrap();
         let disabled = read(&host, &AptConf::read(&host));
         assert_eq!(disabled.not_started[1].directive, "not enabled, there is no");
         make("etc/apt/apt.conf.d/99off", "APT::Periodic::Enable \"0\";");
