@@ -48,6 +48,9 @@ impl Document for StaleProcesses {
     const TITLE: &'static str = "Running programs whose code was replaced by an update";
 }
 
+/// Programs that a gap names.
+const NAMED_LIMIT: usize = 5;
+
 /// What tells entries apart.
 type Key = (String, String, u32, bool);
 
@@ -72,17 +75,22 @@ impl HostFamily for StaleProcesses {
             }
         };
         let mut found: BTreeMap<Key, Found> = BTreeMap::new();
-        let mut denied = 0_usize;
+        let mut denied = BTreeSet::new();
         for pid in ids {
             match look_at(host, pid, &mut found) {
                 Ok(()) => {}
-                Err(ReadError::Denied(_)) => denied += 1,
+                Err(ReadError::Denied(_)) => {
+                    denied.insert(processes::name(host, pid));
+                }
                 Err(e) => gaps.add(e.to_gap(Self::NAME, "items", "")),
             }
         }
-        if denied > 0 {
-            let remedy = "Run the scan as root or grant CAP_SYS_PTRACE.";
-            gaps.note(Self::NAME, "items", "", reason::PERMISSION_DENIED, "/proc/PID/maps: not every process may be read", remedy);
+        if !denied.is_empty() {
+            let more = denied.len().saturating_sub(NAMED_LIMIT);
+            let names = denied.into_iter().take(NAMED_LIMIT).collect::<Vec<_>>().join(", ");
+            let detail =
+                format!("/proc/PID/maps: permission denied for {names}{}", if more > 0 { format!(" and {more} more programs") } else { String::new() });
+            gaps.note(Self::NAME, "items", "", reason::PERMISSION_DENIED, detail, "Run the scan as root or grant CAP_SYS_PTRACE.");
         }
         Some(Self { items: items(found) })
     }

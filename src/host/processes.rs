@@ -72,6 +72,12 @@ pub fn service(host: &Host, pid: u32) -> String {
     path.and_then(|p| p.rsplit('/').find(|part| part.ends_with(".service"))).unwrap_or_default().to_string()
 }
 
+/// Name of the program as the kernel keeps it, 15 bytes; unprintable ones replaced.
+pub fn name(host: &Host, pid: u32) -> String {
+    let text = host.read_text(&format!("/proc/{pid}/comm"), CONFIG_LIMIT).unwrap_or_default();
+    text.trim_end_matches('\n').chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+}
+
 /// Real user id; `None` when the process has ended.
 pub fn uid(host: &Host, pid: u32) -> Option<u32> {
     let text = host.read_text(&format!("/proc/{pid}/status"), CONFIG_LIMIT).ok()?;

@@ -82,6 +82,8 @@ pub struct Repository {
     pub certificate_unchecked_by: Vec<String>,
     /// Whether metadata that is past its expiry is refused.
     pub expiry_checked: bool,
+    /// The setting that switches that check off, with its place; empty when it is on.
+    pub expiry_unchecked_by: String,
     /// Whether it is someone else's than the distribution's own archive; `null` when it can't be told.
     pub third_party: Option<bool>,
     /// `Origin` of what was last fetched; may be empty.

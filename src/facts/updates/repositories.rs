@@ -25,6 +25,7 @@ pub(super) fn describe(host: &Host, conf: &AptConf, sources: &Sources, releases:
         let release = releases.get(i).and_then(Option::as_ref);
         let origin = release.map(|r| r.release.origin.clone()).unwrap_or_default();
         let weakened_by = weakened_by(conf, entry);
+        let unchecked_by = expiry_unchecked_by(conf, entry);
         let shown = format!("{} {}", entry.shown(), entry.suite);
         let repeats = out.iter().any(|r| r.subject == shown);
         out.push(Repository {
@@ -38,7 +39,8 @@ pub(super) fn describe(host: &Host, conf: &AptConf, sources: &Sources, releases:
             trusted_without_signature: !weakened_by.is_empty(),
             weakened_by,
             certificate_unchecked_by: certificate_unchecked_by(conf, entry),
-            expiry_checked: entry.options.check_valid_until.unwrap_or_else(|| conf.is_on("Acquire::Check-Valid-Until", true)),
+            expiry_checked: unchecked_by.is_empty(),
+            expiry_unchecked_by: unchecked_by,
             third_party: is_third_party(&distribution.id, entry, &origin),
             origin,
             transport: entry.transport().into(),
@@ -61,7 +63,8 @@ fn weakened_by(conf: &AptConf, entry: &apt_sources::Repository) -> Vec<String> {
         ("allow-weak", options.allow_weak),
         ("allow-downgrade-to-insecure", options.allow_downgrade),
     ];
-    let mut out: Vec<String> = own.iter().filter(|(_, value)| *value == Some(true)).map(|(name, _)| format!("{name}=yes")).collect();
+    let place = format!("{}:{}", entry.source.place, entry.source.line);
+    let mut out: Vec<String> = own.iter().filter(|(_, value)| *value == Some(true)).map(|(name, _)| format!("{name}=yes ({place})")).collect();
     for name in ACCEPTING {
         let overruled = own.iter().any(|(option, value)| *value == Some(false) && name.to_ascii_lowercase().contains(&option.replace('-', "")));
         if let Some(setting) = conf.setting(name).filter(|_| conf.is_on(name, false) && !overruled) {
@@ -69,6 +72,16 @@ fn weakened_by(conf: &AptConf, entry: &apt_sources::Repository) -> Vec<String> {
         }
     }
     out
+}
+
+fn expiry_unchecked_by(conf: &AptConf, entry: &apt_sources::Repository) -> String {
+    const NAME: &str = "Acquire::Check-Valid-Until";
+    match (entry.options.check_valid_until, conf.setting(NAME)) {
+        (Some(true), _) => String::new(),
+        (Some(false), _) => format!("check-valid-until=no ({}:{})", entry.source.place, entry.source.line),
+        (None, Some(setting)) if !conf.is_on(NAME, true) => format!("{NAME} ({}:{})", setting.place, setting.line),
+        _ => String::new(),
+    }
 }
 
 /// The setting of one server outweighs the one of all.
