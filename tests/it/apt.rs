@@ -511,3 +511,36 @@ fn a_program_on_a_deleted_library_is_seen() {
     assert!(cited.contains(text(&stale)) && cited.contains(text(&library)), "{finding:#}");
     assert!(!finding.to_string().contains(text(&sound)), "{finding:#}");
 }
+
+#[test]
+fn ubuntu_s_own_settings_are_understood() {
+    let (_dir, root) = root_folder();
+    automatic(&root);
+    write(&root, "/etc/os-release", "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"22.04\"\nVERSION_CODENAME=jammy\n");
+    let ubuntu = "Unattended-Upgrade::Allowed-Origins {\n\t\"${distro_id}:${distro_codename}\";\n\t\"${distro_id}:${distro_codename}-security\";\n};\n";
+    write(&root, "/etc/apt/apt.conf.d/50unattended-upgrades", ubuntu);
+    write(
+        &root,
+        "/etc/apt/sources.list",
+        "deb http://archive.ubuntu.com/ubuntu jammy-updates main\ndeb http://security.ubuntu.com/ubuntu jammy-security main\n\
+         deb https://ppa.launchpadcontent.net/a/b/ubuntu jammy main\n",
+    );
+    let updates = "Origin: Ubuntu\nLabel: Ubuntu\nSuite: jammy-updates\nCodename: jammy\n";
+    fetched(&root, "archive.ubuntu.com_ubuntu_dists_jammy-updates", updates, &[]);
+    let phased = paragraph("beta", "1.2", "").replace("Size: 1\n", "Size: 1\nPhased-Update-Percentage: 20\n");
+    write(&root, "/var/lib/apt/lists/archive.ubuntu.com_ubuntu_dists_jammy-updates_main_binary-amd64_Packages", phased);
+    let security = "Origin: Ubuntu\nLabel: Ubuntu\nSuite: jammy-security\nCodename: jammy\n";
+    fetched(&root, "security.ubuntu.com_ubuntu_dists_jammy-security", security, &[("beta", "1.0"), ("gamma", "1.1")]);
+    fetched(&root, "ppa.launchpadcontent.net_a_b_ubuntu_dists_jammy", "Origin: LP-PPA-a-b\nSuite: jammy\nCodename: jammy\n", &[]);
+    let found = findings(&root);
+    assert_eq!(finding(&found, "updates-automatic", ""), ("pass".into(), String::new()));
+    assert_eq!(finding(&found, "updates-security-repository", "").0, "pass");
+    let third = |subject: &str| finding(&found, "updates-repository-third-party", subject).0;
+    assert_eq!([third("archive.ubuntu.com"), third("ppa.launchpadcontent.net")], ["pass", "fail"]);
+    let pending = finding(&found, "updates-security-pending", "").1;
+    assert!(pending.starts_with("1 pending: gamma 1.0 -> 1.1"), "{pending}");
+    let family = facts::family("updates").unwrap();
+    let gathered = facts::gather(family, &Host::rooted(&root).unwrap(), &mut Gaps::new()).unwrap();
+    let percentages: Vec<&Value> = gathered["pending"].as_array().unwrap().iter().map(|p| &p["phased_percentage"]).collect();
+    assert_eq!(percentages, [20, 100]);
+}
