@@ -385,7 +385,7 @@ fn recorded_machines_give_their_golden_facts() {
     for name in RECORDED {
         let facts = gather(&Host::rooted(&recorded(name)).unwrap(), MINE, true);
         let golden = recorded(&format!("{name}.facts.json"));
-        if std::env::var_os("ASSAY_BLESS").is_some() {
+        if std::env::var_os("ASSAY_WRITE_VECTORS").is_some() {
             std::fs::write(&golden, serde_json::to_string_pretty(&facts).unwrap() + "\n").unwrap();
         }
         let expected: Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();

@@ -435,7 +435,7 @@ fn a_rule_over_a_monthly_family_is_monthly_and_not_judged_in_weekly_scans() {
     let pack = load(weekly.replace("weekly", "monthly")).unwrap();
     let families = serde_json::from_value(json!({"often": {"flag": false}, "rare": {"flag": true}})).unwrap();
     let observation = Observation { gathered_at: 1000, families, gaps: Vec::new() };
-    let input = Input { observation: &observation, policy: &Policy::default(), roster: None };
+    let input = Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None };
     assert!(rules::evaluate_in(&pack, &input, rules::Cadence::Weekly).is_empty());
     assert_eq!(verdicts(&rules::evaluate_in(&pack, &input, rules::Cadence::Monthly)), [("", Verdict::Fail)]);
     assert_eq!(pack.monthly(), ["r".to_string()].into());

@@ -149,8 +149,9 @@ fn describe(view: &View<'_>, path: String, device: String, volumes: Vec<String>,
         Err(e) if e.is_not_found() => (key.on_encrypted, key.why) = ("unknown".into(), format!("{path} is not there")),
         Err(e) => {
             (key.on_encrypted, key.why) = ("unknown".into(), e.to_string());
-            gaps.add(e.to_gap("storage", "key_files.readable_by", &path));
-            gaps.add(e.to_gap("storage", "key_files.on_encrypted", &path));
+            for field in ["exists", "readable_by", "on_encrypted"] {
+                gaps.add(e.to_gap("storage", &format!("key_files.{field}"), &path));
+            }
         }
     }
     key
