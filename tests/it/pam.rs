@@ -35,35 +35,28 @@ fn gather<T: HostFamily>(root: &Path) -> (T, Vec<Gap>) {
     (document, gaps.into_sorted())
 }
 
+/// What is gathered and judged here.
+const FAMILIES: [&str; 3] = ["accounts", "pam", "polkit"];
+
 /// Verdicts that are not pass or not applicable, `rule subject: message`.
 fn judged(root: &Path, policy: &Policy, verdict: Verdict) -> Vec<String> {
     let host = Host::rooted(root).unwrap();
     let mut gaps = Gaps::new();
     let mut observation = Observation { gathered_at: NOW, ..Observation::default() };
-    for name in ["accounts", "pam", "polkit"] {
+    for name in FAMILIES {
         if let Some(value) = facts::gather(facts::family(name).unwrap(), &host, &mut gaps) {
             observation.families.insert(name.into(), value);
         }
     }
     observation.gaps = gaps.into_sorted();
     let pack = Pack::builtin(facts::schemas()).unwrap();
-    let ours = |rule: &str| ["pam-", "polkit-", "access-"].iter().any(|p| rule.starts_with(p)) && !OTHERS.contains(&rule);
+    let ours = |rule: &str| pack.rule(rule).unwrap().families().iter().all(|f| FAMILIES.contains(f));
     let findings = rules::evaluate(&pack, &Input { observation: &observation, policy, against: assay::model::against::Against::default(), advisories: None });
     let mut out: Vec<String> =
         findings.into_iter().filter(|f| f.verdict == verdict && ours(&f.rule)).map(|f| format!("{} {}: {}", f.rule, f.subject, f.message)).collect();
     out.sort();
     out
 }
-
-/// Rules that need families which are not gathered here.
-const OTHERS: [&str; 6] = [
-    "access-leaver-active",
-    "access-dormant-account",
-    "access-ssh-key-shared",
-    "access-ssh-key-weak",
-    "access-sudo-nopasswd-all",
-    "access-authorized-keys-writable",
-];
 
 /// The stacks as Debian 12 installs them, without pwquality and faillock.
 fn debian(root: &Path) {

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::database;
 use crate::model::fact::Source;
 
+/// For facts of before the field was known.
+const fn yes() -> bool {
+    true
+}
+
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +39,7 @@ pub struct User {
     /// Whether the shell exists (sshd refuses accounts whose shell does not).
     pub shell_exists: bool,
     /// Whether group(5) has a line for the primary group.
+    #[serde(default = "yes")]
     pub primary_group_exists: bool,
     /// Every group: primary first, then supplementary, sorted.
     pub groups: Vec<String>,
@@ -104,11 +110,14 @@ pub struct Group {
     #[schemars(extend("x-personal" = true))]
     pub members: Vec<String>,
     /// State of the group's own password, with which others join it by newgrp(1): `usable`, `empty`, `locked`, `none`.
+    #[serde(default)]
     pub password: String,
     /// Accounts that may change members and password by gshadow(5), sorted.
     #[schemars(extend("x-personal" = true))]
+    #[serde(default)]
     pub administrators: Vec<String>,
     /// Line that holds the password: of gshadow(5), or of group(5).
+    #[serde(default)]
     pub password_source: Source,
     /// Line of group(5).
     pub source: Source,
@@ -153,12 +162,14 @@ pub struct LoginDefs {
     /// `PASS_MIN_DAYS`.
     pub pass_min_days: Option<i64>,
     /// Line of `PASS_MAX_DAYS`, 0 when it is not set.
+    #[serde(default)]
     pub pass_max_days_source: Source,
     /// `PASS_MIN_LEN`: without effect where passwords are changed through PAM.
     pub pass_min_len: Option<i64>,
     /// `PASS_WARN_AGE`.
     pub pass_warn_age: Option<i64>,
     /// `UMASK`, octal; empty when not set.
+    #[serde(default)]
     pub umask: String,
     /// `FAIL_DELAY`, seconds: without effect where login authenticates through PAM.
     pub fail_delay: Option<i64>,

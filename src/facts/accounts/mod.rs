@@ -43,18 +43,25 @@ pub struct Accounts {
     #[schemars(extend("x-personal" = true))]
     pub repeated_names: Vec<String>,
     /// Group ids that stand on more than one line of group(5), by id.
+    #[serde(default)]
     pub shared_gids: Vec<SharedId>,
     /// Names that stand on more than one line of group(5), sorted.
+    #[serde(default)]
     pub repeated_groups: Vec<String>,
     /// Lines of passwd(5), group(5) and shadow(5) that let a directory add accounts (`+`).
+    #[serde(default)]
     pub compat_lines: Vec<CompatLine>,
     /// Accounts of a directory that this host has cached; complete only for who used this host of late.
+    #[serde(default)]
     pub directory_users: Vec<DirectoryUser>,
     /// passwd, shadow, group, gshadow and copies of them.
+    #[serde(default)]
     pub files: Vec<DatabaseFile>,
     /// Home folders of accounts with a login shell.
+    #[serde(default)]
     pub homes: Vec<Home>,
     /// `.rhosts`, `.shosts`, hosts.equiv, shosts.equiv and `.netrc`.
+    #[serde(default)]
     pub trust_files: Vec<TrustFile>,
     /// Whether an account without a recorded login never signed in: lastlog or lastlog2 is in use and every record of logins could be read.
     pub logins_complete: bool,
