@@ -37,6 +37,7 @@ pub struct Kernel {
     /// Packages of `/run/reboot-required.pkgs`, or those core packages, sorted.
     pub reboot_required_by: Vec<String>,
     /// Live patches that the running kernel has loaded, by name.
+    #[serde(default)]
     pub livepatches: Vec<Livepatch>,
 }
 

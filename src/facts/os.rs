@@ -32,6 +32,7 @@ pub struct Os {
     /// When the release stops getting security updates; `null` when the data file does not know it.
     pub end_of_life: Option<EndOfLife>,
     /// Repositories of extended support that apt uses, whose end is a matter of contract.
+    #[serde(default)]
     pub extended_support: Vec<ExtendedSupport>,
     /// Machine name as uname(2) says; for a root folder dpkg's own architecture, or the one that rpm's or apk's packages have.
     pub architecture: String,

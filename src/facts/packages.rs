@@ -20,8 +20,10 @@ pub struct Packages {
     /// Packages whose files are on disk (dpkg status `installed`, `unpacked`, `half-configured`, `half-installed`, `triggers-*`), by name and architecture.
     pub items: Vec<Package>,
     /// Packages that are neither wholly there nor wholly gone, by name and architecture.
+    #[serde(default)]
     pub broken: Vec<Broken>,
     /// Removed packages whose configuration files are still there, by name.
+    #[serde(default)]
     pub residual: Vec<String>,
     /// The database.
     pub source: Source,
@@ -198,7 +200,9 @@ pub struct Package {
     /// `null` where the manager keeps none beside installed packages (dpkg, apk).
     pub signed_by: Option<String>,
     /// Who built it (rpm); empty elsewhere.
+    #[serde(default)]
     pub vendor: String,
     /// Module label `name:stream:version:context` (rpm); empty outside modules.
+    #[serde(default)]
     pub module: String,
 }

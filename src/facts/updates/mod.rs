@@ -19,13 +19,17 @@ use crate::model::gap::Gaps;
 #[serde(deny_unknown_fields)]
 pub struct Updates {
     /// Package manager that the rest is about: `apt`, `dnf`, `zypper` or `apk`.
+    #[serde(default)]
     pub manager: String,
     /// Every repository that is configured, in file order.
+    #[serde(default)]
     pub repositories: Vec<Repository>,
     /// Whether the distribution's security repository is configured: `configured`, `missing`, `not_published` (Debian unstable has
     /// none), `unknown` (a distribution without a known one).
+    #[serde(default)]
     pub security_repository: String,
     /// Keys that vouch for every repository that names no key of its own.
+    #[serde(default)]
     pub global_keys: Vec<GlobalKey>,
     /// Every package list that the enabled repositories name.
     pub lists: Vec<PackageList>,
@@ -35,8 +39,10 @@ pub struct Updates {
     /// Installed packages with a newer candidate, by name and architecture.
     pub pending: Vec<Pending>,
     /// Newer versions that will not be installed by themselves: packages on hold, security updates that a pin or a list of exclusions keeps away.
+    #[serde(default)]
     pub held: Vec<Held>,
     /// Installed packages that no configured repository offers in any version, by name and architecture.
+    #[serde(default)]
     pub orphaned: Vec<Orphaned>,
     /// Automatic updates as they take effect.
     pub automatic: Automatic,
@@ -153,12 +159,15 @@ pub struct Pending {
     /// Whether a security repository offers the candidate, or any version between installed and candidate.
     pub security: bool,
     /// Severity that the advisories behind it give, lower case, the worst one; empty when none does.
+    #[serde(default)]
     pub severity: String,
     /// Ids of the security advisories that it answers, oldest first; apt's lists name none.
+    #[serde(default)]
     pub advisories: Vec<String>,
     /// Whether the package is on hold.
     pub held: bool,
     /// `Phased-Update-Percentage` of the candidate: below 100 the package manager may put it off on this machine.
+    #[serde(default)]
     pub phased_percentage: i64,
     /// Latest moment by which a newer version was public, Unix seconds: when the oldest of `advisories` was issued; for apt the
     /// oldest `Date` among the Release files that offer one (security ones only for a security update). The update may be older than that, never younger.
@@ -218,12 +227,15 @@ pub struct Automatic {
     /// Whether security updates get installed: both are set, the tool is installed, a timer or cron job starts it and nothing of `obstacles` is in the way.
     pub enabled: bool,
     /// Origins that are upgraded, with macros replaced (`Unattended-Upgrade::Origins-Pattern`, `Allowed-Origins`).
+    #[serde(default)]
     pub origins: Vec<String>,
     /// Whether one of them matches a security repository of this machine; `null` when none of those was ever fetched.
     pub covers_security: Option<bool>,
     /// Patterns of packages left out (`Unattended-Upgrade::Package-Blacklist`).
+    #[serde(default)]
     pub excluded: Vec<String>,
     /// What keeps security updates from being installed, one fragment each, with its place where it has one.
+    #[serde(default)]
     pub obstacles: Vec<String>,
     /// Newest run recorded, whatever came of it, Unix seconds.
     #[schemars(extend("x-volatile" = true))]
