@@ -3,7 +3,7 @@
 use assay::evidence::archive;
 use assay::evidence::paper::Conclusion;
 use assay::model::finding::Verdict;
-use assay::model::report::{ScanKind, ScanState};
+use assay::model::report::{Cadence, ScanKind, ScanState};
 use jiff::civil::date;
 
 use super::made::{Made, checked, finding, small};
@@ -96,6 +96,25 @@ fn an_aborted_scan_confirms_nothing() {
     let paper = made.bundle().paper;
     assert_eq!((paper.controls[0].counts.pass, paper.controls[0].operation.done), (0, 0));
     assert!(paper.notes.iter().any(|n| n.starts_with("1 scan ended early")));
+}
+
+#[test]
+fn a_weekly_scan_confirms_no_monthly_rule() {
+    let pass = finding("tls-version-minimum", "s", Verdict::Pass);
+    let concluded = |kind: ScanKind, window: &str| {
+        let mut made = Made::empty();
+        made.material.rules[0].cadence = Cadence::Monthly;
+        let host = made.host(1, "web01");
+        // The pass is older than the period: only a scan that judges the rule confirms it.
+        let report = made.report(1, kind, window, date(2026, 11, 3), &[]);
+        made.transition(host, pass.clone(), date(2026, 10, 1), None, report);
+        let counts = made.bundle().paper.controls[0].counts;
+        (counts.pass, counts.not_run)
+    };
+    assert_eq!(concluded(ScanKind::Weekly, "2026-W45"), (0, 1));
+    assert_eq!(concluded(ScanKind::Drift, "2026-W45"), (0, 1));
+    assert_eq!(concluded(ScanKind::Monthly, "2026-11"), (1, 0));
+    assert_eq!(concluded(ScanKind::OnDemand, "2026-W45"), (1, 0));
 }
 
 #[test]
