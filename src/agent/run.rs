@@ -66,8 +66,6 @@ pub struct Progress {
 pub struct Outcome {
     /// Facts and gaps.
     pub observation: Observation,
-    /// The facts as the blobs that a report carries, by family.
-    pub documents: Vec<(StableFacts, VolatileFacts)>,
     /// Published advisories that concern the host; `None` without an index.
     pub advisories: Option<Derived>,
     /// Verdicts, failures first by severity.
@@ -80,8 +78,19 @@ pub struct Outcome {
     pub limits: Vec<String>,
     /// What judged.
     pub software: Software,
-    /// People of the roster who match nothing on this host, sorted.
-    pub unmatched_people: Vec<String>,
+    /// People and ways in, if a list of people or approvals was given.
+    pub access: Option<Value>,
+}
+
+impl Outcome {
+    /// The facts as the blobs that a report carries, by family.
+    pub fn documents(&self) -> impl Iterator<Item = (StableFacts, VolatileFacts)> {
+        self.observation.families.iter().filter_map(|(name, value)| {
+            let family = facts::family(name)?;
+            let (_, schema) = facts::schemas().iter().find(|(n, _)| n == name)?;
+            Some(fact::split(family.name, family.version, schema, value.clone()))
+        })
+    }
 }
 
 /// Why a scan can't begin.
@@ -286,22 +295,20 @@ pub fn conclude(
     }
     gaps.extend(host_gaps);
     let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
-    let documents = documents_of(&observation);
     let advisories = judging.advisories.map(|index| advisory::derive(&observation, index));
     let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against, advisories: advisories.as_ref() };
     let findings = rules::evaluate_in(judging.pack, &input, judging.cadence);
-    let unmatched_people =
-        judging.against.roster.map(|_| rules::access::derive(&observation, judging.against).0).and_then(|access| access).map(|a| a.unmatched_people);
+    let access = if judging.against.is_empty() { None } else { rules::access::derive(&observation, judging.against).0 };
+    let access = access.and_then(|access| serde_json::to_value(access).ok());
     let limits = limits_hit(&observation.gaps, cut);
     Ok(Outcome {
         advisories,
-        documents,
         findings,
         times: Times { started: scan.wall, finished: clock::unix_now().max(scan.wall), boot_ms: scan.boot_ms },
         state: if cut { ScanState::Aborted } else { ScanState::Complete },
         limits,
         software: Software { agent: env!("CARGO_PKG_VERSION").into(), pack: judging.pack.digest(), policy: judging.policy.digest() },
-        unmatched_people: unmatched_people.unwrap_or_default(),
+        access,
         observation,
     })
 }
@@ -390,18 +397,6 @@ fn keep_surveyed(surveyed: Surveyed, probes: &[&'static str], families: &mut BTr
 }
 
 /// The blobs of every family, by family.
-fn documents_of(observation: &Observation) -> Vec<(StableFacts, VolatileFacts)> {
-    let schemas = facts::schemas();
-    let mut documents = Vec::new();
-    for (name, value) in &observation.families {
-        let schema = schemas.iter().find(|(n, _)| n == name).map(|(_, s)| s);
-        if let (Some(family), Some(schema)) = (facts::family(name), schema) {
-            documents.push(fact::split(family.name, family.version, schema, value.clone()));
-        }
-    }
-    documents
-}
-
 fn limits_hit(gaps: &[Gap], cut: bool) -> Vec<String> {
     let mut limits = BTreeSet::new();
     if cut {

@@ -45,9 +45,9 @@ impl Draft {
     pub fn new(identity: &Identity, outcome: &Outcome, purpose: Purpose) -> Result<Self, SpoolError> {
         let mut frames = BTreeMap::new();
         let mut facts = Vec::new();
-        for (stable, volatile) in &outcome.documents {
+        for (stable, volatile) in outcome.documents() {
             let family = stable.family.clone();
-            let blobs = FamilyBlobs { stable: add(&mut frames, &identity.salt, stable)?, volatile: add(&mut frames, &identity.salt, volatile)?, family };
+            let blobs = FamilyBlobs { stable: add(&mut frames, &identity.salt, &stable)?, volatile: add(&mut frames, &identity.salt, &volatile)?, family };
             facts.push(blobs);
         }
         facts.sort_by(|a, b| a.family.cmp(&b.family));

@@ -191,6 +191,7 @@ fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, 
             findings: &outcome.findings,
             observation: &outcome.observation,
             advisories: outcome.advisories.as_ref(),
+            access: outcome.access.as_ref(),
         }),
         Format::Table => table(outcome, pack, took, arguments.all),
     };
@@ -219,7 +220,8 @@ pub(super) fn table(outcome: &Outcome, pack: &Pack, took: Duration, all: bool) -
 
 /// People of the roster whom nothing on this host was recognised as; told, because a misspelt name looks the same.
 fn unmatched(outcome: &Outcome) -> Option<String> {
-    let people: Vec<&str> = outcome.unmatched_people.iter().map(String::as_str).collect();
+    let people = outcome.access.as_ref()?.get("unmatched_people")?.as_array()?;
+    let people: Vec<&str> = people.iter().filter_map(|p| p.as_str()).collect();
     if people.is_empty() {
         return None;
     }

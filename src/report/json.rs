@@ -9,17 +9,21 @@
 //!  "counts":{"fail":N,"not_applicable":N,"pass":N,"unknown":N},
 //!  "findings":[Finding,…]      failures first by severity, then unknown, pass, not_applicable
 //!  "gaps":[Gap,…]
-//!  "facts":{FAMILY:DOCUMENT,…}}     `advisories` among them when an index was given
+//!  "facts":{FAMILY:DOCUMENT,…}}     `advisories` among them when an index was given, `access` when a list was
 //! ```
 //! Finding and Gap are those of ARCHITECTURE.md. Keys are sorted.
 
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::model::advisories::{self, Derived};
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Finding};
+use crate::model::gap::Gap;
 use crate::model::report::{ScanState, Times};
-use crate::rules::Pack;
+use crate::rules::{Pack, access};
 
 /// Everything that a scan's JSON tells.
 #[derive(Clone, Copy, Debug)]
@@ -44,37 +48,65 @@ pub struct Document<'a> {
     pub observation: &'a Observation,
     /// Published advisories that concern the host, if an index was given.
     pub advisories: Option<&'a Derived>,
+    /// People and ways in, if a list of people or approvals was given.
+    pub access: Option<&'a Value>,
 }
 
 /// Name and version of the format.
 pub const FORMAT: &str = "assay.scan.v1";
 
-/// The document, indented, ending with a line break.
+/// The document, indented, ending with a line break. Written piece by piece: the facts are not copied.
 pub fn render(document: &Document<'_>) -> String {
-    let mut facts = document.observation.families.clone();
-    let mut gaps = document.observation.gaps.clone();
+    let mut facts: BTreeMap<&str, &Value> = document.observation.families.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let mut gaps: Vec<&Gap> = document.observation.gaps.iter().collect();
     if let Some(derived) = document.advisories {
-        gaps.extend(derived.gaps.iter().cloned());
-        facts.extend(derived.value.clone().map(|value| (advisories::NAME.to_string(), value)));
+        gaps.extend(&derived.gaps);
+        facts.extend(derived.value.as_ref().map(|value| (advisories::NAME, value)));
     }
-    let value = json!({
-        "format": FORMAT,
-        "host": {"name": document.host, "os": document.os},
-        "scan": {
-            "agent": env!("CARGO_PKG_VERSION"),
-            "pack": {"version": document.pack.version, "digest": document.pack.digest(), "rules": document.pack.rules.len()},
-            "policy": document.policy.digest(),
-            "started": document.times.started,
-            "finished": document.times.finished,
-            "state": document.state,
-            "limits": document.limits,
-        },
-        "counts": Counts::of(document.findings),
-        "findings": document.findings,
-        "gaps": gaps,
-        "facts": facts,
+    facts.extend(document.access.map(|value| (access::NAME, value)));
+    let scan = json!({
+        "agent": env!("CARGO_PKG_VERSION"),
+        "pack": {"version": document.pack.version, "digest": document.pack.digest(), "rules": document.pack.rules.len()},
+        "policy": document.policy.digest(),
+        "started": document.times.started,
+        "finished": document.times.finished,
+        "state": document.state,
+        "limits": document.limits,
     });
-    indented(&value)
+    let whole = Whole {
+        counts: json!(Counts::of(document.findings)),
+        facts,
+        findings: Sorted(document.findings.iter().collect()),
+        format: FORMAT,
+        gaps: Sorted(gaps),
+        host: json!({"name": document.host, "os": document.os}),
+        scan,
+    };
+    // Maps with text keys and integers alone: writing them to memory can't fail.
+    let mut text = serde_json::to_string_pretty(&whole).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The keys in their order.
+#[derive(Serialize)]
+struct Whole<'a> {
+    counts: Value,
+    facts: BTreeMap<&'a str, &'a Value>,
+    findings: Sorted<'a, Finding>,
+    format: &'static str,
+    gaps: Sorted<'a, Gap>,
+    host: Value,
+    scan: Value,
+}
+
+/// A list whose elements show their keys sorted.
+struct Sorted<'a, T>(Vec<&'a T>);
+
+impl<T: Serialize> Serialize for Sorted<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|item| json!(item)))
+    }
 }
 
 /// Any value, indented, ending with a line break.

@@ -371,6 +371,7 @@ fn the_json_of_a_scan_is_valid_and_holds_everything() {
         limits: &["x".to_string()],
         findings: &findings,
         advisories: None,
+        access: None,
         observation: &observation,
     };
     let text = render(&document);
