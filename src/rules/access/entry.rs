@@ -41,6 +41,8 @@ pub struct Facts {
     per_account: BTreeMap<String, SshAccount>,
     /// `ssh_keys.principals`.
     pub principals: Vec<Principal>,
+    /// `ssh_keys.authorities`.
+    authorities: Vec<Authority>,
     has_sudo: bool,
 }
 
@@ -107,6 +109,11 @@ pub struct Principal {
     pub name: String,
     /// Place.
     pub source: Source,
+}
+
+#[derive(Debug, Deserialize)]
+struct Authority {
+    source: Source,
 }
 
 #[derive(Debug, Deserialize)]
@@ -222,6 +229,7 @@ impl Facts {
             groups: list(observation, "accounts", "groups")?,
             keys: list(observation, "ssh_keys", "items")?,
             principals: list(observation, "ssh_keys", "principals")?,
+            authorities: list(observation, "ssh_keys", "authorities")?,
             grants: list(observation, "sudo", "grants")?,
             polkit: list(observation, "polkit", "grants")?,
             jobs: list(observation, "jobs", "items")?,
@@ -327,7 +335,7 @@ impl Facts {
     /// those of `cert-authority` lines.
     pub fn certificates<'a>(&self, account: &Account, keys: impl Iterator<Item = &'a Key>, now: i64) -> Vec<(String, Source, State)> {
         let mut out = Vec::new();
-        if let Some(decided) = self.sshd_account(account).filter(|d| !d.trusted_user_ca_keys.is_empty()) {
+        if let Some(decided) = self.sshd_account(account).filter(|d| self.trusts(d)) {
             let listed = self.principals.iter().filter(|p| p.account == account.name).map(|p| (p.name.clone(), p.source.clone()));
             out.extend(listed.map(|(name, source)| (name, source, self.certificate_state(account, now))));
             let asked = self.trust_line("authorizedprincipalscommand").is_some();
@@ -342,6 +350,11 @@ impl Facts {
             out.extend(names.iter().map(|name| (name.clone(), key.source.clone(), self.key_state(account, key, now))));
         }
         out
+    }
+
+    /// A file that is named but holds no key trusts nobody.
+    fn trusts(&self, decided: &SshAccount) -> bool {
+        self.authorities.iter().any(|a| decided.trusted_user_ca_keys.contains(&a.source.place))
     }
 
     fn trust_line(&self, keyword: &str) -> Option<&Source> {
