@@ -354,6 +354,29 @@ pub(crate) fn observe(root: &Path) -> Observation {
 }
 
 #[test]
+fn certificates_of_a_trusted_authority_are_ways_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    planted(root);
+    let config = std::fs::read_to_string(root.join("etc/ssh/sshd_config")).unwrap();
+    let trust = "TrustedUserCAKeys /etc/ssh/ca.pub\nAuthorizedPrincipalsFile /etc/ssh/principals/%u\n";
+    write(root, "etc/ssh/sshd_config", &format!("{trust}{config}"));
+    write(root, "etc/ssh/principals/anna", "# ghost\nghost\nnora\n");
+    let open = || {
+        let roster = Roster::parse("roster.csv", ROSTER.as_bytes()).unwrap();
+        let (access, gaps) = access::derive(&observe(root), Against { roster: Some(&roster), approvals: None });
+        assert!(gaps.iter().all(|g| g.subject != "trustedusercakeys"), "{gaps:?}");
+        let ways = access.unwrap().leavers.into_iter().flat_map(|l| l.open.into_iter().map(move |w| (l.subject.clone(), w)));
+        ways.filter(|(_, w)| w.kind == "ssh-certificate").map(|(who, w)| format!("{who}: {}", w.detail)).collect::<Vec<_>>()
+    };
+    // A file of authorities that is not there trusts nobody.
+    assert_eq!(open(), Vec::<String>::new());
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtJqn1gWfcIVFeXcuUe3tlXTXsJuXqMOoc9UkLxkcVT ca\n";
+    write(root, "etc/ssh/ca.pub", key);
+    assert_eq!(open(), ["ghost: certificate for ghost opens anna by /etc/ssh/principals/anna:2"]);
+}
+
+#[test]
 fn leavers_are_found_where_they_still_get_in() {
     let dir = tempfile::tempdir().unwrap();
     planted(dir.path());

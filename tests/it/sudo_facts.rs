@@ -100,6 +100,7 @@ const POLICIES: &[&str] = &[
     "bob other=(ALL) ALL : {HOST}=(ALL) /bin/ls\n",
     "bob !other=(ALL) ALL\ncarl !{HOST}=(ALL) ALL\nanna other, !ALL=(ALL) ALL\n",
     "Defaults runas_default=daemon\nbob ALL=/bin/ls\ncarl ALL=(root) /bin/ls\n",
+    "Defaults:carl runas_default=daemon\nbob ALL=/bin/ls\n",
     "Defaults !authenticate, secure_path=\"/bin:/usr/bin\" , env_keep += \"A B\"\nDefaults:bob requiretty\nbob ALL=(ALL) ALL\n",
     "bob ALL=(ALL) NOPASSWD: /bin/ls, PASSWD: /bin/cat, NOEXEC: SETENV: /bin/id\n",
     "bob ALL=(ALL) NOPASSWD:NOEXEC:/bin/ls,/bin/cat # both\n",

@@ -41,7 +41,7 @@ pub struct Script {
 pub fn script(text: &str) -> Script {
     let mut out = Script::default();
     let tokens = match tokens(text) {
-        Ok(tokens) => tokens,
+        Ok(tokens) => with_constants(tokens),
         Err(problem) => {
             out.problems.push(problem);
             return out;
@@ -72,6 +72,63 @@ pub fn script(text: &str) -> Script {
         }
     }
     out
+}
+
+/// Names that are given a text or a list of texts once stand for it where they are used.
+fn with_constants(mut tokens: Vec<(usize, Token)>) -> Vec<(usize, Token)> {
+    let mut at = 0;
+    while at < tokens.len() {
+        let Some((name, value, end)) = constant(&tokens, at) else {
+            at += 1;
+            continue;
+        };
+        let is_name = |t: &(usize, Token)| matches!(&t.1, Token::Word(w) if *w == name);
+        let mark = |t: Option<&(usize, Token)>, texts: &[&str]| matches!(t, Some((_, Token::Mark(m))) if texts.contains(&m.as_str()));
+        let uses: Vec<usize> = (0..tokens.len()).filter(|i| !(at..end).contains(i) && tokens.get(*i).is_some_and(is_name)).collect();
+        // Of another object, assigned again, changed in place, or used before: left as it is.
+        let plain = |i: &usize| {
+            let before = i.checked_sub(1).and_then(|b| tokens.get(b));
+            let method = tokens.get(i + 2).is_none_or(|t| matches!(&t.1, Token::Word(w) if w == "indexOf" || w == "includes"));
+            *i >= end
+                && !mark(before, &[".", "++"])
+                && !matches!(before, Some((_, Token::Word(w))) if ["var", "let", "const"].contains(&w.as_str()))
+                && !mark(tokens.get(i + 1), &["=", "++", "[", "+"])
+                && (!mark(tokens.get(i + 1), &["."]) || method)
+        };
+        if uses.len() > USE_LIMIT || value.len() > VALUE_LIMIT || !uses.iter().all(plain) {
+            at = end;
+            continue;
+        }
+        let mut out = Vec::with_capacity(tokens.len());
+        for (i, token) in tokens.into_iter().enumerate() {
+            if (at..end).contains(&i) {
+                continue;
+            }
+            if uses.contains(&i) { out.extend(value.iter().map(|v| (token.0, v.clone()))) } else { out.push(token) }
+        }
+        tokens = out;
+    }
+    tokens
+}
+
+/// Most uses of one name that are replaced.
+const USE_LIMIT: usize = 64;
+/// Most words of what replaces it.
+const VALUE_LIMIT: usize = 256;
+
+/// `var NAME = "TEXT";` or `var NAME = ["TEXT", …];` at this place: name, value, and where it ends.
+fn constant(tokens: &[(usize, Token)], at: usize) -> Option<(String, Vec<Token>, usize)> {
+    let token = |i: usize| tokens.get(i).map(|t| &t.1);
+    let mark = |i: usize, text: &str| matches!(token(i), Some(Token::Mark(m)) if m == text);
+    let (Some(Token::Word(keyword)), Some(Token::Word(name))) = (token(at), token(at + 1)) else { return None };
+    if !["var", "let", "const"].contains(&keyword.as_str()) || !mark(at + 2, "=") {
+        return None;
+    }
+    let length = if mark(at + 3, "[") { tokens.get(at + 3..)?.iter().position(|t| t.1 == Token::Mark("]".into()))? + 1 } else { 1 };
+    let end = at + 3 + length;
+    let value: Vec<Token> = tokens.get(at + 3..end)?.iter().map(|t| t.1.clone()).collect();
+    let literal = |t: &Token| matches!(t, Token::Text(_)) || matches!(t, Token::Mark(m) if ["[", "]", ","].contains(&m.as_str()));
+    (mark(end, ";") && value.iter().all(literal)).then(|| (name.clone(), value, end + 1))
 }
 
 enum Found {
@@ -487,6 +544,9 @@ mod tests {
         let regular = "polkit.addRule(function(action, subject) { if (/^org/.test(action.id) && subject.isInGroup('w')) return polkit.Result.YES; });";
         assert_eq!(seen(regular), [r#"1 [] ["unix-group:w"] [] [] yes ?"#]);
         assert_eq!(seen("polkit.addRule(function(action, subject) {\n var x = 1; return polkit.Result.YES; });"), ["2 a statement other than if and return"]);
+        let list = "var who = 'paul';\npolkit.addRule(function(action, subject) {\n var ids = ['a.b', 'a.c'];\n if (ids.indexOf(action.id) >= 0 && subject.user == who) { return polkit.Result.YES; }\n});";
+        assert_eq!(seen(list), [r#"4 ["a.b"] ["unix-user:paul"] [] [] yes "#, r#"4 ["a.c"] ["unix-user:paul"] [] [] yes "#]);
+        assert!(seen(&list.replace("'a.c'];", "'a.c']; ids.push('x');")).iter().any(|w| w.contains("a statement other")));
         assert_eq!(seen("var y = 2;"), ["1 a statement outside of addRule and addAdminRule"]);
         assert_eq!(seen("/* polkit.addRule(function(action, subject) { return polkit.Result.YES; }); */ // x"), Vec::<String>::new());
         let admin = script("polkit.addAdminRule(function(action, subject) { return [\"unix-group:sudo\", \"unix-user:0\"]; });");

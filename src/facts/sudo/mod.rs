@@ -198,7 +198,7 @@ impl Reader<'_> {
                         "targetpw" | "rootpw" | "runaspw" if scope == parse::Scope::Global => {
                             self.policy.password_of = if p.negated { "own" } else { p.name.trim_end_matches("pw") }.into();
                         }
-                        "runas_default" => self.policy.run_as_default = Some(p.value),
+                        "runas_default" if scope == parse::Scope::Global => self.policy.run_as_default = Some(p.value),
                         "exempt_group" => self.policy.exempt_group = Some(p.value).filter(|_| !p.negated),
                         _ => {}
                     }

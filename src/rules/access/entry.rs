@@ -1,11 +1,12 @@
 //! The facts that decide whether a password or a key still opens an account.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::traces::{Job, Lingering, Role, Session};
 use crate::model::fact::{Observation, Source};
-use crate::model::pattern::matches;
 
 /// Whether a way in works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub struct Facts {
     grants: Vec<Grant>,
     polkit: Vec<Polkit>,
     sshd: Option<Sshd>,
+    per_account: BTreeMap<String, SshAccount>,
+    /// `ssh_keys.principals`.
+    pub principals: Vec<Principal>,
+    /// `ssh_keys.authorities`.
+    authorities: Vec<Authority>,
     has_sudo: bool,
 }
 
@@ -87,7 +93,27 @@ pub struct Key {
     /// Place.
     pub source: Source,
     options: Vec<String>,
+    #[serde(default)]
+    principals: Vec<String>,
+    #[serde(default)]
+    refused: String,
     expires_at: Option<i64>,
+}
+
+/// One name that a certificate may carry to open an account.
+#[derive(Debug, Deserialize)]
+pub struct Principal {
+    /// Account that it opens.
+    pub account: String,
+    /// The name.
+    pub name: String,
+    /// Place.
+    pub source: Source,
+}
+
+#[derive(Debug, Deserialize)]
+struct Authority {
+    source: Source,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,6 +130,8 @@ struct Grant {
     commands: Vec<String>,
     all_commands: bool,
     not_after: Option<i64>,
+    #[serde(default)]
+    root_shell_accounts: Vec<String>,
     source: Source,
 }
 
@@ -113,6 +141,8 @@ struct Polkit {
     #[serde(default)]
     actions: Vec<String>,
     result: String,
+    #[serde(default)]
+    shadowed: bool,
     source: Source,
 }
 
@@ -136,19 +166,33 @@ pub struct Privilege {
 #[derive(Debug, Deserialize)]
 struct Sshd {
     installed: bool,
-    permit_root_login: String,
     password_authentication: bool,
     kbd_interactive_authentication: bool,
-    pubkey_authentication: bool,
     use_pam: bool,
-    settings: Vec<Setting>,
+    #[serde(default)]
+    per_account: Vec<SshAccount>,
+    #[serde(default)]
     overrides: Vec<Setting>,
+    #[serde(default)]
+    settings: Vec<Setting>,
+}
+
+/// What sshd decides for one account, the most permissive answer over all connections.
+#[derive(Debug, Deserialize)]
+struct SshAccount {
+    subject: String,
+    allowed: bool,
+    refused_by: Option<Source>,
+    password_opens: bool,
+    empty_password_opens: bool,
+    key_opens: bool,
+    authorized_principals_files: Vec<String>,
+    trusted_user_ca_keys: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Setting {
     keyword: String,
-    value: String,
     source: Source,
 }
 
@@ -174,15 +218,18 @@ impl Facts {
         if !observation.families.contains_key("accounts") {
             return Err("accounts was not gathered".into());
         }
-        let sshd = observation
+        let mut sshd = observation
             .families
             .get("sshd")
             .map(|value: &Value| Sshd::deserialize(value).map_err(|e| format!("sshd is not as this version writes it: {e}")))
-            .transpose()?;
+            .transpose()?
+            .filter(|s: &Sshd| s.installed);
         Ok(Self {
             accounts: list(observation, "accounts", "users")?,
             groups: list(observation, "accounts", "groups")?,
             keys: list(observation, "ssh_keys", "items")?,
+            principals: list(observation, "ssh_keys", "principals")?,
+            authorities: list(observation, "ssh_keys", "authorities")?,
             grants: list(observation, "sudo", "grants")?,
             polkit: list(observation, "polkit", "grants")?,
             jobs: list(observation, "jobs", "items")?,
@@ -190,7 +237,8 @@ impl Facts {
             sessions: list(observation, "sessions", "items")?,
             roles: list(observation, "databases", "roles")?,
             has_sudo: observation.families.contains_key("sudo"),
-            sshd: sshd.filter(|s| s.installed),
+            per_account: sshd.as_mut().map(|s| std::mem::take(&mut s.per_account)).unwrap_or_default().into_iter().map(|a| (a.subject.clone(), a)).collect(),
+            sshd,
         })
     }
 
@@ -209,14 +257,26 @@ impl Facts {
             return State::Open(String::new());
         }
         // Without a login shell only sshd lets in, for forwarding and SFTP.
-        let by_ssh = self.sshd.as_ref().is_some_and(|s| s.password_authentication || (s.kbd_interactive_authentication && s.use_pam));
+        let decided = self.sshd_account(account);
+        if let Some(why) = decided.and_then(refusal) {
+            return State::Closed(why);
+        }
+        let empty = account.password.state == "empty";
+        let by_ssh = match (decided, &self.sshd) {
+            (Some(decided), _) => {
+                if empty {
+                    decided.empty_password_opens
+                } else {
+                    decided.password_opens
+                }
+            }
+            (None, Some(sshd)) => sshd.password_authentication || (sshd.kbd_interactive_authentication && sshd.use_pam),
+            (None, None) => false,
+        };
         if !by_ssh || !account.shell_exists {
             return State::Closed(format!("the shell is {}", account.shell));
         }
-        match self.sshd_refuses(account) {
-            Some(why) => State::Closed(why),
-            None => State::Open(format!(" (shell {}: SSH forwarding and SFTP only)", account.shell)),
-        }
+        State::Open(format!(" (shell {}: SSH forwarding and SFTP only)", account.shell))
     }
 
     /// Whether a key opens its account.
@@ -230,8 +290,35 @@ impl Facts {
         if key.expires_at.is_some_and(|at| at <= now) {
             return State::Closed("the key is expired".into());
         }
-        if let Some(why) = self.sshd_refuses(account).or_else(|| self.sshd_refuses_key(account, key)) {
+        if !key.refused.is_empty() {
+            return State::Closed(key.refused.clone());
+        }
+        self.ssh_state(account)
+    }
+
+    /// Whether a certificate of a trusted authority opens the account.
+    fn certificate_state(&self, account: &Account, now: i64) -> State {
+        if let Some(why) = expired(account, now) {
             return State::Closed(why);
+        }
+        if !account.shell_exists {
+            return State::Closed(format!("the shell {} does not exist", account.shell));
+        }
+        self.ssh_state(account)
+    }
+
+    /// What holds for every key and certificate of an account.
+    fn ssh_state(&self, account: &Account) -> State {
+        let decided = self.sshd_account(account);
+        if let Some(why) = decided.and_then(refusal) {
+            return State::Closed(why);
+        }
+        if decided.is_some_and(|d| !d.key_opens) {
+            return State::Closed("sshd accepts no key for the account".into());
+        }
+        // Without PAM sshd itself looks at the lock (sshd(8)).
+        if account.password.state == "locked" && self.sshd.as_ref().is_some_and(|s| !s.use_pam) {
+            return State::Closed("the account is locked and sshd does not use PAM".into());
         }
         // Without shadow nobody knows whether the account is expired.
         if account.password.state == "unknown" {
@@ -243,47 +330,40 @@ impl Facts {
         State::Open(format!(" (shell {}: SSH forwarding and SFTP only)", account.shell))
     }
 
-    fn sshd_refuses_key(&self, account: &Account, key: &Key) -> Option<String> {
-        let sshd = self.sshd.as_ref()?;
-        let overridden = |keyword: &str| sshd.overrides.iter().any(|o| o.keyword == keyword);
-        if !sshd.pubkey_authentication && !overridden("pubkeyauthentication") {
-            return Some("sshd accepts no key".into());
-        }
-        // Without PAM sshd itself looks at the lock (sshd(8)).
-        if !sshd.use_pam && account.password.state == "locked" {
-            return Some("the account is locked and sshd does not use PAM".into());
-        }
-        if account.uid == 0 && !overridden("permitrootlogin") {
-            let forced = key.options.iter().any(|o| o == "command");
-            match sshd.permit_root_login.as_str() {
-                "no" => return Some("sshd refuses root".into()),
-                "forced-commands-only" if !forced => return Some("sshd refuses root without a forced command".into()),
-                _ => {}
+    /// Names that a certificate may carry to open the account, with their places, while an authority
+    /// is trusted there: those of the principals files, else the name of the account itself, and
+    /// those of `cert-authority` lines.
+    pub fn certificates<'a>(&self, account: &Account, keys: impl Iterator<Item = &'a Key>, now: i64) -> Vec<(String, Source, State)> {
+        let mut out = Vec::new();
+        if let Some(decided) = self.sshd_account(account).filter(|d| self.trusts(d)) {
+            let listed = self.principals.iter().filter(|p| p.account == account.name).map(|p| (p.name.clone(), p.source.clone()));
+            out.extend(listed.map(|(name, source)| (name, source, self.certificate_state(account, now))));
+            let asked = self.trust_line("authorizedprincipalscommand").is_some();
+            if decided.authorized_principals_files.is_empty() && !asked {
+                let source = self.trust_line("trustedusercakeys").cloned().unwrap_or_default();
+                out.push((account.name.clone(), source, self.certificate_state(account, now)));
             }
         }
-        None
+        for key in keys.filter(|k| k.options.iter().any(|o| o == "cert-authority")) {
+            let own = [account.name.clone()];
+            let names = if key.principals.is_empty() { &own[..] } else { &key.principals[..] };
+            out.extend(names.iter().map(|name| (name.clone(), key.source.clone(), self.key_state(account, key, now))));
+        }
+        out
     }
 
-    /// DenyUsers, AllowUsers, DenyGroups, AllowGroups of the global part, in sshd's order.
-    fn sshd_refuses(&self, account: &Account) -> Option<String> {
+    /// A file that is named but holds no key trusts nobody.
+    fn trusts(&self, decided: &SshAccount) -> bool {
+        self.authorities.iter().any(|a| decided.trusted_user_ca_keys.contains(&a.source.place))
+    }
+
+    fn trust_line(&self, keyword: &str) -> Option<&Source> {
         let sshd = self.sshd.as_ref()?;
-        let user = [account.name.as_str()];
-        let groups: Vec<&str> = account.groups.iter().map(String::as_str).collect();
-        for (keyword, names, allow) in
-            [("denyusers", &user[..], false), ("allowusers", &user[..], true), ("denygroups", &groups[..], false), ("allowgroups", &groups[..], true)]
-        {
-            if sshd.overrides.iter().any(|o| o.keyword == keyword) {
-                continue;
-            }
-            let lines: Vec<&Setting> = sshd.settings.iter().filter(|s| s.keyword == keyword).collect();
-            let hit = lines.iter().find(|s| s.value.split_whitespace().any(|pattern| named(pattern, names, allow)));
-            match (hit, lines.first()) {
-                (Some(line), _) if !allow => return Some(format!("sshd refuses it by {keyword} in {}:{}", line.source.place, line.source.line)),
-                (None, Some(line)) if allow => return Some(format!("sshd refuses it by {keyword} in {}:{}", line.source.place, line.source.line)),
-                _ => {}
-            }
-        }
-        None
+        sshd.settings.iter().chain(&sshd.overrides).find(|s| s.keyword == keyword).map(|s| &s.source)
+    }
+
+    fn sshd_account(&self, account: &Account) -> Option<&SshAccount> {
+        self.per_account.get(&account.name)
     }
 
     /// Sudo grants, privileged groups and polkit rules of an account.
@@ -295,10 +375,11 @@ impl Facts {
         let grants: Vec<&Grant> = self.grants.iter().filter(|g| g.accounts.contains(&account.name)).collect();
         for grant in &grants {
             let what = if grant.all_commands { "ALL".to_string() } else { shortened(&grant.commands) };
+            let shell = if !grant.all_commands && grant.root_shell_accounts.contains(&account.name) { ", a way to a root shell," } else { "" };
             out.push(Privilege {
                 kind: "sudo",
                 access: "sudo".into(),
-                detail: format!("sudo {what} by {}", place(&grant.source)),
+                detail: format!("sudo {what}{shell} by {}", place(&grant.source)),
                 source: grant.source.clone(),
                 over: grant.not_after.filter(|at| *at <= now).map(|_| "the grant is over".to_string()),
                 effective: true,
@@ -314,7 +395,7 @@ impl Facts {
             let effective = !(self.has_sudo && NAMED_BY_RULES.contains(&group.as_str()));
             out.push(Privilege { kind: "group", access: group.clone(), detail: format!("group {group} by {by}"), source, over: None, effective });
         }
-        for grant in self.polkit.iter().filter(|g| g.result.eq_ignore_ascii_case("yes") && g.is_for(account)) {
+        for grant in self.polkit.iter().filter(|g| !g.shadowed && g.result.eq_ignore_ascii_case("yes") && g.is_for(account)) {
             let detail = format!("polkit {} by {}", shortened(&grant.actions), place(&grant.source));
             out.push(Privilege { kind: "polkit", access: "polkit".into(), detail, source: grant.source.clone(), over: None, effective: true });
         }
@@ -346,13 +427,10 @@ pub fn expired(account: &Account, now: i64) -> Option<String> {
     (end < now).then(|| "the account is inactive because its password is too old".into())
 }
 
-/// A pattern with a host part refuses only there, and allows at least there.
-fn named(pattern: &str, names: &[&str], allow: bool) -> bool {
-    let (name, host) = pattern.split_once('@').map_or((pattern, None), |(n, h)| (n, Some(h)));
-    if host.is_some_and(|h| h != "*") && !allow {
-        return false;
-    }
-    names.iter().any(|n| matches(name, n))
+/// Why sshd lets the account in from nowhere.
+fn refusal(decided: &SshAccount) -> Option<String> {
+    let by = decided.refused_by.as_ref().map(|s| format!(" by {}", place(s))).unwrap_or_default();
+    (!decided.allowed).then(|| format!("sshd refuses the account{by}"))
 }
 
 fn shortened(commands: &[String]) -> String {

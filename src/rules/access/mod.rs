@@ -78,7 +78,7 @@ pub struct Leaver {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Way {
-    /// `password`, `ssh-key`, `session`, `processes`, `job`, `lingering`, `root`, `sudo`, `group`, `polkit`.
+    /// `password`, `ssh-key`, `ssh-certificate`, `session`, `processes`, `job`, `lingering`, `root`, `sudo`, `group`, `polkit`.
     pub kind: String,
     /// Account through which it works.
     #[schemars(extend("x-personal" = true))]
@@ -263,6 +263,8 @@ const HARMLESS: [&str; 4] = ["users.last_login_at", "users.last_login_from", "na
 fn hidden(old: &Gap) -> &'static [&'static str] {
     match old.family.as_str() {
         "accounts" if HARMLESS.contains(&old.path.as_str()) => &[],
+        // Names in certificates are judged one by one; what is not read has a gap of its own.
+        "ssh_keys" if old.subject == "trustedusercakeys" => &[],
         "accounts" if old.path.is_empty() => &[""],
         "accounts" | "ssh_keys" => &["leavers", "privileged", "accounts", "keys"],
         "sudo" | "polkit" => &["privileged"],
@@ -305,6 +307,17 @@ struct Join<'a> {
     keys_by_account: BTreeMap<&'a str, Vec<usize>>,
     accounts_by_person: BTreeMap<usize, Vec<usize>>,
     keys_by_person: BTreeMap<usize, Vec<usize>>,
+    certificates: Vec<Certificate>,
+}
+
+/// A name that a certificate may carry to open an account, and whose it is.
+struct Certificate {
+    /// Index of the account.
+    account: usize,
+    name: String,
+    source: Source,
+    state: State,
+    owners: Owners,
 }
 
 impl<'a> Join<'a> {
@@ -321,7 +334,17 @@ impl<'a> Join<'a> {
         }
         let accounts_by_person = turned(&account_owners);
         let keys_by_person = turned(&key_owners);
-        Self { facts, people, now, account_owners, key_owners, account_by_name, keys_by_account, accounts_by_person, keys_by_person }
+        let mut certificates = Vec::new();
+        for (index, account) in facts.accounts.iter().enumerate() {
+            let keys = keys_by_account.get(account.name.as_str()).into_iter().flatten().filter_map(|k| facts.keys.get(*k));
+            for (name, source, state) in facts.certificates(account, keys, now) {
+                let owners = if name == account.name { account_owners.get(index).cloned().unwrap_or_default() } else { people.of_account(&name, "") };
+                if !owners.is_empty() {
+                    certificates.push(Certificate { account: index, name, source, state, owners });
+                }
+            }
+        }
+        Self { facts, people, now, account_owners, key_owners, account_by_name, keys_by_account, accounts_by_person, keys_by_person, certificates }
     }
 
     fn leavers(&self) -> Vec<Leaver> {
@@ -347,8 +370,11 @@ impl<'a> Join<'a> {
         for key_index in self.keys_by_person.get(&index).into_iter().flatten() {
             self.key(*key_index, index, None, &mut found);
         }
+        for (certificate, by) in self.certificates.iter().filter_map(|c| c.owners.get(&index).map(|by| (c, by))) {
+            self.certificate(certificate, *by, &mut found);
+        }
         self.privileges(&mut found);
-        let matched = self.accounts_by_person.contains_key(&index) || self.keys_by_person.contains_key(&index);
+        let matched = self.is_matched(index);
         let days_since_end = self.days_since(ended_at);
         let (open, revoked): (Vec<Way>, Vec<Way>) = (found.open.into_iter().collect(), found.revoked.into_iter().collect());
         let (summary, revoked_summary) = (summary(&open), summary(&revoked));
@@ -396,6 +422,23 @@ impl<'a> Join<'a> {
         }
     }
 
+    fn certificate(&self, certificate: &Certificate, by: By, found: &mut Found) {
+        let Some(account) = self.facts.accounts.get(certificate.account) else { return };
+        let detail = format!("certificate for {} opens {} by {}", certificate.name, account.name, entry::place(&certificate.source));
+        let way = |detail: String| Way {
+            kind: "ssh-certificate".into(),
+            account: account.name.clone(),
+            detail,
+            matched_by: by.word().into(),
+            source: certificate.source.clone(),
+        };
+        match &certificate.state {
+            State::Open(note) => found.open(way(format!("{detail}{note}"))),
+            State::Closed(why) => found.revoked(way(format!("{detail}: {why}"))),
+            State::Unknown => {}
+        }
+    }
+
     /// sudo and privileged groups of every account that the person gets into, and of the person's
     /// own closed accounts as revoked.
     fn privileges(&self, found: &mut Found) {
@@ -438,9 +481,14 @@ impl<'a> Join<'a> {
         out
     }
 
+    fn is_matched(&self, person: usize) -> bool {
+        let of_certificate = || self.certificates.iter().any(|c| c.owners.contains_key(&person));
+        self.accounts_by_person.contains_key(&person) || self.keys_by_person.contains_key(&person) || of_certificate()
+    }
+
     fn unmatched_people(&self) -> Vec<String> {
-        let nowhere = |index: &usize| !self.accounts_by_person.contains_key(index) && !self.keys_by_person.contains_key(index);
-        let mut out: Vec<String> = self.people.individuals.iter().enumerate().filter(|(index, _)| nowhere(index)).map(|(_, i)| i.person.clone()).collect();
+        let mut out: Vec<String> =
+            self.people.individuals.iter().enumerate().filter(|(index, _)| !self.is_matched(*index)).map(|(_, i)| i.person.clone()).collect();
         out.sort();
         out
     }
@@ -475,8 +523,11 @@ fn turned(owners: &[Owners]) -> BTreeMap<usize, Vec<usize>> {
 
 /// Ways to sign in come before what runs and what they lead to.
 fn summary(open: &[Way]) -> String {
-    let rank =
-        |w: &&Way| ["password", "ssh-key", "session", "processes", "job", "lingering", "root", "sudo", "group", "polkit"].iter().position(|k| *k == w.kind);
+    let rank = |w: &&Way| {
+        ["password", "ssh-key", "ssh-certificate", "session", "processes", "job", "lingering", "root", "sudo", "group", "polkit"]
+            .iter()
+            .position(|k| *k == w.kind)
+    };
     let mut ordered: Vec<&Way> = open.iter().collect();
     ordered.sort_by_key(rank);
     let mut out = ordered.iter().take(SUMMARY_WAYS).map(|w| w.detail.as_str()).collect::<Vec<_>>().join(", ");

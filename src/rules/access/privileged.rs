@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::entry::State;
 use super::people::Owners;
 use super::{Approved, Entered, Join, OwnedKey, Privileged};
 use crate::model::approvals::{Approval, Approvals};
@@ -95,6 +96,12 @@ impl Join<'_> {
             for privilege in self.facts.privileges(account, self.now).into_iter().filter(|p| p.over.is_none() && p.effective) {
                 rights.push((privilege.access, privilege.detail, privilege.source));
             }
+            for (person, name) in self.certified(index) {
+                for (access, detail, source) in &rights {
+                    let ways = out.entry((Who::Person(person), access.clone())).or_insert_with(|| (BTreeSet::new(), source.clone()));
+                    ways.0.insert(format!("{detail}, certificate for {name}"));
+                }
+            }
             for (key, entrance) in &entrances {
                 for who in self.users_of(index, *key, &account.name) {
                     for (access, detail, source) in &rights {
@@ -105,6 +112,12 @@ impl Join<'_> {
             }
         }
         out
+    }
+
+    /// People whom a certificate lets into an account, and the name in it.
+    fn certified(&self, account: usize) -> impl Iterator<Item = (usize, &str)> {
+        let open = self.certificates.iter().filter(move |c| c.account == account && matches!(c.state, State::Open(_)));
+        open.flat_map(|c| c.owners.keys().map(|person| (*person, c.name.as_str())))
     }
 
     /// Who comes in by a key, or by the password.
@@ -130,6 +143,7 @@ impl Join<'_> {
                     }
                 }
             }
+            people.extend(self.certified(index).filter_map(|(person, _)| self.people.individuals.get(person)).map(|i| i.person.clone()));
             if people.is_empty() && unmatched.is_empty() {
                 continue;
             }
