@@ -286,6 +286,9 @@ fn commands_and_settings_of_root_programs_are_found_with_their_place() {
     root.file("/etc/pam.d/common-auth", 0o646, "auth required pam_unix.so\n");
     root.file("/etc/nsswitch.conf", 0o666, "passwd: files\n");
     root.file("/etc/sysctl.d/x.conf", 0o644, "a = 1\n");
+    root.file("/etc/modules-load.d/a.conf", 0o644, "a\n");
+    root.file("/etc/modules-load.d/b.conf", 0o646, "b\n");
+    root.mode("/etc/modules-load.d", 0o777);
     for name in ["commented.sh", "apt.sh", "dpkg.sh", "module.sh", "interface.sh", "preload.sh", "module.so"] {
         root.script(&format!("/opt/{name}"), 0o757);
     }
@@ -293,6 +296,8 @@ fn commands_and_settings_of_root_programs_are_found_with_their_place() {
     assert!(gaps.iter().all(|g| g.path.ends_with(".weakest")), "{gaps:#?}");
     let writable = failing(&judge(&jobs, &gaps, &Policy::default()), "job-root-file-writable");
     let expected = [
+        ("/etc/modules-load.d", "/etc/modules-load.d"),
+        ("/etc/modules-load.d/b.conf", "/etc/modules-load.d/b.conf"),
         ("/etc/nsswitch.conf", "/etc/nsswitch.conf"),
         ("/etc/pam.d/common-auth", "/etc/pam.d/common-auth"),
         ("/opt/apt.sh", "/etc/apt/apt.conf.d/90x:3"),
