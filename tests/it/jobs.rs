@@ -273,7 +273,11 @@ fn plant_events(root: &Root) {
 #[test]
 fn commands_and_settings_of_root_programs_are_found_with_their_place() {
     let root = Root::new();
-    root.file("/etc/apt/apt.conf.d/90x", 0o644, "// DPkg::Post-Invoke { \"/opt/commented.sh\"; };\nDPkg::Post-Invoke\n { \"if true; then /opt/apt.sh; fi\"; };\n");
+    root.file(
+        "/etc/apt/apt.conf.d/90x",
+        0o644,
+        "// DPkg::Post-Invoke { \"/opt/commented.sh\"; };\nDPkg::Post-Invoke\n { \"if true; then /opt/apt.sh; fi\"; };\n",
+    );
     root.file("/etc/apt/apt.conf.d/91x.bak", 0o644, "DPkg::Post-Invoke { \"/opt/commented.sh\"; };\n");
     root.file("/etc/dpkg/dpkg.cfg.d/x", 0o644, "# post-invoke=/opt/commented.sh\npost-invoke=\"/opt/dpkg.sh x\"\n");
     root.file("/etc/modprobe.d/x.conf", 0o644, "install cramfs /bin/false\noptions a b=/opt/commented.sh\ninstall usb-storage /opt/module.sh\n");

@@ -47,7 +47,18 @@ const USER_PLACES: [&str; 5] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/home/", "/r
 const TEMPORARY: [&str; 5] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/lock/", "/run/user/"];
 /// Folders of installed programs and libraries; what the machine's owner adds lies in the last two.
 const PROGRAMS: [&str; 13] = [
-    "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/", "/boot/", "/usr/local/bin/",
+    "/bin/",
+    "/sbin/",
+    "/lib/",
+    "/lib32/",
+    "/lib64/",
+    "/usr/bin/",
+    "/usr/sbin/",
+    "/usr/lib/",
+    "/usr/lib64/",
+    "/usr/libexec/",
+    "/boot/",
+    "/usr/local/bin/",
     "/usr/local/sbin/",
 ];
 /// Numbers of ordinary accounts (login.defs(5)) and groups.

@@ -8,7 +8,20 @@ const PROGRAMS: [&str; 11] = ["/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/
 const OWN: &str = "/usr/local/";
 /// Folders of dependencies, tests and documents, whose keys are published.
 const PUBLISHED: [&str; 14] = [
-    "third_party", "registry", "node_modules", "site-packages", "dist-packages", "test", "tests", "testdata", "fixtures", "example", "examples", "vendor", "doc", "docs",
+    "third_party",
+    "registry",
+    "node_modules",
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tests",
+    "testdata",
+    "fixtures",
+    "example",
+    "examples",
+    "vendor",
+    "doc",
+    "docs",
 ];
 /// Endings of names of key files.
 const ENDINGS: [&[u8]; 5] = [b".key", b".pem", b"_rsa", b"_ecdsa", b"_ed25519"];
@@ -92,7 +105,11 @@ mod tests {
         assert!(is_in_place("/etc/ssl/private/x.key") && is_in_place("/home/a/.ssh/id_rsa"));
         assert!(!is_in_place("/usr/share/doc/x.key") && !is_in_place("/opt/app/node_modules/tls/test/x.pem") && !is_in_place("/srv/app/fixtures/x.key"));
         assert!(["privkey.pem", "id_ed25519", "ssh_host_rsa_key"].iter().all(|n| may_hold_a_key(n.as_bytes(), b"/srv", false, 9)));
-        assert!(!may_hold_a_key(b"privkey", b"/srv", false, 1700) && !may_hold_a_key(b"keys", b"/srv", true, 1 << 20) && !may_hold_a_key(b"notes", b"/srv", true, 1700));
+        assert!(
+            !may_hold_a_key(b"privkey", b"/srv", false, 1700)
+                && !may_hold_a_key(b"keys", b"/srv", true, 1 << 20)
+                && !may_hold_a_key(b"notes", b"/srv", true, 1700)
+        );
         assert!(may_hold_a_key(b"work", b"/home/a/.ssh", true, 400));
         assert!(is_in_place("/data/x.key") && is_in_place("/tmp/x.pem") && is_in_place("/usr/local/etc/x.key"));
         assert!(["web.key.bak", "privkey", "site.crt"].iter().all(|n| may_hold_a_key(n.as_bytes(), b"/srv", true, 1700)));

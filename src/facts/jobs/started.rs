@@ -474,7 +474,10 @@ mod tests {
             ),
             ("find /data -name '*.x' -exec /opt/handle {} \\;", &["find", "/opt/handle"]),
             ("timeout -k 5 30 env A=b /opt/x | tee /home/bob/log > /home/bob/out", &["timeout", "env", "/opt/x", "tee"]),
-            ("systemd-run --scope -p Nice=1 /opt/x; systemd-run --uid=bob /opt/y; watch -n 5 /opt/z", &["systemd-run", "/opt/x", "systemd-run", "watch", "/opt/z"]),
+            (
+                "systemd-run --scope -p Nice=1 /opt/x; systemd-run --uid=bob /opt/y; watch -n 5 /opt/z",
+                &["systemd-run", "/opt/x", "systemd-run", "watch", "/opt/z"],
+            ),
             ("rsync -a /home/bob/ /backup/", &["rsync"]),
             ("perl -e 'sleep int(rand(43200))' && certbot -q renew", &["perl", "certbot"]),
         ] {

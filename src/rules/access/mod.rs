@@ -439,7 +439,8 @@ impl<'a> Join<'a> {
     }
 
     fn unmatched_people(&self) -> Vec<String> {
-        let nowhere = |index: &usize| !self.accounts_by_person.contains_key(index) && !self.keys_by_person.contains_key(index);
+        let by_role = self.people_of_roles();
+        let nowhere = |index: &usize| !self.accounts_by_person.contains_key(index) && !self.keys_by_person.contains_key(index) && !by_role.contains(index);
         let mut out: Vec<String> = self.people.individuals.iter().enumerate().filter(|(index, _)| nowhere(index)).map(|(_, i)| i.person.clone()).collect();
         out.sort();
         out
