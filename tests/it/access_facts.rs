@@ -377,6 +377,20 @@ fn certificates_of_a_trusted_authority_are_ways_in() {
 }
 
 #[test]
+fn a_role_of_a_database_is_a_match_too() {
+    let dir = tempfile::tempdir().unwrap();
+    planted(dir.path());
+    let roster = Roster::parse("leavers.csv", ROSTER.as_bytes()).unwrap();
+    let mut observation = observe(dir.path());
+    let role = serde_json::json!({"subject": "postgresql main ghost", "name": "ghost", "can_sign_in": true, "superuser": false, "valid_until": null,
+        "source": {"place": "/run/postgresql/.s.PGSQL.5432", "line": 0, "directive": ""}});
+    observation.families.insert("databases".into(), serde_json::json!({"roles": [role]}));
+    let derived = access::derive(&observation, Against { roster: Some(&roster), approvals: None }).0.unwrap();
+    assert_eq!(derived.leaver_roles.iter().map(|r| r.subject.as_str()).collect::<Vec<_>>(), ["ghost: postgresql main ghost"]);
+    assert_eq!(derived.unmatched_people, ["nora.old", "rehired"]);
+}
+
+#[test]
 fn leavers_are_found_where_they_still_get_in() {
     let dir = tempfile::tempdir().unwrap();
     planted(dir.path());

@@ -56,7 +56,7 @@ impl Planted<'_> {
 /// Every part of the tree; `Some` verdict lists name what must fail.
 fn plant(root: &Path) {
     let p = Planted(root);
-    p.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n", 0o644);
+    p.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\npolkitd:x:104:104::/:/bin/false\n", 0o644);
     p.file("/etc/group", "root:x:0:\nshadow:x:42:\nalice:x:1000:\n", 0o644);
     p.file("/etc/subuid", "alice:100000:65536\n", 0o644);
     p.file(
@@ -81,6 +81,19 @@ fn plant(root: &Path) {
     p.owner("/usr/local/bin/readshadow", 0, 42);
     std::fs::set_permissions(p.at("/usr/bin/chage"), PermissionsExt::from_mode(0o2755)).unwrap();
     std::fs::set_permissions(p.at("/usr/local/bin/readshadow"), PermissionsExt::from_mode(0o2755)).unwrap();
+    // A shell in the place of a program that is shipped so.
+    p.file("/usr/bin/chfn", "the shell", 0o4755);
+    // Programs that others may change; sound: a folder's content told above, a service's own, what lies in /opt.
+    p.file("/usr/lib/x86_64-linux-gnu/libc.so.6", "x", 0o755);
+    p.owner("/usr/lib/x86_64-linux-gnu/libc.so.6", 1000, 0);
+    p.file("/usr/local/bin/report", "x", 0o775);
+    p.owner("/usr/local/bin/report", 0, 1000);
+    p.owner("/usr/local/bin", 0, 1000);
+    p.folder("/usr/local/bin", 0o775);
+    p.file("/usr/lib/polkit-1/rules", "x", 0o644);
+    p.owner("/usr/lib/polkit-1/rules", 104, 0);
+    p.file("/opt/tool/run", "x", 0o755);
+    p.owner("/opt/tool/run", 1000, 1000);
     // Sound: no execution, a bit on a folder, a nosuid mount, a link, a layer of an image.
     p.file("/opt/data/archive", "x", 0o4644);
     p.folder("/srv/team", 0o2775);
@@ -117,6 +130,11 @@ fn plant(root: &Path) {
     p.device("/srv/chroot/dev/gone", FileType::CharacterDevice, 0, 0);
     // Keys; sound: closed, locked, closed above, published with a program, a certificate.
     p.file("/etc/nginx/web.key", KEY, 0o644);
+    p.file("/srv/site/web.key.bak", &KEY.repeat(3), 0o644);
+    p.file("/data/privkey", &KEY.repeat(3), 0o644);
+    p.file("/home/alice/.ssh/work", &KEY.repeat(3), 0o604);
+    p.file("/srv/site/closed.key.bak", &KEY.repeat(3), 0o640);
+    p.file("/usr/share/app/demo.key", KEY, 0o644);
     p.file("/etc/ssl/private/ok.key", KEY, 0o640);
     p.file("/etc/ssl/locked.key", LOCKED_KEY, 0o644);
     p.file("/etc/letsencrypt/archive/x/privkey1.pem", KEY, 0o644);
@@ -130,9 +148,15 @@ const FAULTS: &[(&str, &str)] = &[
     ("files-capability-unexpected", "/usr/bin/tar"),
     ("files-device-node", "/opt/.disk"),
     ("files-mount-nosuid", "/home"),
+    ("files-private-key-readable", "/data/privkey"),
     ("files-private-key-readable", "/etc/nginx/web.key"),
+    ("files-private-key-readable", "/home/alice/.ssh/work"),
+    ("files-private-key-readable", "/srv/site/web.key.bak"),
+    ("files-program-owner", "/usr/lib/x86_64-linux-gnu/libc.so.6"),
+    ("files-program-owner", "/usr/local/bin"),
     ("files-setgid-unexpected", "/usr/local/bin/readshadow"),
     ("files-setuid-unexpected", "/home/alice/passwd"),
+    ("files-setuid-unexpected", "/usr/bin/chfn"),
     ("files-setuid-unexpected", "/usr/bin/find"),
     ("files-setuid-unexpected", "/usr/local/sbin/.helper"),
     ("files-setuid-unexpected", "/var/tmp/su"),

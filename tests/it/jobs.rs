@@ -271,6 +271,54 @@ fn plant_events(root: &Root) {
 }
 
 #[test]
+fn commands_and_settings_of_root_programs_are_found_with_their_place() {
+    let root = Root::new();
+    root.file(
+        "/etc/apt/apt.conf.d/90x",
+        0o644,
+        "// DPkg::Post-Invoke { \"/opt/commented.sh\"; };\nDPkg::Post-Invoke\n { \"if true; then /opt/apt.sh; fi\"; };\n",
+    );
+    root.file("/etc/apt/apt.conf.d/91x.bak", 0o644, "DPkg::Post-Invoke { \"/opt/commented.sh\"; };\n");
+    root.file("/etc/dpkg/dpkg.cfg.d/x", 0o644, "# post-invoke=/opt/commented.sh\npost-invoke=\"/opt/dpkg.sh x\"\n");
+    root.file("/etc/modprobe.d/x.conf", 0o644, "install cramfs /bin/false\noptions a b=/opt/commented.sh\ninstall usb-storage /opt/module.sh\n");
+    root.file("/etc/modprobe.d/x.off", 0o644, "install usb-storage /opt/commented.sh\n");
+    root.file("/etc/network/interfaces", 0o644, "auto lo\niface eth0 inet dhcp\n  # up /opt/commented.sh\n  post-up /opt/interface.sh $IFACE || true\n");
+    root.file("/etc/ld.so.preload", 0o644, "# /opt/commented.sh\n/opt/preload.sh\n");
+    root.file("/etc/ld.so.conf.d/x.conf", 0o644, "# /opt\n/srv/lib\n");
+    root.folder("/srv/lib", 0o777);
+    root.file("/etc/pam.d/sshd", 0o644, "# auth required /opt/commented.sh\nauth [success=1 default=ignore] /opt/module.so debug\nauth required pam_unix.so\n");
+    root.file("/etc/pam.d/common-auth", 0o646, "auth required pam_unix.so\n");
+    root.file("/etc/nsswitch.conf", 0o666, "passwd: files\n");
+    root.file("/etc/sysctl.d/x.conf", 0o644, "a = 1\n");
+    root.file("/etc/modules-load.d/a.conf", 0o644, "a\n");
+    root.file("/etc/modules-load.d/b.conf", 0o646, "b\n");
+    root.mode("/etc/modules-load.d", 0o777);
+    for name in ["commented.sh", "apt.sh", "dpkg.sh", "module.sh", "interface.sh", "preload.sh", "module.so"] {
+        root.script(&format!("/opt/{name}"), 0o757);
+    }
+    let (jobs, gaps) = root.jobs();
+    assert!(gaps.iter().all(|g| g.path.ends_with(".weakest")), "{gaps:#?}");
+    let writable = failing(&judge(&jobs, &gaps, &Policy::default()), "job-root-file-writable");
+    let expected = [
+        ("/etc/modules-load.d", "/etc/modules-load.d"),
+        ("/etc/modules-load.d/b.conf", "/etc/modules-load.d/b.conf"),
+        ("/etc/nsswitch.conf", "/etc/nsswitch.conf"),
+        ("/etc/pam.d/common-auth", "/etc/pam.d/common-auth"),
+        ("/opt/apt.sh", "/etc/apt/apt.conf.d/90x:3"),
+        ("/opt/dpkg.sh", "/etc/dpkg/dpkg.cfg.d/x:2"),
+        ("/opt/interface.sh", "/etc/network/interfaces:4"),
+        ("/opt/module.sh", "/etc/modprobe.d/x.conf:3"),
+        ("/opt/module.so", "/etc/pam.d/sshd:2"),
+        ("/opt/preload.sh", "/etc/ld.so.preload:2"),
+        ("/srv/lib", "/etc/ld.so.conf.d/x.conf:2"),
+    ];
+    assert_eq!(writable.keys().map(String::as_str).collect::<Vec<_>>(), expected.map(|(s, _)| s), "{writable:#?}");
+    for (subject, place) in expected {
+        assert!(writable[subject].contains(&format!("named in {place}")), "{}", writable[subject]);
+    }
+}
+
+#[test]
 fn programs_of_events_are_found_with_their_place() {
     let root = Root::new();
     root.script("/opt/commented.sh", 0o777);

@@ -2,7 +2,7 @@
 
 use super::mounts::MountTable;
 use super::names::Names;
-use super::{Capable, DeviceNode, Files, PrivateKey, SetId, Unowned, WorldWritable, capability, keys, known};
+use super::{Capable, DeviceNode, Files, ForeignProgram, PrivateKey, SetId, Unowned, WorldWritable, capability, keys, known};
 use crate::facts::Document as _;
 use crate::host::ReadError;
 use crate::host::walk::{Kind, Meta, Seen};
@@ -45,8 +45,26 @@ const HOME_STORES: [&str; 2] = ["/.local/share/containers/", "/.local/share/dock
 const USER_PLACES: [&str; 5] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/home/", "/run/user/"];
 /// Places where what everybody may write is meant to be.
 const TEMPORARY: [&str; 5] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/lock/", "/run/user/"];
+/// Folders of installed programs and libraries; what the machine's owner adds lies in the last two.
+const PROGRAMS: [&str; 13] = [
+    "/bin/",
+    "/sbin/",
+    "/lib/",
+    "/lib32/",
+    "/lib64/",
+    "/usr/bin/",
+    "/usr/sbin/",
+    "/usr/lib/",
+    "/usr/lib64/",
+    "/usr/libexec/",
+    "/boot/",
+    "/usr/local/bin/",
+    "/usr/local/sbin/",
+];
+/// Numbers of ordinary accounts (login.defs(5)) and groups.
+const ORDINARY: std::ops::RangeInclusive<u32> = 1000..=60_000;
 /// Devices that chroots need: character devices by major and minor number (admin-guide/devices.txt of Linux).
-const HARMLESS: [(u32, u32); 7] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
+const HARMLESS: [(u32, u32); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
 
 /// Fills the lists along the walk.
 pub(super) struct Collector<'a> {
@@ -57,12 +75,13 @@ pub(super) struct Collector<'a> {
     folder: u64,
     in_store: bool,
     in_key_place: bool,
+    in_programs: bool,
     /// Items that did not fit, by list.
-    left_out: [u64; 6],
+    left_out: [u64; 7],
     unread_capabilities: Option<ReadError>,
 }
 
-const LISTS: [&str; 6] = ["setuid", "capabilities", "world_writable", "unowned", "devices", "private_keys"];
+const LISTS: [&str; 7] = ["setuid", "capabilities", "world_writable", "unowned", "devices", "private_keys", "foreign_programs"];
 
 impl<'a> Collector<'a> {
     pub(super) fn new(table: &'a MountTable, names: &'a Names) -> Self {
@@ -71,13 +90,14 @@ impl<'a> Collector<'a> {
             capabilities: Vec::new(),
             world_writable: Vec::new(),
             unowned: Vec::new(),
+            foreign_programs: Vec::new(),
             devices: Vec::new(),
             private_keys: Vec::new(),
             mounts: Vec::new(),
             skipped: Vec::new(),
             entries: 0,
         };
-        Self { table, names, files, folder: 0, in_store: false, in_key_place: false, left_out: [0; 6], unread_capabilities: None }
+        Self { table, names, files, folder: 0, in_store: false, in_key_place: false, in_programs: false, left_out: [0; 7], unread_capabilities: None }
     }
 
     pub(super) fn see(&mut self, seen: &Seen<'_>) {
@@ -85,6 +105,7 @@ impl<'a> Collector<'a> {
             self.folder = seen.folder;
             let path = format!("{}/", String::from_utf8_lossy(seen.folder_path));
             self.in_store = is_in_store(&path);
+            self.in_programs = !self.in_store && PROGRAMS.iter().any(|p| path.starts_with(p));
             self.in_key_place = !self.in_store && keys::is_in_place(&path);
         }
         let mode = seen.meta.mode;
@@ -96,7 +117,7 @@ impl<'a> Collector<'a> {
                 if mode & ANY_EXECUTE != 0 {
                     self.capable(seen);
                 }
-                if self.in_key_place && keys::is_named_like_a_key(seen.name()) {
+                if self.in_key_place && keys::may_hold_a_key(seen.name(), seen.folder_path, mode & (OTHER_READ | OTHER_WRITE) != 0, seen.meta.size) {
                     self.private_key(seen);
                 }
             }
@@ -109,6 +130,7 @@ impl<'a> Collector<'a> {
         }
         if !self.in_store {
             self.unowned(seen);
+            self.foreign_program(seen);
         }
     }
 
@@ -119,6 +141,7 @@ impl<'a> Collector<'a> {
         files.capabilities.sort_by(|a, b| a.subject.cmp(&b.subject));
         files.world_writable.sort_by(|a, b| a.subject.cmp(&b.subject));
         files.unowned.sort_by(|a, b| a.subject.cmp(&b.subject));
+        files.foreign_programs.sort_by(|a, b| a.subject.cmp(&b.subject));
         files.devices.sort_by(|a, b| a.subject.cmp(&b.subject));
         files.private_keys.sort_by(|a, b| a.subject.cmp(&b.subject));
         for (list, count) in LISTS.iter().zip(self.left_out).filter(|(_, count)| *count > 0) {
@@ -228,6 +251,37 @@ impl<'a> Collector<'a> {
             gid,
             without_user,
             without_group,
+            source: Source::whole(&path),
+            subject: path,
+        });
+    }
+
+    fn foreign_program(&mut self, seen: &Seen<'_>) {
+        let Meta { mode, uid, gid, kind, .. } = seen.meta;
+        let ordinary_owner = ORDINARY.contains(&uid) || uid != 0 && self.names.without_user(uid);
+        let group_writable = mode & GROUP_WRITE != 0 && gid != 0;
+        if !ordinary_owner && !group_writable || !matches!(kind, Kind::File | Kind::Folder) {
+            return;
+        }
+        // The folders themselves lie one level above.
+        if !self.in_programs && !PROGRAMS.contains(&format!("{}/", seen.path()).as_str()) {
+            return;
+        }
+        let group = self.names.group(gid);
+        // Debian gave /usr/local to the group staff until release 10.
+        let group_writable = group_writable && group != "staff";
+        let told_above = self.in_programs && (seen.parent.uid, seen.parent.gid, seen.parent.mode & GROUP_WRITE) == (uid, gid, mode & GROUP_WRITE);
+        if !ordinary_owner && !group_writable || told_above || !self.fits(6, self.files.foreign_programs.len(), 0) {
+            return;
+        }
+        let path = seen.path();
+        self.files.foreign_programs.push(ForeignProgram {
+            kind: word(kind).into(),
+            owner: self.names.user(uid),
+            ordinary_owner,
+            group,
+            group_writable,
+            mode: octal(mode),
             source: Source::whole(&path),
             subject: path,
         });

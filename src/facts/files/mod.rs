@@ -8,7 +8,7 @@ mod known;
 mod mounts;
 mod names;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,9 +36,12 @@ pub struct Files {
     pub world_writable: Vec<WorldWritable>,
     /// Files and folders whose owner or group is no account or group; what lies below one with the same owner and group is left out.
     pub unowned: Vec<Unowned>,
+    /// Installed programs, libraries and their folders that an ordinary account owns or a group may write, by subject; what lies below one with the same owner and group is left out.
+    #[serde(default)]
+    pub foreign_programs: Vec<ForeignProgram>,
     /// Device nodes outside `/dev`, by subject.
     pub devices: Vec<DeviceNode>,
-    /// Files with a private key, by subject: in places for configuration and data, none of a program's own tests.
+    /// Files with a private key, by subject: outside the folders of installed programs, none of a program's own tests.
     pub private_keys: Vec<PrivateKey>,
     /// Mounts of `/tmp`, `/var/tmp`, `/dev/shm` and `/home` that are mounts of their own, by subject.
     pub mounts: Vec<MountPoint>,
@@ -83,7 +86,7 @@ pub struct SetId {
     pub package: String,
     /// Whether it lies where users may write: below `/tmp`, `/var/tmp`, `/dev/shm`, `/home`, `/run/user`, or in a folder that everybody may write.
     pub user_writable_place: bool,
-    /// A shell or interpreter of this machine with the same content; empty: none. Looked for when it is not listed.
+    /// A shell or interpreter of this machine with the same content; empty: none.
     pub copy_of: String,
     /// Whether its mount ignores the bits.
     pub nosuid: bool,
@@ -169,6 +172,28 @@ pub struct Unowned {
     pub source: Source,
 }
 
+/// Something of the installed programs that others than system accounts may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignProgram {
+    /// Path.
+    pub subject: String,
+    /// `file` or `folder`.
+    pub kind: String,
+    /// Name of the owner, or `#` and its number.
+    pub owner: String,
+    /// Whether the owner is an ordinary account or none, not a system account.
+    pub ordinary_owner: bool,
+    /// Name of the group, or `#` and its number.
+    pub group: String,
+    /// Whether its group, other than root and staff, may write it.
+    pub group_writable: bool,
+    /// Permission bits, octal.
+    pub mode: String,
+    /// The file.
+    pub source: Source,
+}
+
 /// A device node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -181,7 +206,7 @@ pub struct DeviceNode {
     pub major: u32,
     /// Minor number.
     pub minor: u32,
-    /// Whether it is one that chroots need and that gives nothing away: null, zero, full, random, urandom, tty, ptmx.
+    /// Whether it is one that chroots need and that gives nothing away: null, zero, full, random, urandom, tty, console, ptmx.
     pub harmless: bool,
     /// Name of the owner, or `#` and its number.
     pub owner: String,
@@ -276,7 +301,10 @@ fn gather_within(host: &Host, gaps: &mut Gaps, bounds: Bounds) -> Option<Files> 
 }
 
 /// The lists that come from the walk: all of them miss what it did not see.
-const WALKED: [&str; 6] = ["setuid", "capabilities", "world_writable", "unowned", "devices", "private_keys"];
+const WALKED: [&str; 7] = ["setuid", "capabilities", "world_writable", "unowned", "foreign_programs", "devices", "private_keys"];
+
+/// Folders named in one gap.
+const NAMED_UNREAD: usize = 5;
 
 fn note_outcome(gaps: &mut Gaps, outcome: &walk::Outcome) {
     let everywhere = |gaps: &mut Gaps, gap: Gap| WALKED.iter().for_each(|path| gaps.add(Gap { path: (*path).into(), ..gap.clone() }));
@@ -296,24 +324,23 @@ fn note_outcome(gaps: &mut Gaps, outcome: &walk::Outcome) {
         let detail = format!("the walk over the file system ended after {} entries: limit on {bound}", outcome.entries);
         everywhere(gaps, limit("", detail, "Look for a runaway folder of files."));
     }
+    let mut unread: BTreeMap<String, Vec<Gap>> = BTreeMap::new();
     for error in &outcome.unread {
         let gap = error.to_gap(Files::NAME, "", "");
-        let place = gap.detail.split(": ").next().unwrap_or_default().to_string();
-        everywhere(gaps, Gap { subject: format!("below {place}"), ..gap });
+        unread.entry(gap.reason.clone()).or_default().push(gap);
     }
-    if outcome.unread_more > 0 {
-        let mut gap = limit("", format!("{} further folders could not be read", outcome.unread_more), "Run the scan as root or grant CAP_DAC_READ_SEARCH.");
-        gap.reason = reason::READ_FAILED.into();
-        everywhere(gaps, gap);
+    for (id, found) in unread {
+        let Some(first) = found.first().cloned() else { continue };
+        let more = found.len() as u64 - 1 + if id == reason::PERMISSION_DENIED { outcome.unread_more } else { 0 };
+        let others: Vec<&str> = found.iter().skip(1).take(NAMED_UNREAD).filter_map(|g| g.detail.split(": ").next()).collect();
+        let detail = if more == 0 { first.detail.clone() } else { format!("{}; {more} more, such as {}", first.detail, others.join(", ")) };
+        everywhere(gaps, Gap { subject: format!("folders not read: {id}"), detail, ..first });
     }
-    for path in &outcome.deep {
-        everywhere(
-            gaps,
-            limit(&format!("below {path}"), format!("{path}: folders are nested deeper than the walk goes"), "Remove the folders if nobody needs them."),
-        );
-    }
-    if outcome.deep_more > 0 {
-        everywhere(gaps, limit("", format!("{} further folders are nested deeper than the walk goes", outcome.deep_more), ""));
+    if let Some(path) = outcome.deep.first() {
+        let more = outcome.deep.len() as u64 - 1 + outcome.deep_more;
+        let others = if more == 0 { String::new() } else { format!("; {more} more") };
+        let detail = format!("{path}: folders are nested deeper than the walk goes{others}");
+        everywhere(gaps, limit("folders nested too deeply", detail, "Remove the folders if nobody needs them."));
     }
 }
 
@@ -366,12 +393,17 @@ const COPIES: usize = 32;
 
 fn tell_copies(host: &Host, files: &mut Files) {
     let shells: Vec<(&str, u64)> = SHELLS.iter().filter_map(|p| host.stat(p).ok().filter(|s| s.size > 0).map(|s| (*p, s.size))).collect();
-    let unlisted = files.setuid.iter_mut().filter(|i| !i.listed && !i.inside_container_store);
-    for item in unlisted.take(COPIES) {
+    let candidates = files.setuid.iter_mut().filter(|i| !i.inside_container_store);
+    let mut compared = 0;
+    for item in candidates {
         let Ok(own) = host.stat_link(&item.subject) else { continue };
         let mut alike = shells.iter().filter(|(path, size)| *size == own.size && *path != item.subject).peekable();
         if alike.peek().is_none() {
             continue;
+        }
+        compared += 1;
+        if compared > COPIES {
+            return;
         }
         let Ok(content) = host.read(&item.subject, COPY_LIMIT) else { continue };
         let same = alike.find(|(path, _)| {
@@ -409,6 +441,18 @@ mod tests {
         for path in WALKED {
             assert!(gaps.iter().any(|g| g.path == path && g.reason == reason::LIMIT_REACHED && g.subject.is_empty()), "{path}: {gaps:?}");
         }
+    }
+
+    #[test]
+    fn folders_that_are_not_read_are_one_gap_of_a_list() {
+        let unread = (0..60).map(|i| crate::host::ReadError::Denied(format!("/a{i}"))).collect();
+        let outcome = walk::Outcome { unread, unread_more: 7, tells_capabilities: true, ..walk::Outcome::default() };
+        let mut gaps = Gaps::new();
+        note_outcome(&mut gaps, &outcome);
+        let gaps = gaps.into_sorted();
+        assert_eq!(gaps.len(), WALKED.len());
+        assert!(gaps.iter().all(|g| g.subject == "folders not read: permission-denied"), "{gaps:?}");
+        assert_eq!(gaps[0].detail, "/a0: permission denied; 66 more, such as /a1, /a2, /a3, /a4, /a5");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Access, Executed, Job, Jobs, Lingering, Place, Weak, shell};
 use crate::facts::Document as _;
 use crate::host::{FileKind, Host, ReadError};
 use crate::model::fact::Source;
-use crate::model::gap::{Gaps, reason};
+use crate::model::gap::{Gap, Gaps, reason};
 use crate::model::redact;
 
 /// Most jobs kept.
@@ -35,6 +35,8 @@ pub struct Gathering<'a> {
     pub lingering: Vec<Lingering>,
     places: BTreeMap<String, Place>,
     pub access: Vec<Access>,
+    /// Paths that may not be read.
+    denied: Vec<ReadError>,
     limited: bool,
     limited_files: bool,
 }
@@ -52,6 +54,7 @@ impl<'a> Gathering<'a> {
             lingering: Vec::new(),
             places: BTreeMap::new(),
             access: Vec::new(),
+            denied: Vec::new(),
             limited: false,
             limited_files: false,
         }
@@ -93,8 +96,7 @@ impl<'a> Gathering<'a> {
             Ok(text) => Some(text),
             Err(e) if e.is_not_found() => None,
             Err(e) => {
-                self.error("items", path, &e);
-                self.error("executed_as_root", path, &e);
+                self.unread(path, e);
                 None
             }
         }
@@ -106,10 +108,33 @@ impl<'a> Gathering<'a> {
             Ok(entries) => entries.into_iter().map(|e| (e.name, e.kind)).collect(),
             Err(e) if e.is_not_found() => Vec::new(),
             Err(e) => {
-                self.error("items", path, &e);
-                self.error("executed_as_root", path, &e);
+                self.unread(path, e);
                 Vec::new()
             }
+        }
+    }
+
+    fn unread(&mut self, path: &str, error: ReadError) {
+        if matches!(error, ReadError::Denied(_)) {
+            self.denied.push(error);
+            return;
+        }
+        self.error("items", path, &error);
+        self.error("executed_as_root", path, &error);
+    }
+
+    /// One gap of a list tells of every path that may not be read: one remedy mends them all.
+    fn note_denied(&mut self) {
+        const NAMED: usize = 8;
+        let mut told = BTreeSet::new();
+        self.denied.retain(|e| told.insert(e.to_string()));
+        let Some(first) = self.denied.first() else { return };
+        let gap = first.to_gap(Jobs::NAME, "items", "files not read");
+        let others: Vec<String> = self.denied.iter().skip(1).take(NAMED).map(|e| e.to_string().split(": ").next().unwrap_or_default().to_string()).collect();
+        let more = self.denied.len() - 1;
+        let detail = if more == 0 { gap.detail.clone() } else { format!("{}; {more} more, such as {}", gap.detail, others.join(", ")) };
+        for path in ["items", "executed_as_root"] {
+            self.gaps.add(Gap { path: path.into(), detail: detail.clone(), ..gap.clone() });
         }
     }
 
@@ -242,6 +267,11 @@ impl<'a> Gathering<'a> {
             return;
         }
         let Some(found) = self.look(&path) else { return };
+        // What lies in a folder that is weak itself is told by the folder.
+        let told = |w: &Weak| w.path != path && self.executed.get(&w.path).is_some_and(|e| e.weakest.is_some());
+        if matches!(role, "hook" | "environment") && found.weak.as_ref().is_some_and(told) {
+            return;
+        }
         if let Some(group) = &found.uncertain {
             let detail = format!("{path}: group {group} may write on the way to it, and its members may stand in a directory service");
             self.gap("executed_as_root.weakest", &path, reason::UNSUPPORTED, detail);
@@ -264,6 +294,10 @@ impl<'a> Gathering<'a> {
     fn look(&mut self, path: &str) -> Option<Found> {
         match self.trust.look(path, None) {
             Ok(found) => Some(found),
+            Err(e) if matches!(e, ReadError::Denied(_)) => {
+                self.denied.push(e);
+                None
+            }
             Err(e) => {
                 self.error("executed_as_root", path, &e);
                 None
@@ -331,7 +365,8 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    pub fn finish(self, cron: &str) -> Jobs {
+    pub fn finish(mut self, cron: &str) -> Jobs {
+        self.note_denied();
         let mut items = self.jobs;
         items.sort_by(|a, b| (&a.subject, a.source.line).cmp(&(&b.subject, b.source.line)));
         items.dedup_by(|a, b| a.subject == b.subject);
@@ -347,4 +382,26 @@ impl<'a> Gathering<'a> {
 /// owner and only when its head names the same one.
 fn is_spool_group(path: &str, weak: &Weak) -> bool {
     path.starts_with("/var/spool/cron/at") && weak.owner == "daemon" && weak.mode & 0o002 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_may_not_be_read_are_one_gap_of_a_list() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::rooted(root.path()).unwrap();
+        let names = Names::read(&host, 0);
+        let mut gaps = Gaps::new();
+        let mut gathering = Gathering::new(&host, &names, &mut gaps);
+        for path in ["/root/.profile", "/root/.profile", "/var/spool/cron/atjobs", "/root/.bashrc"] {
+            gathering.unread(path, ReadError::Denied(path.into()));
+        }
+        gathering.finish("debian");
+        let gaps = gaps.into_sorted();
+        let told: Vec<(&str, &str)> = gaps.iter().map(|g| (g.path.as_str(), g.subject.as_str())).collect();
+        assert_eq!(told, [("executed_as_root", "files not read"), ("items", "files not read")]);
+        assert_eq!(gaps[0].detail, "/root/.profile: permission denied; 2 more, such as /var/spool/cron/atjobs, /root/.bashrc");
+    }
 }

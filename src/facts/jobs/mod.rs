@@ -8,6 +8,7 @@ mod at;
 mod cron;
 mod events;
 mod gathering;
+mod hooks;
 pub mod names;
 mod schedule;
 mod shell;
@@ -65,6 +66,7 @@ impl HostFamily for Jobs {
         user_units::gather(&mut gathering);
         startup::gather(&mut gathering, &tree);
         events::gather(&mut gathering);
+        hooks::gather(&mut gathering);
         Some(gathering.finish(cron))
     }
 }

@@ -176,6 +176,20 @@ const WRAPPERS: &[(&str, &[&str], usize)] = &[
     ("timeout", &["-k", "-s", "--kill-after", "--signal"], 1),
     ("xargs", &["-I", "-n", "-P", "-L", "-d", "-a", "-s", "-E"], 0),
     ("catchsegv", &[], 0),
+    ("cgexec", &["-g"], 0),
+    ("keep-one-running", &[], 0),
+    ("lckdo", &["-W"], 1),
+    ("logsave", &[], 1),
+    ("run-one", &[], 0),
+    ("run-this-one", &[], 0),
+    ("strace", &["-o", "-e", "-s", "-p", "-u"], 0),
+    (
+        "systemd-run",
+        &["-p", "-u", "-E", "-H", "-M", "--property", "--unit", "--setenv", "--description", "--slice", "--working-directory", "--on-calendar", "--on-active"],
+        0,
+    ),
+    ("unbuffer", &[], 0),
+    ("watch", &["-n", "--interval"], 0),
     ("busybox", &[], 0),
 ];
 
@@ -296,6 +310,9 @@ fn operands(arguments: &[Option<String>], valued: &[&str]) -> usize {
 }
 
 fn wrapped(name: &str, arguments: &[Option<String>], valued: &[&str], positional: usize, context: &Context, out: &mut Outcome, depth: usize) {
+    if name == "systemd-run" && arguments.iter().flatten().any(|a| a.starts_with("--uid") || a.contains("User=")) {
+        return;
+    }
     let mut at = operands(arguments, valued) + positional;
     if name == "env" {
         while arguments.get(at).and_then(|a| a.as_deref()).is_some_and(|a| a.split_once('=').is_some_and(|(n, _)| shell::is_name(n))) {
@@ -457,6 +474,10 @@ mod tests {
             ),
             ("find /data -name '*.x' -exec /opt/handle {} \\;", &["find", "/opt/handle"]),
             ("timeout -k 5 30 env A=b /opt/x | tee /home/bob/log > /home/bob/out", &["timeout", "env", "/opt/x", "tee"]),
+            (
+                "systemd-run --scope -p Nice=1 /opt/x; systemd-run --uid=bob /opt/y; watch -n 5 /opt/z",
+                &["systemd-run", "/opt/x", "systemd-run", "watch", "/opt/z"],
+            ),
             ("rsync -a /home/bob/ /backup/", &["rsync"]),
             ("perl -e 'sleep int(rand(43200))' && certbot -q renew", &["perl", "certbot"]),
         ] {

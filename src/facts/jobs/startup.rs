@@ -17,10 +17,15 @@ const RUN_LEVELS: [&str; 5] = ["/etc/rcS.d", "/etc/rc2.d", "/etc/rc3.d", "/etc/r
 const SHELL_FILES: [&str; 7] = ["/etc/ssh/sshrc", "/etc/profile", "/etc/bash.bashrc", "/etc/bashrc", "/etc/zsh/zshenv", "/etc/zsh/zshrc", "/etc/zsh/zprofile"];
 const ROOT_FILES: [&str; 9] = [".ssh/rc", ".profile", ".bash_profile", ".bash_login", ".bashrc", ".bash_logout", ".zshenv", ".zshrc", ".zprofile"];
 /// Folders whose programs root runs at an event, and whether only executable files count.
-const HOOKS: [(&str, bool); 18] = [
+const HOOKS: [(&str, bool); 27] = [
     ("/etc/systemd/system-generators", true),
     ("/usr/local/lib/systemd/system-generators", true),
+    ("/usr/lib/systemd/system-generators", true),
     ("/etc/systemd/system-shutdown", true),
+    ("/usr/lib/systemd/system-shutdown", true),
+    ("/etc/systemd/system-sleep", true),
+    ("/usr/lib/systemd/system-sleep", true),
+    ("/etc/grub.d", true),
     ("/etc/initramfs-tools/hooks", true),
     ("/etc/update-motd.d", true),
     ("/etc/network/if-pre-up.d", true),
@@ -33,9 +38,29 @@ const HOOKS: [(&str, bool); 18] = [
     ("/etc/ppp/ip-up.d", true),
     ("/etc/kernel/postinst.d", true),
     ("/etc/kernel/postrm.d", true),
+    ("/etc/kernel/preinst.d", true),
+    ("/etc/kernel/prerm.d", true),
+    ("/etc/dpkg/dpkg.cfg.d", false),
+    ("/etc/network/interfaces.d", false),
     ("/etc/apt/apt.conf.d", false),
     ("/etc/logrotate.d", false),
     ("/etc/udev/rules.d", false),
+];
+
+/// What programs of root take settings from: who signs in how, whom to ask for accounts, what is loaded and made at boot,
+/// whose packages are installed.
+const SETTINGS: [&str; 6] = ["/etc/nsswitch.conf", "/etc/sysctl.conf", "/etc/modules", "/etc/ld.so.cache", "/etc/apt/sources.list", "/etc/apt/trusted.gpg"];
+const SETTING_FOLDERS: [&str; 10] = [
+    "/etc/pam.d",
+    "/etc/security",
+    "/etc/sysctl.d",
+    "/etc/tmpfiles.d",
+    "/etc/sysusers.d",
+    "/etc/modprobe.d",
+    "/etc/modules-load.d",
+    "/etc/apt/sources.list.d",
+    "/etc/apt/preferences.d",
+    "/etc/apt/trusted.gpg.d",
 ];
 
 /// Reads all of it.
@@ -65,6 +90,7 @@ pub fn gather(gathering: &mut Gathering<'_>, tree: &Tree) {
             gathering.execute(path, "hook", Some("programs of root"), &Source::whole(path));
         }
     }
+    settings(gathering);
     for (folder, only_executable) in HOOKS {
         hooks(gathering, folder, only_executable);
     }
@@ -122,6 +148,25 @@ fn search_path(text: &str, home: &str) -> BTreeSet<String> {
     let words = shell::commands(text).into_iter().flat_map(|c| c.words);
     let values = words.filter_map(|w| shown(&w).strip_prefix("PATH=").map(String::from));
     values.flat_map(|v| v.split(':').map(String::from).collect::<Vec<_>>()).filter(|f| f.starts_with('/') && f.len() > 1 && !f.contains('\0')).collect()
+}
+
+fn settings(gathering: &mut Gathering<'_>) {
+    let take = |gathering: &mut Gathering<'_>, path: &str| gathering.execute(path, "environment", Some("programs of root"), &Source::whole(path));
+    for path in SETTINGS {
+        if gathering.host.exists(path).unwrap_or(true) {
+            take(gathering, path);
+        }
+    }
+    for folder in SETTING_FOLDERS {
+        if gathering.host.exists(folder).unwrap_or(true) {
+            take(gathering, folder);
+        }
+        for (name, kind) in gathering.list(folder) {
+            if kind != FileKind::Folder && !name.ends_with('~') && !name.contains(".dpkg-") {
+                take(gathering, &format!("{folder}/{name}"));
+            }
+        }
+    }
 }
 
 fn hook_folder(gathering: &mut Gathering<'_>, folder: &str) {

@@ -487,8 +487,9 @@ impl<'a> Join<'a> {
     }
 
     fn unmatched_people(&self) -> Vec<String> {
-        let mut out: Vec<String> =
-            self.people.individuals.iter().enumerate().filter(|(index, _)| !self.is_matched(*index)).map(|(_, i)| i.person.clone()).collect();
+        let by_role = self.people_of_roles();
+        let nowhere = |index: &usize| !self.is_matched(*index) && !by_role.contains(index);
+        let mut out: Vec<String> = self.people.individuals.iter().enumerate().filter(|(index, _)| nowhere(index)).map(|(_, i)| i.person.clone()).collect();
         out.sort();
         out
     }

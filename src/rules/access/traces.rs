@@ -1,5 +1,7 @@
 //! What somebody left running or waiting: sessions, processes, scheduled jobs, database roles.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::entry::{Account, expired, place};
@@ -92,6 +94,11 @@ impl Join<'_> {
                 None => found.open(way("lingering", detail, &lingering.source)),
             }
         }
+    }
+
+    /// Who has a role of a database.
+    pub(super) fn people_of_roles(&self) -> BTreeSet<usize> {
+        self.facts.roles.iter().flat_map(|role| self.people.of_account(&role.name, "").into_keys()).collect()
     }
 
     pub(super) fn leaver_roles(&self) -> Vec<LeaverRole> {
