@@ -123,9 +123,6 @@ impl<'h> Tables<'h> {
                 };
             }
             "fuse.gocryptfs" | "gocryptfs" | "encfs" | "fuse.encfs" => return Layer { encrypts: true, ..over("fuse", kind, Vec::new()) },
-            "fuse" | "fuse3" if device.starts_with("gocryptfs#") || device.starts_with("encfs#") => {
-                return Layer { encrypts: true, ..over("fuse", device, Vec::new()) };
-            }
             _ if kind.starts_with("fuse") && kind != "fuseblk" => return place("fuse", End::Unknown(format!("{kind}: where it keeps data is not visible"))),
             _ => {}
         }
