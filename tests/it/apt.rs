@@ -378,7 +378,7 @@ fn trust_is_read_as_apt_takes_it() {
     assert_eq!(unsigned("apps.example"), ("fail".into(), "signatures do not count: trusted=yes (/etc/apt/sources.list.d/more.list:1) (over http)".into()));
     assert_eq!(
         unsigned("loose.example"),
-        ("fail".into(), "signatures do not count: allow-insecure=yes (/etc/apt/sources.list.d/off.sources:8) (over https)".into())
+        ("fail".into(), "signatures do not count: allow-insecure=yes (/etc/apt/sources.list.d/off.sources:12) (over https)".into())
     );
     assert_eq!([unsigned("off.example").0, unsigned("strict.example").0, unsigned("deb.debian.org/debian bookworm").0], ["not_applicable", "pass", "pass"]);
     assert!(!found.iter().any(|f| ["saved.example", "comment.example"].iter().any(|n| f["subject"].as_str().unwrap().contains(n))));
