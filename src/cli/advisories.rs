@@ -184,7 +184,12 @@ fn matching(arguments: &MatchArguments) -> anyhow::Result<Exit> {
     let derived = advisory::derive(&observation, &index);
     let complete = derived.value.is_some() && derived.gaps.is_empty();
     let text = match arguments.format {
-        Format::Json => indented(&json!({"format": "assay.advisories-match.v1", "advisories": derived.value, "gaps": derived.gaps})),
+        Format::Json => {
+            let mut answer = json!({"format": "assay.advisories-match.v1", "gaps": derived.gaps});
+            // Moved in: the macro would copy every row.
+            answer["advisories"] = derived.value.unwrap_or_default();
+            indented(&answer)
+        }
         Format::Table => table(&derived)?,
     };
     output::print(&text)?;

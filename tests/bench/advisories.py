@@ -103,8 +103,9 @@ def main():
         found = json.loads(subprocess.run(ours, stdout=subprocess.PIPE, check=False).stdout)["advisories"]
         count = sum(len(v) for v in found.values() if isinstance(v, list) and v and isinstance(v[0], dict))
         theirs = len(json.loads(subprocess.run(peer, stdout=subprocess.PIPE, check=True).stdout))
-        show(f"{PACKAGES} packages against all of Debian 12 ({count} rows; the matcher in Python {theirs})",
-             median(ours, RUNS, (0, 3)), median(peer, RUNS, (0,)), "python3-apt")
+        row = median(ours, RUNS, (0, 3))
+        show(f"{PACKAGES} packages against all of Debian 12 ({count} rows; the matcher in Python {theirs})", row, median(peer, RUNS, (0,)), "python3-apt")
+        print(f"assay {row[0] * 1000:.0f} ms wall; target 100")
 
 
 if __name__ == "__main__":

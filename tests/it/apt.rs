@@ -231,6 +231,68 @@ fn a_default_release_can_keep_security_updates_away() {
     assert!(message.starts_with("1 held back: held:amd64"), "{message}");
 }
 
+#[test]
+fn a_repository_never_fetched_hides_nothing_of_the_others() {
+    let (_dir, root) = root_folder();
+    machine(&root, "", "");
+    for name in ["deb.debian.org_debian_dists_bookworm", "deb.debian.org_debian-security_dists_bookworm-security"] {
+        assert!(root.join(format!("var/lib/apt/lists/{name}_InRelease")).exists());
+    }
+    write(&root, "/etc/apt/sources.list.d/vendor.list", "deb http://repo.example.com/debian stable main\n");
+    let all = findings(&root);
+    let verdict = |rule: &str, subject: &str| finding(&all, rule, subject).0;
+    assert_eq!(verdict("updates-held-security", ""), "fail", "the hold");
+    assert_eq!(finding(&all, "packages-orphaned", ""), ("fail".into(), "1 in no configured repository: alone 3".into()));
+    assert_eq!(verdict("updates-lists-fresh", "deb.debian.org/debian bookworm main"), "pass");
+    assert_eq!(verdict("updates-lists-fresh", "repo.example.com"), "fail");
+    for (subject, expected) in [("deb.debian.org/debian bookworm main", "pass"), ("bookworm-security", "pass"), ("repo.example.com", "not_applicable")] {
+        assert_eq!(verdict("updates-lists-expired", subject), expected, "{subject}");
+    }
+    // Without the hold and the orphan both rules pass; a security list that is missing takes that away again.
+    let status: String = INSTALLED.iter().map(|name| paragraph(name, "1.0", "install ok installed")).collect();
+    write(&root, "/var/lib/dpkg/status", status);
+    let all = findings(&root);
+    for rule in ["updates-held-security", "packages-orphaned"] {
+        assert_eq!(finding(&all, rule, "").0, "pass", "{rule}");
+    }
+    std::fs::remove_file(root.join("var/lib/apt/lists/deb.debian.org_debian-security_dists_bookworm-security_InRelease")).unwrap();
+    std::fs::remove_file(root.join("var/lib/apt/lists/deb.debian.org_debian-security_dists_bookworm-security_main_binary-amd64_Packages")).unwrap();
+    assert_eq!(finding(&findings(&root), "updates-held-security", "").0, "unknown");
+}
+
+#[test]
+fn a_line_that_apt_refuses_stops_every_update() {
+    let (_dir, root) = root_folder();
+    let automatic = |expected: &str| {
+        let (verdict, message) = finding(&findings(&root), "updates-automatic", "");
+        assert!(verdict == "fail" && message.contains(expected), "{verdict} {message}");
+    };
+    machine(&root, "APT::Get::Assume-Yes \"1\"\n", "");
+    automatic("apt refuses its settings: /etc/apt/apt.conf.d/50x:1: APT::Get::Assume-Yes");
+    machine(&root, "", "");
+    write(&root, "/etc/apt/sources.list.d/a.list", "# vendor\ndeb http://x.example\n");
+    automatic("apt refuses its sources: /etc/apt/sources.list.d/a.list:2: entry without a suite");
+    assert_eq!(finding(&findings(&root), "updates-repository-unsigned", "deb.debian.org/debian bookworm").0, "pass");
+    // What is switched off may be as incomplete as it likes.
+    write(&root, "/etc/apt/sources.list.d/a.list", "");
+    write(&root, "/etc/apt/sources.list.d/off.sources", "Types: deb\nEnabled: no\n");
+    assert!(!finding(&findings(&root), "updates-automatic", "").1.contains("refuses"));
+}
+
+#[test]
+fn an_option_of_a_paragraph_is_named_by_its_own_line() {
+    let (_dir, root) = root_folder();
+    machine(&root, "", "");
+    write(
+        &root,
+        "/etc/apt/sources.list.d/v.sources",
+        "Types: deb\nURIs: http://v.example/debian\nSuites: stable\nComponents: main\n#Trusted: no\nTrusted: yes\nCheck-Valid-Until: no\n",
+    );
+    let all = findings(&root);
+    assert!(finding(&all, "updates-repository-unsigned", "v.example").1.contains("trusted=yes (/etc/apt/sources.list.d/v.sources:6)"));
+    assert!(finding(&all, "updates-expiry-unchecked", "v.example").1.contains("(/etc/apt/sources.list.d/v.sources:7)"));
+}
+
 /// Two distributions' worth of versions under every form of pin: candidates are those of apt.
 #[test]
 fn every_form_of_pin_leads_to_apt_s_candidates() {
@@ -316,7 +378,7 @@ fn trust_is_read_as_apt_takes_it() {
     assert_eq!(unsigned("apps.example"), ("fail".into(), "signatures do not count: trusted=yes (/etc/apt/sources.list.d/more.list:1) (over http)".into()));
     assert_eq!(
         unsigned("loose.example"),
-        ("fail".into(), "signatures do not count: allow-insecure=yes (/etc/apt/sources.list.d/off.sources:8) (over https)".into())
+        ("fail".into(), "signatures do not count: allow-insecure=yes (/etc/apt/sources.list.d/off.sources:12) (over https)".into())
     );
     assert_eq!([unsigned("off.example").0, unsigned("strict.example").0, unsigned("deb.debian.org/debian bookworm").0], ["not_applicable", "pass", "pass"]);
     assert!(!found.iter().any(|f| ["saved.example", "comment.example"].iter().any(|n| f["subject"].as_str().unwrap().contains(n))));

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Held, Orphaned, PackageList, Pending, Updates, automatic, repositories};
-use crate::facts::{Document as _, packages};
+use crate::facts::{Document as _, os, packages};
 use crate::host::Host;
 use crate::host::debian::apt_conf::AptConf;
 use crate::host::debian::apt_lists::{self, Found, ReleaseFile};
@@ -40,9 +40,11 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
     let mut of_lists = Gaps::new();
     let (lists, offers, releases) = read_lists(host, &mut of_lists, &database, &conf, &sources);
     let of_lists = of_lists.into_sorted();
-    // What no list knows may stand in the one that was not read.
-    let complete = !of_lists.iter().any(|g| g.path == "orphaned");
-    gaps.extend(of_lists);
+    // What no list knows may stand in one that was not read.
+    let alone = orphaned(&database, &offers);
+    let hidden = !alone.is_empty() && of_lists.iter().any(|g| g.path == "orphaned");
+    let complete = !of_lists.iter().any(|g| g.path == "pending");
+    gaps.extend(of_lists.into_iter().filter(|g| g.path != "orphaned" || hidden));
     let mut pending = Vec::new();
     let mut held = Vec::new();
     for (index, package) in database.packages.iter().enumerate() {
@@ -57,6 +59,12 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
         automatic.obstacles.push(format!("apt refuses to work: APT::Default-Release names no configured release ({}:{})", setting.place, setting.line));
         automatic.enabled = false;
     }
+    // One entry that apt does not understand makes it give up, whatever the other files say.
+    let refused = sources.malformed.first().map(|what| format!("apt refuses its sources: {what}"));
+    for obstacle in refused.into_iter().chain(conf.broken.first().map(|what| format!("apt refuses its settings: {what}"))) {
+        automatic.obstacles.push(obstacle);
+        automatic.enabled = false;
+    }
     held.extend(automatic::excluded(&conf, &automatic, &pending));
     held.sort_by(|a, b| (&a.subject, &a.by).cmp(&(&b.subject, &b.by)));
     Some(Updates {
@@ -65,7 +73,7 @@ pub(super) fn gather(host: &Host, gaps: &mut Gaps) -> Option<Updates> {
         security_repository: repositories::security(host, gaps, &sources, &lists).into(),
         global_keys: repositories::global_keys(host, gaps),
         oldest_list_at: lists.iter().filter_map(|l| l.list.checked_at).min(),
-        orphaned: if complete { orphaned(&database, &offers) } else { Vec::new() },
+        orphaned: if hidden { Vec::new() } else { alone },
         lists: lists.into_iter().map(|l| l.list).collect(),
         pending,
         held,
@@ -249,8 +257,7 @@ fn read_lists(host: &Host, gaps: &mut Gaps, database: &Database, conf: &AptConf,
         gaps.add(error.to_gap(Updates::NAME, "repositories", ""));
     }
     for what in &sources.malformed {
-        lists_gap(gaps, reason::MALFORMED, what, "Mend the entry as sources.list(5) says.");
-        gaps.note(Updates::NAME, "repositories", "", reason::MALFORMED, what, "Mend the entry as sources.list(5) says.");
+        gaps.note(Updates::NAME, "pending", "", reason::MALFORMED, what, "Mend the entry as sources.list(5) says.");
     }
     for name in ["Dir", "Dir::State", "Dir::State::Lists", "Dir::Etc", "Dir::Etc::SourceList", "Dir::Etc::SourceParts"] {
         if let Some(s) = conf.setting(name) {
@@ -276,9 +283,10 @@ fn read_lists(host: &Host, gaps: &mut Gaps, database: &Database, conf: &AptConf,
     for (i, package) in database.packages.iter().enumerate() {
         by_name.entry(&package.name).or_default().push(i);
     }
-    let mut lists = Vec::new();
+    let mut lists: Vec<Known> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut releases = Vec::new();
+    let distribution = os::distribution(host);
     for repository in &sources.repositories {
         if repository.options.disabled {
             releases.push(None);
@@ -292,7 +300,7 @@ fn read_lists(host: &Host, gaps: &mut Gaps, database: &Database, conf: &AptConf,
         for (component, architecture) in wanted_lists(repository, release.as_ref(), &architectures) {
             if seen.insert(repository.list_name(&relative(&component, &architecture))) {
                 let index = lists.len();
-                let known = one_list(host, gaps, repository, release.as_ref(), component, architecture);
+                let known = one_list(host, gaps, &distribution.id, repository, release.as_ref(), component, architecture);
                 if !known.place.is_empty() {
                     read_offers(host, gaps, &known.place, index, database, &by_name, &mut offers);
                 }
@@ -300,6 +308,9 @@ fn read_lists(host: &Host, gaps: &mut Gaps, database: &Database, conf: &AptConf,
             }
         }
         releases.push(release);
+    }
+    if lists.iter().all(|l| !l.list.present) {
+        gaps.add(Gap { path: "orphaned".into(), ..missed(reason::MISSING, "no package list was ever fetched".into(), UPDATE) });
     }
     set_ages(host, &mut lists);
     (lists, offers, releases)
@@ -337,7 +348,54 @@ fn missed(reason: &str, detail: String, remedy: &str) -> Gap {
     Gap { family: Updates::NAME.into(), path: String::new(), subject: String::new(), reason: reason.into(), detail, remedy: remedy.into() }
 }
 
-fn one_list(host: &Host, gaps: &mut Gaps, repository: &Repository, release: Option<&ReleaseFile>, component: String, architecture: String) -> Known {
+/// A repository that was never fetched hides nothing of the others: to apt, too, it offers nothing.
+fn never_fetched(gaps: &mut Gaps, distribution: &str, repository: &Repository, release: Option<&ReleaseFile>, component: &str, architecture: &str) {
+    let shown = format!("{} {}", repository.shown(), repository.suite);
+    let origin = release.map_or("", |r| r.release.origin.as_str());
+    let security = release.map_or_else(|| names_security(repository), |r| is_security(&r.release));
+    let own = repositories::is_third_party(distribution, repository, origin) == Some(false);
+    let list = missed(reason::MISSING, format!("no package list of {shown} {component} {architecture}"), UPDATE);
+    for (path, hidden) in [("pending", true), ("held", security), ("orphaned", own)] {
+        if hidden {
+            gaps.add(Gap { path: path.into(), ..list.clone() });
+        }
+    }
+}
+
+/// What only the Release file tells of a list.
+fn no_release(gaps: &mut Gaps, repository: &Repository, component: &str) {
+    let shown = format!("{} {}", repository.shown(), repository.suite);
+    let gap = missed(reason::MISSING, format!("no Release file of {shown}"), UPDATE);
+    for path in ["lists.suite", "lists.security"] {
+        gaps.add(Gap { path: path.into(), subject: format!("{shown} {component}"), ..gap.clone() });
+    }
+    gaps.add(Gap { path: "pending".into(), ..gap.clone() });
+    if names_security(repository) {
+        for path in ["held", "automatic.covers_security"] {
+            gaps.add(Gap { path: path.into(), ..gap.clone() });
+        }
+    }
+}
+
+/// Whether address or suite are those of a security repository, as far as they tell.
+fn names_security(repository: &Repository) -> bool {
+    repository.suite.ends_with("/updates") || [repository.suite.as_str(), repository.uri.as_str()].iter().any(|t| t.to_ascii_lowercase().contains("security"))
+}
+
+/// `Debian-Security`, `bookworm-security`, `jammy-infra-security`; not a vendor of security products.
+fn is_security(release: &Release) -> bool {
+    [&release.label, &release.suite, &release.codename].iter().any(|text| text.to_ascii_lowercase().ends_with("-security"))
+}
+
+fn one_list(
+    host: &Host,
+    gaps: &mut Gaps,
+    distribution: &str,
+    repository: &Repository,
+    release: Option<&ReleaseFile>,
+    component: String,
+    architecture: String,
+) -> Known {
     let file = relative(&component, &architecture);
     let shown = format!("{} {}", repository.shown(), repository.suite);
     let (mut present, mut place) = (false, String::new());
@@ -350,22 +408,20 @@ fn one_list(host: &Host, gaps: &mut Gaps, repository: &Repository, release: Opti
         }
         // apt keeps no file of an empty list.
         Ok(Found::Absent) if release.is_some_and(|r| r.sizes.get(&file) == Some(&0)) => present = true,
-        Ok(Found::Absent) => list_gap(gaps, &missed(reason::MISSING, format!("no package list of {shown} {component} {architecture}"), UPDATE)),
+        Ok(Found::Absent) => never_fetched(gaps, distribution, repository, release, &component, &architecture),
         Err(e) => list_gap(gaps, &e.to_gap(Updates::NAME, "", "")),
     }
     if release.is_none() {
-        lists_gap(gaps, reason::MISSING, &format!("no Release file of {shown}"), UPDATE);
+        no_release(gaps, repository, &component);
     }
     let fields = release.map(|r| r.release.clone()).unwrap_or_default();
-    // `Debian-Security`, `bookworm-security`, `jammy-infra-security`; not a vendor of security products.
-    let named = |text: &str| text.to_ascii_lowercase().ends_with("-security");
     let fetched_from = if repository.is_mirror_list() { "mirrors".into() } else { repository.site() };
     let list = PackageList {
         repository: shown,
         suite: if fields.suite.is_empty() { fields.codename.clone() } else { fields.suite.clone() },
         component,
         architecture,
-        security: named(&fields.label) || named(&fields.suite) || named(&fields.codename),
+        security: is_security(&fields),
         present,
         checked_at: release.map(|r| r.modified),
         published_at: release.and_then(|r| r.date),

@@ -76,7 +76,8 @@ fn obstacles(conf: &AptConf, periodic: &Periodic, tool_installed: bool, origins:
             out.push(format!("APT::Periodic::{name} is 0 ({place})"));
         }
     }
-    out.extend(periodic.not_started.iter().map(|s| format!("{} {}", s.directive, s.place)));
+    let shown = |s: &Source| if s.line == 0 { s.place.clone() } else { format!("{}:{}", s.place, s.line) };
+    out.extend(periodic.not_started.iter().map(|s| format!("{} {}", s.directive, shown(s))));
     if let Some(setting) = conf.setting(AT_SHUTDOWN).filter(|_| conf.is_on(AT_SHUTDOWN, false)) {
         out.push(format!("updates are installed at shutdown only ({})", at(setting)));
     }

@@ -63,8 +63,7 @@ fn weakened_by(conf: &AptConf, entry: &apt_sources::Repository) -> Vec<String> {
         ("allow-weak", options.allow_weak),
         ("allow-downgrade-to-insecure", options.allow_downgrade),
     ];
-    let place = format!("{}:{}", entry.source.place, entry.source.line);
-    let mut out: Vec<String> = own.iter().filter(|(_, value)| *value == Some(true)).map(|(name, _)| format!("{name}=yes ({place})")).collect();
+    let mut out: Vec<String> = own.iter().filter(|(_, value)| *value == Some(true)).map(|(name, _)| format!("{name}=yes ({})", place(entry, name))).collect();
     for name in ACCEPTING {
         let overruled = own.iter().any(|(option, value)| *value == Some(false) && name.to_ascii_lowercase().contains(&option.replace('-', "")));
         if let Some(setting) = conf.setting(name).filter(|_| conf.is_on(name, false) && !overruled) {
@@ -74,11 +73,16 @@ fn weakened_by(conf: &AptConf, entry: &apt_sources::Repository) -> Vec<String> {
     out
 }
 
+/// File and line of an entry's option.
+fn place(entry: &apt_sources::Repository, option: &str) -> String {
+    format!("{}:{}", entry.source.place, entry.options.line(option).unwrap_or(entry.source.line))
+}
+
 fn expiry_unchecked_by(conf: &AptConf, entry: &apt_sources::Repository) -> String {
     const NAME: &str = "Acquire::Check-Valid-Until";
     match (entry.options.check_valid_until, conf.setting(NAME)) {
         (Some(true), _) => String::new(),
-        (Some(false), _) => format!("check-valid-until=no ({}:{})", entry.source.place, entry.source.line),
+        (Some(false), _) => format!("check-valid-until=no ({})", place(entry, "check-valid-until")),
         (None, Some(setting)) if !conf.is_on(NAME, true) => format!("{NAME} ({}:{})", setting.place, setting.line),
         _ => String::new(),
     }
@@ -132,7 +136,7 @@ const OWN_KEYS: &[&str] =
     &["debian-archive-", "ubuntu-archive-", "ubuntu-keyring-", "ubuntu-pro-", "raspbian-archive-", "raspberrypi-archive-", "kali-archive-"];
 
 /// By what was fetched; before the first fetch by server, key and path.
-fn is_third_party(distribution: &str, entry: &apt_sources::Repository, origin: &str) -> Option<bool> {
+pub(super) fn is_third_party(distribution: &str, entry: &apt_sources::Repository, origin: &str) -> Option<bool> {
     let archive = ARCHIVES.iter().find(|a| a.distribution == distribution)?;
     if !origin.is_empty() {
         return Some(!archive.origins.contains(&origin));

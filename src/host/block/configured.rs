@@ -123,9 +123,6 @@ impl<'h> Tables<'h> {
                 };
             }
             "fuse.gocryptfs" | "gocryptfs" | "encfs" | "fuse.encfs" => return Layer { encrypts: true, ..over("fuse", kind, Vec::new()) },
-            "fuse" | "fuse3" if device.starts_with("gocryptfs#") || device.starts_with("encfs#") => {
-                return Layer { encrypts: true, ..over("fuse", device, Vec::new()) };
-            }
             _ if kind.starts_with("fuse") && kind != "fuseblk" => return place("fuse", End::Unknown(format!("{kind}: where it keeps data is not visible"))),
             _ => {}
         }
@@ -192,8 +189,8 @@ impl<'h> Tables<'h> {
         };
         let is_accounted = |mapping: &&Mapping| {
             let device = format!("/dev/mapper/{}", mapping.name);
-            // A new key at each boot leaves nothing that an identifier could find.
-            let is_new = mapping.key() == Key::Random;
+            // A new key at each boot leaves nothing that an identifier could find; what everybody can read is plain wherever it lies.
+            let is_new = mapping.key() == Key::Random || mapping.is_null() || mapping.has_known_key();
             let in_group = || {
                 let holds = |g: &Group| g.physical.values().any(|(d, _)| mapped_name(d) == Some(&mapping.name));
                 self.groups.iter().any(|(n, g)| g.as_ref().is_some_and(|g| holds(g) && all_volumes_named(n, g)))
@@ -371,6 +368,8 @@ mod tests {
         assert_eq!(answers(&hidden).iter().map(|a| a.1).collect::<Vec<_>>(), [Encrypted::Unknown, Encrypted::No]);
         let named = [("etc/fstab", "/dev/disk/by-id/dm-name-a / ext4\nUUID=1 /srv ext4\n"), crypttab];
         assert_eq!(answers(&named).iter().map(|a| a.1).collect::<Vec<_>>(), [Encrypted::Yes, Encrypted::No]);
+        let null = [("etc/fstab", "UUID=1 / ext4\n"), ("etc/crypttab", "n /dev/sda3 none plain,cipher=cipher_null-ecb\nz /dev/sda4 /dev/zero plain\n")];
+        assert_eq!(answers(&null)[0].1, Encrypted::No);
         let at_boot = [("etc/fstab", "UUID=1 / ext4\n"), ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"rd.luks.uuid=luks-1\"")];
         assert_eq!(answers(&at_boot)[0].1, Encrypted::Unknown);
         let comment = [("etc/fstab", "UUID=1 / ext4\n"), ("etc/default/grub", "#GRUB_CMDLINE_LINUX=\"rd.luks.uuid=luks-1\"")];

@@ -85,9 +85,19 @@ pub fn parse(text: &str) -> Vec<Entry> {
         }
         let point = if kind == "swap" { String::new() } else { trimmed(unescape(point)) };
         let options = unescape(words.next().unwrap_or_default());
-        out.push(Entry { device: unescape(device), point, file_system: kind.into(), options, place: FSTAB.into(), line: i + 1 });
+        let (device, file_system) = named_program(unescape(device), kind);
+        out.push(Entry { device, point, file_system, options, place: FSTAB.into(), line: i + 1 });
     }
     out
+}
+
+/// `sshfs#host:/path` of type `fuse` means `host:/path` of type `fuse.sshfs` (mount.fuse3(8)).
+fn named_program(device: String, kind: &str) -> (String, String) {
+    let is_name = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    match device.split_once('#') {
+        Some((program, source)) if matches!(kind, "fuse" | "fuse3") && is_name(program) => (source.into(), format!("fuse.{program}")),
+        _ => (device, kind.into()),
+    }
 }
 
 /// A mount point without closing slashes.

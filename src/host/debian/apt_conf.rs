@@ -34,6 +34,8 @@ pub struct AptConf {
     pub errors: Vec<ReadError>,
     /// Fragments that use what is not followed, one sentence each.
     pub unsupported: Vec<String>,
+    /// Fragments at which apt gives up, one sentence each.
+    pub broken: Vec<String>,
 }
 
 impl AptConf {
@@ -102,6 +104,9 @@ impl AptConf {
                     scopes.pop();
                 }
             }
+        }
+        if let Some((word, line)) = words.first().filter(|(w, _)| !w.starts_with('#')) {
+            self.broken.push(format!("{place}:{line}: {word} is not closed by a semicolon"));
         }
         self.statement(place, &scopes, &words);
     }

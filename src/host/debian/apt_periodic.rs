@@ -1,7 +1,9 @@
 //! Automatic updates: `APT::Periodic` and what starts it (apt.systemd.daily, apt.conf(5)).
 
+use std::collections::BTreeMap;
+
 use super::apt_conf::{AptConf, Setting};
-use crate::host::{FileKind, Host, ReadError};
+use crate::host::{CONFIG_LIMIT, FileKind, Host, ReadError};
 use crate::model::fact::Source;
 
 /// Timers of the daily script, each with the setting whose work it starts.
@@ -92,6 +94,10 @@ fn not_started(host: &Host) -> Result<Vec<Source>, ReadError> {
             out.push(why(place, "masked:"));
         } else if !is_wanted(host, timer)? {
             out.push(why(format!("/etc/systemd/system/timers.target.wants/{timer}"), "not enabled, there is no"));
+        } else if let Some(source) = emptied(host, timer, "[Timer]", |key| key.starts_with("On") && key.len() > 2, |_| true)? {
+            out.push(Source { directive: "no time is left at which it starts:".into(), ..source });
+        } else if let Some(source) = emptied(host, &service, "[Service]", |key| key == "ExecStart", |value| value.contains("apt.systemd.daily"))? {
+            out.push(Source { directive: "the daily script is replaced:".into(), ..source });
         }
     }
     Ok(out)
@@ -114,6 +120,54 @@ fn masked(host: &Host, unit: &str) -> Result<Option<String>, ReadError> {
         return Ok(masked.then_some(path));
     }
     Ok(None)
+}
+
+/// The line of a drop-in or replaced unit after which no setting `key` with a `good` value is left;
+/// `None` while there is one, and when the unit never had any. An empty value resets the list (systemd.unit(5)).
+fn emptied(host: &Host, unit: &str, section: &str, key: impl Fn(&str) -> bool, good: impl Fn(&str) -> bool) -> Result<Option<Source>, ReadError> {
+    let mut files = Vec::new();
+    for folder in UNIT_FOLDERS {
+        if host.exists(&format!("{folder}/{unit}"))? {
+            files.push(format!("{folder}/{unit}"));
+            break;
+        }
+    }
+    let mut drop_ins: BTreeMap<String, String> = BTreeMap::new();
+    for folder in UNIT_FOLDERS {
+        match host.list(&format!("{folder}/{unit}.d")) {
+            Ok(entries) => {
+                for entry in entries.into_iter().filter(|e| e.name.ends_with(".conf")) {
+                    drop_ins.entry(entry.name.clone()).or_insert(format!("{folder}/{unit}.d/{}", entry.name));
+                }
+            }
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    files.extend(drop_ins.into_values());
+    let (mut values, mut last) = (Vec::new(), None);
+    for path in files {
+        let text = match host.read_text(&path, CONFIG_LIMIT) {
+            Ok(text) => text,
+            Err(e) if e.is_not_found() => continue,
+            Err(e) => return Err(e),
+        };
+        let mut inside = false;
+        for (i, line) in text.lines().map(str::trim).enumerate() {
+            if line.starts_with('[') {
+                inside = line == section;
+            } else if let Some((name, value)) = line.split_once('=').filter(|(n, _)| inside && key(n.trim())) {
+                let value = value.trim().to_string();
+                if value.is_empty() {
+                    values.clear();
+                } else {
+                    values.push(value);
+                }
+                last = Some(Source::line(path.clone(), i + 1, name.trim()));
+            }
+        }
+    }
+    Ok(last.filter(|_| !values.iter().any(|v| good(v))))
 }
 
 fn is_wanted(host: &Host, unit: &str) -> Result<bool, ReadError> {
@@ -190,6 +244,19 @@ mod tests {
         std::fs::remove_file(root.path().join("etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer")).unwrap();
         let disabled = read(&host, &AptConf::read(&host));
         assert_eq!(disabled.not_started[1].directive, "not enabled, there is no");
+        make("usr/lib/systemd/system/apt-daily-upgrade.timer", "[Timer]\nOnCalendar=6:00\nPersistent=true\n");
+        make("usr/lib/systemd/system/apt-daily-upgrade.service", "[Service]\nExecStart=/usr/lib/apt/apt.systemd.daily install\n");
+        make("etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer", "");
+        let upgrade = || read(&host, &AptConf::default()).not_started.get(1).map(|s| format!("{}:{} {}", s.place, s.line, s.directive));
+        assert_eq!(upgrade(), None);
+        make("etc/systemd/system/apt-daily-upgrade.timer.d/o.conf", "[Timer]\nOnCalendar=\nOnCalendar=Sun 3:00\n");
+        make("etc/systemd/system/apt-daily-upgrade.timer.d/o.conf.bak", "[Timer]\nOnCalendar=\n");
+        assert_eq!(upgrade(), None, "another time is a time");
+        make("etc/systemd/system/apt-daily-upgrade.timer.d/p.conf", "[Unit]\nOnCalendar=x\n[Timer]\n# never\nOnCalendar=\n");
+        assert_eq!(upgrade().unwrap(), "/etc/systemd/system/apt-daily-upgrade.timer.d/p.conf:5 no time is left at which it starts:");
+        std::fs::remove_dir_all(root.path().join("etc/systemd/system/apt-daily-upgrade.timer.d")).unwrap();
+        make("etc/systemd/system/apt-daily-upgrade.service.d/o.conf", "[Service]\nExecStart=\nExecStart=/bin/true\n");
+        assert_eq!(upgrade().unwrap(), "/etc/systemd/system/apt-daily-upgrade.service.d/o.conf:3 the daily script is replaced:");
         make("etc/apt/apt.conf.d/99off", "APT::Periodic::Enable \"0\";");
         let off = read(&host, &AptConf::read(&host));
         assert_eq!((off.upgrade_every_days, off.source.place.as_str()), (0, "/etc/apt/apt.conf.d/99off"));

@@ -53,9 +53,16 @@ pub struct Options {
     pub check_valid_until: Option<bool>,
     /// `signed-by`: key files and fingerprints as written, `inline` for a key in the entry.
     pub signed_by: Vec<String>,
+    /// Line of each field of a paragraph, by the one-line name; empty for an entry of one line.
+    pub lines: Vec<(&'static str, u32)>,
 }
 
 impl Options {
+    /// Line of the field that sets an option.
+    pub fn line(&self, name: &str) -> Option<u32> {
+        self.lines.iter().find(|(n, _)| *n == name).map(|(_, line)| *line)
+    }
+
     fn set(&mut self, name: &str, value: &str) -> bool {
         let list = || value.split([',', ' ', '\n', '\t']).filter(|w| !w.is_empty()).map(String::from).collect::<Vec<_>>();
         match name {
@@ -225,10 +232,15 @@ impl Sources {
             for (i, (_, name)) in OPTION_FIELDS.iter().enumerate() {
                 if let Some(value) = paragraphs.text(i + FIXED_FIELDS) {
                     options.set(name, &value);
+                    options.lines.push((*name, u32::try_from(paragraphs.field_line(i + FIXED_FIELDS)).unwrap_or(u32::MAX)));
                 }
             }
             let (uris, suites) = (list(1), list(2));
             if uris.is_empty() || suites.is_empty() {
+                // apt looks no further into an entry that is switched off.
+                if options.disabled {
+                    continue;
+                }
                 self.malformed.push(format!("{path}:{line}: entry without URIs or Suites"));
                 continue;
             }
@@ -243,6 +255,9 @@ impl Sources {
 
     fn push(&mut self, mut uri: String, suite: String, components: Vec<String>, options: Options, source: Source) {
         if components.is_empty() && !suite.ends_with('/') {
+            if options.disabled {
+                return;
+            }
             self.malformed.push(format!("{}:{}: suite {suite} without a component", source.place, source.line));
             return;
         }
@@ -369,7 +384,9 @@ mod tests {
             "/s.sources",
             "types: deb\nuris: http://a\nsuites: s\ncomponents: main\nTrusted: Yes\nArchitectures-Add: i386\nArchitectures-Remove: amd64\nCheck-Valid-Until: false\n",
         );
-        assert_eq!(one.repositories[0].options, two.repositories[0].options);
+        let fields = &two.repositories[0].options;
+        assert_eq!(one.repositories[0].options, Options { lines: Vec::new(), ..fields.clone() });
+        assert_eq!((fields.line("trusted"), fields.line("arch+"), fields.line("signed-by")), (Some(5), Some(6), None));
         assert_eq!(one.repositories[0].options.effective_architectures(&["amd64".into(), "arm64".into()]), ["arm64", "i386"]);
         let inline =
             parsed("/s.sources", "Types: deb\nURIs: http://a\nSuites: ./\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n xyz\nAllow-Insecure: yes\n");
