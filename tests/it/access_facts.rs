@@ -396,8 +396,8 @@ fn leavers_are_found_where_they_still_get_in() {
     planted(dir.path());
     let roster = Roster::parse("leavers.csv", ROSTER.as_bytes()).unwrap();
     let (derived, gaps) = access::derive(&observe(dir.path()), Against { roster: Some(&roster), approvals: None });
-    // Nothing but the list of approvals is missing.
-    assert!(gaps.iter().all(|g| matches!(g.path.as_str(), "approvals" | "privileged")), "{gaps:?}");
+    // Nothing but the list of approvals and the databases is missing.
+    assert!(gaps.iter().all(|g| matches!(g.path.as_str(), "approvals" | "privileged" | "leaver_roles")), "{gaps:?}");
     let derived = derived.unwrap();
     let summaries: Vec<String> = derived.leavers.iter().map(|l| format!("{} {}: {}", l.subject, l.days_since_end, l.summary)).collect();
     assert_eq!(

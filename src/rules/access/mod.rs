@@ -244,7 +244,8 @@ pub fn derive_at(observation: &Observation, against: Against<'_>, now: i64) -> (
 }
 
 /// Family -> what can't be told without it.
-const NEEDED: &[(&str, &str)] = &[("ssh_keys", "leavers"), ("ssh_keys", "privileged"), ("sudo", "privileged"), ("jobs", "leavers")];
+const NEEDED: &[(&str, &str)] =
+    &[("ssh_keys", "leavers"), ("ssh_keys", "privileged"), ("sudo", "privileged"), ("jobs", "leavers"), ("databases", "leaver_roles")];
 /// What rests on the roster.
 const OF_ROSTER: [&str; 5] = ["leavers", "leaver_roles", "accounts", "keys", "unmatched_people"];
 
