@@ -112,6 +112,8 @@ async function look(page, name, address) {
 
 /** axe runs as the debugger's script: the policy of the page stays as it is. */
 async function audit(page, name) {
+  // A colour on its way to another one (a changed scheme) is nobody's colour.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))));
   await page.evaluate(axe);
   const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
   check(result.passes.length > 0, `${name}: axe looked at nothing`);
