@@ -96,17 +96,7 @@ pub fn hardware(host: &Host) -> Result<(u64, u64), ReadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn recorded(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let host = Host::recorded(root.path()).unwrap();
-        (root, host)
-    }
+    use crate::host::testing::recorded;
 
     /// Files, kind, cloud.
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, Option<&'a str>);

@@ -17,6 +17,8 @@ pub mod root;
 pub mod rpm;
 pub mod sockets;
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod walk;
 
 pub use root::{CONFIG_LIMIT, Entry, FileKind, Host, ReadError, Stat};

@@ -180,17 +180,7 @@ fn source(field: Option<&str>, name: &str, version: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn host_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path.trim_start_matches('/'));
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let host = Host::rooted(root.path()).unwrap();
-        (root, host)
-    }
+    use crate::host::testing::rooted as host_with;
 
     #[test]
     fn journal_records_win_and_removed_packages_are_left_out() {

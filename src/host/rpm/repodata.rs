@@ -266,6 +266,7 @@ fn date(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::testing::rooted as host_with;
 
     const PRIMARY: &str = "<metadata xmlns='http://linux.duke.edu/metadata/common' xmlns:rpm='http://linux.duke.edu/metadata/rpm' packages='2'>\
         <package type='rpm'><name>bash</name><arch>x86_64</arch><version epoch='0' ver='5.1.8' rel='9.el9'/><format><rpm:vendor>Rocky &amp; Co</rpm:vendor>\
@@ -276,17 +277,6 @@ mod tests {
         <module name='nodejs' stream='18' version='1' context='c' arch='x86_64'/>\
         <package name='bash' version='5.1.8' release='10.el9' epoch='2' arch='x86_64' src='s'><filename>f</filename></package></collection></pkglist></update>\
         <update type='bugfix' status='retracted'><id>B</id><issued date='1714550400'/><pkglist><collection><package name='bash' version='6' release='1' arch='x86_64'/></collection></pkglist></update></updates>";
-
-    fn host_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path.trim_start_matches('/'));
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let host = Host::rooted(root.path()).unwrap();
-        (root, host)
-    }
 
     #[test]
     fn packages_and_advisories() {
