@@ -16,6 +16,7 @@ use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
 use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
+use crate::probe::tls::plan::Depth;
 use crate::probe::tls::survey::survey as survey_tls;
 
 /// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
@@ -295,7 +296,7 @@ async fn speak(target: &Target, dialer: &Dialer) -> Examined {
     if let Outcome::Identified(seen) = &outcome
         && (seen.tls == DIRECT || seen.upgrade.is_some())
     {
-        let survey = survey_tls(dialer, seen.upgrade).await;
+        let survey = survey_tls(dialer, seen.upgrade, Depth::Narrow).await;
         if let Some(inner) = &survey.inner {
             fill(&mut service, inner, &mut gaps);
         }

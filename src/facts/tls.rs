@@ -9,7 +9,7 @@ use crate::model::gap::{Gaps, reason};
 use crate::probe::dial::Dialer;
 use crate::probe::service::Upgrade;
 use crate::probe::tls::certificate;
-use crate::probe::tls::survey::Survey;
+use crate::probe::tls::plan::{self, Plan};
 
 /// Every endpoint on which TLS was spoken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,7 +108,7 @@ pub struct Certificate {
 }
 
 /// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
-pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
+pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
         "" => service.subject.clone(),
         name => format!("{} sni {name}", service.subject),
@@ -127,13 +127,7 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
             gaps.note(Tls::NAME, path, &subject, reason::UNSUPPORTED, detail.clone(), "Name the host as a target if it serves named hosts only.");
         }
     }
-    if let Some(problem) = &survey.chain_problem {
-        let detail = format!("{}: {problem}", service.source.place);
-        gaps.note(Tls::NAME, "endpoints.chain", &subject, reason::UNSUPPORTED, detail, "Look at the certificate with openssl s_client.");
-    }
-    for (place, c) in survey.chain.iter().enumerate() {
-        unread(c, place + 1, &subject, &service.source.place, gaps);
-    }
+    let chain = chain(survey, &subject, &service.source.place, gaps);
     Endpoint {
         address: service.address.clone(),
         port: service.port,
@@ -144,11 +138,35 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
         accepted: accepted.iter().map(|v| v.name.clone()).collect(),
         lowest_code: accepted.iter().map(|v| v.code).min().unwrap_or(0),
         client_certificate_requested: survey.client_certificate_requested,
-        chain: survey.chain.iter().map(certificate).collect(),
+        chain,
         source: Source { place: service.source.place.clone(), line: 0, directive: "ClientHello of each version".into() },
         subject,
         versions,
     }
+}
+
+/// The chain shown to who asks with the name given.
+fn chain(survey: &Plan, subject: &str, place: &str, gaps: &mut Gaps) -> Vec<Certificate> {
+    let mut problem = None;
+    let mut chain = Vec::new();
+    match survey.shown.first() {
+        None => problem = Some(survey.problems.first().cloned().unwrap_or_else(|| "no handshake showed a certificate".into())),
+        Some(shown) => {
+            for (number, der) in shown.certificates.iter().enumerate() {
+                match certificate::parse(der) {
+                    Ok(c) => {
+                        unread(&c, number + 1, subject, place, gaps);
+                        chain.push(certificate(&c));
+                    }
+                    Err(why) => problem = Some(format!("certificate {} of the chain: {why}", number + 1)),
+                }
+            }
+        }
+    }
+    if let Some(problem) = problem {
+        gaps.note(Tls::NAME, "endpoints.chain", subject, reason::UNSUPPORTED, format!("{place}: {problem}"), "Look at the certificate with openssl s_client.");
+    }
+    chain
 }
 
 /// Keys and signatures of a kind that is not known can't be called strong.
@@ -163,7 +181,7 @@ fn unread(c: &certificate::Certificate, number: usize, subject: &str, place: &st
     }
 }
 
-fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
+fn version(answer: &plan::Version) -> Version {
     Version {
         name: answer.name.into(),
         code: u32::from(answer.code),
