@@ -42,6 +42,11 @@ pub struct Endpoint {
     pub starttls: String,
     /// Server name sent (RFC 6066); may be empty.
     pub server_name: String,
+    /// `tls`, or why there is none: `refused` (no connection), `unreachable`, `plaintext`, `garbage`, `starttls-absent`, `alert` (to
+    /// every version), `closed`, `silent`, `not-asked`.
+    pub outcome: String,
+    /// What showed that; empty for `tls`.
+    pub outcome_detail: String,
     /// Every version asked, oldest first.
     pub versions: Vec<Version>,
     /// Names of accepted versions, oldest first.
@@ -50,6 +55,8 @@ pub struct Endpoint {
     pub lowest_code: u32,
     /// Whether the server asks for a client certificate; `null` when no handshake got that far.
     pub client_certificate_requested: Option<bool>,
+    /// Whether it goes no further without one; `null` when no handshake came to its end.
+    pub client_certificate_required: Option<bool>,
     /// Certificates as sent, leaf first; empty with a gap when none could be read.
     pub chain: Vec<Certificate>,
     /// The endpoint.
@@ -64,7 +71,7 @@ pub struct Version {
     pub name: String,
     /// Wire code.
     pub code: u32,
-    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `unreachable`.
+    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `no-upgrade`, `unreachable`, `not-asked`.
     pub outcome: String,
     /// Whether the server chose this version.
     pub accepted: bool,
@@ -72,6 +79,8 @@ pub struct Version {
     pub suite: String,
     /// Alert or first bytes that decided.
     pub detail: String,
+    /// First bytes of the reply, hexadecimal, at most 24.
+    pub bytes: String,
 }
 
 /// One certificate of a chain.
@@ -115,7 +124,7 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();
     let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
-    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable")) {
+    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable" | "no-upgrade" | "not-asked")) {
         let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
         let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
         gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");
@@ -128,7 +137,10 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
         }
     }
     let chain = chain(survey, &subject, &service.source.place, gaps);
+    let (outcome, outcome_detail) = survey.outcome();
     Endpoint {
+        outcome: outcome.into(),
+        outcome_detail,
         address: service.address.clone(),
         port: service.port,
         process: service.process.clone(),
@@ -138,6 +150,7 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
         accepted: accepted.iter().map(|v| v.name.clone()).collect(),
         lowest_code: accepted.iter().map(|v| v.code).min().unwrap_or(0),
         client_certificate_requested: survey.client_certificate_requested,
+        client_certificate_required: survey.client_certificate_required,
         chain,
         source: Source { place: service.source.place.clone(), line: 0, directive: "ClientHello of each version".into() },
         subject,
@@ -189,6 +202,7 @@ fn version(answer: &plan::Version) -> Version {
         accepted: answer.outcome == "accepted",
         suite: answer.suite.clone(),
         detail: answer.detail.clone(),
+        bytes: answer.bytes.clone(),
     }
 }
 

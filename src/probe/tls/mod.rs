@@ -14,6 +14,7 @@ pub mod finisher;
 pub mod key_share;
 pub mod listing;
 pub mod plan;
+pub mod primes;
 pub mod record;
 pub mod registry;
 pub mod schedule;

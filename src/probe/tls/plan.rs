@@ -17,9 +17,10 @@ pub use super::defects::Told;
 pub use capabilities::{Capabilities, Preference, VersionSuites};
 
 /// How much is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Depth {
     /// Versions and certificates.
+    #[default]
     Narrow,
     /// And suites, groups, signature schemes, features and defects.
     Full,
@@ -264,6 +265,28 @@ impl Plan {
     /// Whether some version was accepted.
     pub fn is_tls(&self) -> bool {
         self.versions.iter().any(|v| v.outcome == "accepted")
+    }
+
+    /// `tls`, or why there is none, and what showed it: `refused` (no connection), `unreachable`, `plaintext`, `garbage`, `starttls-absent`,
+    /// `alert` (to every version), `closed`, `silent`, `not-asked`.
+    pub fn outcome(&self) -> (&'static str, String) {
+        if self.is_tls() {
+            return ("tls", String::new());
+        }
+        // What tells most comes first; one odd answer among refusals is not the reason.
+        let reasons: [(&str, fn(&Version) -> bool); 9] = [
+            ("plaintext", |v| v.outcome == "plaintext"),
+            ("starttls-absent", |v| v.outcome == "no-upgrade" && v.detail == Stop::Malformed.to_string()),
+            ("garbage", |v| v.outcome == "garbage"),
+            ("alert", |v| v.outcome == "refused"),
+            ("refused", |v| v.outcome == "unreachable" && v.detail == DialError::Refused.to_string()),
+            ("unreachable", |v| v.outcome == "unreachable"),
+            ("closed", |v| v.outcome == "closed" || (v.outcome == "no-upgrade" && v.detail == Stop::Closed.to_string())),
+            ("silent", |v| v.outcome == "silent" || v.outcome == "no-upgrade"),
+            ("not-asked", |_| true),
+        ];
+        let found = reasons.iter().find_map(|(name, is)| Some((*name, self.versions.iter().rev().find(|v| is(v))?.detail.clone())));
+        found.unwrap_or(("not-asked", String::new()))
     }
 
     /// Whether an answer may owe to other connections at the same time: the job is asked again alone.

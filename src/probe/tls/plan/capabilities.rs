@@ -49,8 +49,8 @@ pub struct VersionSuites {
     pub version: u16,
     /// Codes in the order in which the server chose them.
     pub listing: Listing,
-    /// SSL 2.0: names of the kinds.
-    pub kinds: Vec<String>,
+    /// SSL 2.0: codes and names of the kinds.
+    pub kinds: Vec<(u32, String)>,
     /// Who chooses; `None` with fewer than two suites or without an answer.
     pub preference: Option<Preference>,
     has_rare: bool,
@@ -436,7 +436,7 @@ impl VersionSuites {
             TLS13 => Listing::new(registry::TLS13, Some(hello.suite)),
             _ => Listing::new(registry::LEGACY, Some(hello.suite)),
         };
-        let kinds = hello.kinds.iter().map(|k| registry::ssl2_kind(*k)).collect();
+        let kinds = hello.kinds.iter().map(|k| (*k, registry::ssl2_kind(*k))).collect();
         let mut suites = Self { version, listing, kinds, preference: None, has_rare: version == TLS13 || version == SSL2 };
         if version == SSL2 {
             suites.listing.end = Some(Ending::Complete);
