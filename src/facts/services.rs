@@ -16,6 +16,7 @@ use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
 use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
+use crate::probe::tls::certificate::trust::{Choice, Store};
 use crate::probe::tls::survey::survey as survey_tls;
 
 /// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
@@ -109,6 +110,8 @@ pub struct Plan {
     pub targets: Vec<String>,
     /// Subjects or `ADDRESS:PORT` never spoken to.
     pub exclusions: Vec<String>,
+    /// Store of trust anchors that certificates are judged by.
+    pub trust: Choice,
 }
 
 /// Both probe families and what could not be observed; a family is `None` when it was not asked for.
@@ -128,24 +131,26 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     let connections = Arc::new(Semaphore::new(limits.total.max(2)));
     // An endpoint's time starts when there is room for its connections.
     let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
+    let store = Arc::new(Store::new(plan.trust.clone()));
     let mut running = JoinSet::new();
     let mut subjects = std::collections::HashMap::new();
     for endpoint in endpoints {
-        let (room, connections, limits) = (room.clone(), connections.clone(), limits.clone());
+        let (room, connections, limits, store) = (room.clone(), connections.clone(), limits.clone(), store.clone());
         let subject = endpoint.subject.clone();
         let handle = running.spawn(async move {
             let _room = room.acquire_owned().await;
-            examine(endpoint, &limits, connections).await
+            examine(endpoint, &limits, connections, &store).await
         });
         subjects.insert(handle.id(), subject);
     }
-    let (mut services, mut tls, mut done) = (Vec::new(), Vec::new(), 0);
+    let (mut services, mut tls, mut chains, mut done) = (Vec::new(), Vec::new(), Vec::new(), 0);
     progress(0, total);
     while let Some(joined) = running.join_next().await {
         match joined {
             Ok(examined) => {
                 services.extend(examined.service);
                 tls.extend(examined.tls);
+                chains.extend(examined.chains);
                 gaps.extend(examined.gaps);
             }
             Err(e) => {
@@ -158,7 +163,8 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     }
     services.sort_by(|a, b| a.subject.cmp(&b.subject));
     tls.sort_by(|a, b| a.subject.cmp(&b.subject));
-    Surveyed { services: Some(Services { items: services }), tls: Some(super::tls::Tls { endpoints: tls }) }
+    chains.sort_by(|a, b| a.subject.cmp(&b.subject));
+    Surveyed { services: Some(Services { items: services }), tls: Some(super::tls::Tls { endpoints: tls, chains }) }
 }
 
 /// One endpoint to speak to.
@@ -179,6 +185,7 @@ struct Target {
 struct Examined {
     service: Option<Service>,
     tls: Option<super::tls::Endpoint>,
+    chains: Vec<super::tls::Chain>,
     gaps: Vec<Gap>,
 }
 
@@ -271,13 +278,13 @@ fn outward_address() -> Option<Ipv4Addr> {
 }
 
 /// Everything about one endpoint, within its deadline.
-async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>) -> Examined {
+async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, store: &Store) -> Examined {
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
     let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
     dialer.outward = target.outward;
     dialer.process.clone_from(&target.process);
     let subject = target.subject.clone();
-    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer)).await {
+    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer, store)).await {
         Ok(examined) => examined,
         Err(_) => {
             let mut gaps = Gaps::new();
@@ -287,11 +294,11 @@ async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>) -
     }
 }
 
-async fn speak(target: &Target, dialer: &Dialer) -> Examined {
+async fn speak(target: &Target, dialer: &Dialer, store: &Store) -> Examined {
     let mut gaps = Gaps::new();
     let outcome = identify(dialer).await;
     let mut service = service(target, &outcome, &mut gaps);
-    let mut tls = None;
+    let (mut tls, mut chains) = (None, Vec::new());
     if let Outcome::Identified(seen) = &outcome
         && (seen.tls == DIRECT || seen.upgrade.is_some())
     {
@@ -299,9 +306,11 @@ async fn speak(target: &Target, dialer: &Dialer) -> Examined {
         if let Some(inner) = &survey.inner {
             fill(&mut service, inner, &mut gaps);
         }
-        tls = Some(super::tls::endpoint(&survey, seen.upgrade, dialer, &service, &mut gaps));
+        let endpoint = super::tls::endpoint(&survey, seen.upgrade, dialer, &service, &mut gaps);
+        chains = super::tls::chain::chains(&survey.shown, &endpoint, store, &mut gaps);
+        tls = Some(endpoint);
     }
-    Examined { service: Some(service), tls, gaps: gaps.into_sorted() }
+    Examined { service: Some(service), tls, chains, gaps: gaps.into_sorted() }
 }
 
 fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {

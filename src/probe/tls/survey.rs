@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use super::client_hello::{SSL2, SSL3, of_version};
 use super::finisher::{Finished, finish};
 use super::server_reply::{Collector, End, Hello, Reply, alert_name};
-use super::{certificate, suites};
+use super::certificate::chain::Shown;
+use super::suites;
 use crate::model::policy::TLS_VERSIONS;
 use crate::probe::dial::{Connection, Dialer, Stop};
 use crate::probe::service::inside::inside;
@@ -22,8 +23,8 @@ pub const CONNECTIONS: usize = 8;
 pub struct Survey {
     /// Each version asked, oldest first.
     pub versions: Vec<Answer>,
-    /// Certificates, leaf first.
-    pub chain: Vec<certificate::Certificate>,
+    /// What each handshake that showed certificates showed.
+    pub shown: Vec<Shown>,
     /// Whether a client certificate is asked for.
     pub client_certificate_requested: Option<bool>,
     /// What is spoken inside direct TLS, where that was told.
@@ -88,11 +89,8 @@ async fn conclude(survey: &mut Survey, clear: Vec<Vec<u8>>, dialer: &Dialer, upg
     if chain.is_empty() {
         survey.chain_problem = Some(finished.problem.unwrap_or_else(|| "no handshake showed a certificate".into()));
     }
-    for der in &chain {
-        match certificate::parse(der) {
-            Ok(certificate) => survey.chain.push(certificate),
-            Err(problem) => survey.chain_problem = Some(format!("certificate {} of the chain: {problem}", survey.chain.len() + 1)),
-        }
+    if !chain.is_empty() {
+        survey.shown.push(Shown { certificates: chain, server_name: dialer.server_name.clone(), ..Shown::default() });
     }
     if let (Some(connection), None) = (finished.connection, upgrade) {
         survey.inner = inside(dialer, connection, &|| Box::pin(async { finish(dialer, None).await.connection })).await;

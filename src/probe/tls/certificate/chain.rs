@@ -15,6 +15,8 @@ pub struct Shown {
     pub certificates: Vec<Vec<u8>>,
     /// OCSP response that came with them (RFC 6066 section 8, RFC 8446 section 4.4.2.1).
     pub staple: Option<Vec<u8>>,
+    /// Whether the hello asked for one (status_request): without, its absence says nothing.
+    pub staple_asked: bool,
     /// SignedCertificateTimestampList of the TLS extension (RFC 6962 section 3.3.1).
     pub scts: Option<Vec<u8>>,
     /// Server name or address asked for; empty when none was.

@@ -61,7 +61,7 @@ pub fn dsa(hash: Hash, message: &[u8], signature: &[u8], key: &PublicKey<'_>) ->
 
 fn dsa_numbers(key: &PublicKey<'_>) -> Option<[BigUint; 4]> {
     let mut parameters = key.algorithm.parameters?.inside();
-    let mut next = |reader: &mut Reader<'_>| Some(BigUint::from_bytes_be(reader.expect(INTEGER).ok()?.unsigned().ok()?));
+    let next = |reader: &mut Reader<'_>| Some(BigUint::from_bytes_be(reader.expect(INTEGER).ok()?.unsigned().ok()?));
     let (p, q, g) = (next(&mut parameters)?, next(&mut parameters)?, next(&mut parameters)?);
     let y = next(&mut Reader::new(key.bytes))?;
     let two = BigUint::from(2_u8);
