@@ -17,6 +17,7 @@ use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
 use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
+use crate::probe::tls::certificate::trust::{Choice, Store};
 use crate::probe::service::{self, Upgrade};
 use crate::probe::tls::plan::Depth;
 use crate::probe::tls::survey::survey as survey_tls;
@@ -116,6 +117,8 @@ pub struct Plan {
     pub depth: Depth,
     /// What endpoints are taken for.
     pub expected: Expected,
+    /// Store of trust anchors that certificates are judged by.
+    pub trust: Choice,
 }
 
 /// What endpoints are taken for before they say a word.
@@ -151,11 +154,11 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     let connections = Arc::new(Semaphore::new(limits.total.max(2)));
     // An endpoint's time starts when there is room for its connections.
     let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
-    let how = How { depth: plan.depth, expected: plan.expected };
+    let how = How { depth: plan.depth, expected: plan.expected, store: Arc::new(Store::new(plan.trust.clone())) };
     let mut running = JoinSet::new();
     let mut subjects = std::collections::HashMap::new();
     for endpoint in endpoints {
-        let (room, connections, limits) = (room.clone(), connections.clone(), limits.clone());
+        let (room, connections, limits, how) = (room.clone(), connections.clone(), limits.clone(), how.clone());
         let subject = endpoint.subject.clone();
         let handle = running.spawn(async move {
             let _room = room.acquire_owned().await;
@@ -163,7 +166,7 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
         });
         subjects.insert(handle.id(), subject);
     }
-    let (mut services, mut tls, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut services, mut tls, mut chains, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     progress(0, total);
     while let Some(joined) = running.join_next().await {
         match joined {
@@ -171,6 +174,7 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
                 services.extend(examined.service);
                 tls.extend(examined.tls);
                 capabilities.extend(examined.capabilities);
+                chains.extend(examined.chains);
                 gaps.extend(examined.gaps);
             }
             Err(e) => {
@@ -183,19 +187,21 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     }
     services.sort_by(|a, b| a.subject.cmp(&b.subject));
     tls.sort_by(|a, b| a.subject.cmp(&b.subject));
+    chains.sort_by(|a, b| a.subject.cmp(&b.subject));
     capabilities.sort_by(|a, b| a.subject.cmp(&b.subject));
     Surveyed {
         services: Some(Services { items: services }),
-        tls: Some(super::tls::Tls { endpoints: tls }),
+        tls: Some(super::tls::Tls { endpoints: tls, chains }),
         tls_capabilities: (plan.depth == Depth::Full).then_some(TlsCapabilities { endpoints: capabilities }),
     }
 }
 
 /// How each endpoint is examined.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct How {
     depth: Depth,
     expected: Expected,
+    store: Arc<Store>,
 }
 
 /// One endpoint to speak to.
@@ -217,6 +223,7 @@ struct Examined {
     service: Option<Service>,
     tls: Option<super::tls::Endpoint>,
     capabilities: Option<super::tls_capabilities::Endpoint>,
+    chains: Vec<super::tls::Chain>,
     gaps: Vec<Gap>,
 }
 
@@ -358,6 +365,7 @@ async fn speak(target: &Target, dialer: &Dialer, how: &How) -> Examined {
         if how.depth == Depth::Full {
             examined.capabilities = super::tls_capabilities::endpoint(&survey, survey.capabilities.as_ref(), &endpoint, &mut gaps);
         }
+        examined.chains = super::tls::chain::chains(&survey.shown, &endpoint, &how.store, &mut gaps);
         examined.tls = Some(endpoint);
     }
     Examined { service: Some(service), gaps: gaps.into_sorted(), ..examined }
