@@ -11,6 +11,7 @@ pub mod ber;
 pub mod dial;
 pub mod identify;
 pub mod reader;
+pub mod seen;
 pub mod service;
 pub mod tls;
 pub mod udp;
