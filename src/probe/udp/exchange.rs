@@ -21,6 +21,9 @@ const FIRST_WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_m
 /// The same beside four times the round trip, once it is known: a busy server is slower with some answers than with others.
 const LATER_WAITS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(600)];
 
+/// The same where the server may have to ask others first.
+const PATIENT_WAITS: [Duration; 2] = [Duration::from_millis(1000), Duration::from_millis(2000)];
+
 /// How a question ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -71,6 +74,12 @@ impl Exchange {
     pub async fn ask(&mut self, question: &[u8], is_answer: impl Fn(&[u8]) -> bool) -> Heard {
         let mut heard = self.ask_all(&[question], |bytes| is_answer(bytes).then_some(0)).await;
         heard.pop().unwrap_or(Heard::Silent)
+    }
+
+    /// The same with more time, for a question that the server may have to ask others about.
+    pub async fn ask_patiently(&mut self, question: &[u8], is_answer: impl Fn(&[u8]) -> bool) -> Heard {
+        self.waits = PATIENT_WAITS;
+        self.ask(question, is_answer).await
     }
 
     /// Sends all `questions` at once and sorts what comes back: `which` says to which question, by
