@@ -114,7 +114,8 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
         let own = in_time(&own);
         let (theirs, ours) = tokio::join!(theirs, ask_each(&own, &protocols));
         match (theirs, ours) {
-            (Some(Asked::Found(seen)), _) | (None, Asked::Found(seen)) => return Outcome::Identified(seen),
+            (None, Asked::Found(seen)) => return Outcome::Identified(seen),
+            (Some(Asked::Found(seen)), _) => return Outcome::Identified(Box::new(as_stranger(*seen, dialer.outward))),
             (Some(theirs), Asked::Found(seen)) => return Outcome::Identified(Box::new(only_at_loopback(*seen, dialer.outward, &theirs))),
             (theirs, ours) => {
                 heard = (theirs.map(|t| further(heard.0.unwrap_or(Asked::Silent), t)), further(heard.1, ours));
@@ -133,8 +134,14 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
 
 /// Where to ask: as a stranger, if that is possible, and at the address itself.
 fn places(dialer: &Dialer) -> (Option<Dialer>, Dialer) {
-    let own = Dialer { outward: None, ..dialer.clone() };
-    (dialer.outward.map(|address| Dialer { address, ..own.clone() }), own)
+    let mut own = dialer.clone();
+    own.outward = None;
+    let stranger = dialer.outward.map(|address| {
+        let mut stranger = own.clone();
+        stranger.address = address;
+        stranger
+    });
+    (stranger, own)
 }
 
 /// Of this host, an answer comes soon or never.
@@ -203,6 +210,14 @@ fn conclude(asked: Asked) -> Outcome {
         Asked::Refused => Outcome::Refused,
         Asked::Unreachable(why) => Outcome::Unreachable(why),
     }
+}
+
+/// A server that answered where others reach it.
+fn as_stranger(mut seen: Seen, outward: Option<SocketAddr>) -> Seen {
+    if let Some(outward) = outward {
+        seen.exchange = format!("{} (at {outward})", seen.exchange);
+    }
+    seen
 }
 
 /// A server that answered at loopback and not at `outward`: strangers get nothing, unless that
