@@ -87,6 +87,11 @@ pub struct Version {
     pub bytes: String,
 }
 
+/// Whether the version may be there although it was not seen.
+pub(super) fn is_doubtful(outcome: &str) -> bool {
+    matches!(outcome, "silent" | "unreachable" | "no-upgrade" | "not-asked")
+}
+
 /// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
 pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
@@ -95,7 +100,7 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();
     let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
-    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable" | "no-upgrade" | "not-asked")) {
+    for v in versions.iter().filter(|v| is_doubtful(&v.outcome)) {
         let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
         let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
         gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");

@@ -19,6 +19,8 @@ pub const SSL2: u16 = 0x0002;
 
 /// TLS_FALLBACK_SCSV (RFC 7507).
 pub const FALLBACK: u16 = 0x5600;
+/// TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 section 3.3).
+const RENEGOTIATION: u16 = 0x00ff;
 /// DEFLATE (RFC 3749), then none.
 const COMPRESSIONS: &[u8] = &[1, 0];
 /// Some load balancers never answer hellos of 256 to 511 bytes (RFC 7685).
@@ -101,8 +103,10 @@ impl Offer {
         let mut body = self.version.min(TLS12).to_be_bytes().to_vec();
         body.extend_from_slice(&self.random);
         body.extend_from_slice(&short_vector(&self.session_id));
-        let signal = if self.fallback { &[FALLBACK][..] } else { &[] };
-        body.extend_from_slice(&codes(&[self.suites.as_slice(), signal].concat()));
+        let fallback = if self.fallback { &[FALLBACK][..] } else { &[] };
+        // SSL 3.0 has no extensions; a server answers the signal with one.
+        let renegotiation = if self.version < TLS10 { &[RENEGOTIATION][..] } else { &[] };
+        body.extend_from_slice(&codes(&[self.suites.as_slice(), renegotiation, fallback].concat()));
         body.extend_from_slice(&short_vector(if self.version == TLS13 { &[0] } else { COMPRESSIONS }));
         let mut extensions = self.extensions();
         if !extensions.is_empty() {
