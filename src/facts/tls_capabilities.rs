@@ -248,7 +248,9 @@ impl Gather<'_> {
         for s in &c.suites {
             match s.preference {
                 Some(preference) => out.push(Order { version: version(s.version), by: order(preference).into() }),
-                None if s.listing.found.len() > 1 => self.gap("orders", &format!("{}: the suites found were offered in another order without an answer", version(s.version))),
+                None if s.listing.found.len() > 1 => {
+                    self.gap("orders", &format!("{}: the suites found were offered in another order without an answer", version(s.version)))
+                }
                 None => {}
             }
         }

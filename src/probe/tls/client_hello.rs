@@ -57,6 +57,8 @@ pub struct Offer {
     pub renegotiation: Vec<u8>,
     /// Whether the hello says that it is a second attempt at a lower version.
     pub fallback: bool,
+    /// DEFLATE beside no compression, before TLS 1.3.
+    pub compression: bool,
     /// Whether the heartbeat extension is sent (RFC 6520).
     pub heartbeat: bool,
 }
@@ -81,6 +83,7 @@ impl Offer {
             random: random(),
             renegotiation: Vec::new(),
             fallback: false,
+            compression: true,
             heartbeat: (TLS10..TLS13).contains(&version),
         }
     }
@@ -107,7 +110,7 @@ impl Offer {
         // SSL 3.0 has no extensions; a server answers the signal with one.
         let renegotiation = if self.version < TLS10 { &[RENEGOTIATION][..] } else { &[] };
         body.extend_from_slice(&codes(&[self.suites.as_slice(), renegotiation, fallback].concat()));
-        body.extend_from_slice(&short_vector(if self.version == TLS13 { &[0] } else { COMPRESSIONS }));
+        body.extend_from_slice(&short_vector(if self.version == TLS13 || !self.compression { &[0] } else { COMPRESSIONS }));
         let mut extensions = self.extensions();
         if !extensions.is_empty() {
             let length = 4 + body.len() + 2 + extensions.len();

@@ -335,6 +335,8 @@ impl Capabilities {
         }
         if newest > SSL3 {
             jobs.push(ask(Purpose::Heartbleed, self.offer(newest)));
+        } else {
+            self.heartbleed = Told::Untold("SSL 3.0 has no extension by which heartbeats are agreed on".into());
         }
         jobs.push(ask(Purpose::EarlyChange, self.offer(newest)));
         if !self.is_known(newest) {
