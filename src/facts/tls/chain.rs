@@ -222,7 +222,7 @@ mod tests {
     fn endpoint(server_name: &str) -> Endpoint {
         serde_json::from_value(serde_json::json!({
             "subject": "192.0.2.1:443/tcp", "address": "192.0.2.1", "port": 443, "process": "nginx", "scope": "any", "starttls": "",
-            "server_name": server_name, "versions": [], "accepted": [], "lowest_code": 0, "client_certificate_requested": null,
+            "server_name": server_name, "outcome": "tls", "outcome_detail": "", "versions": [], "accepted": [], "lowest_code": 0, "client_certificate_requested": null,
             "source": {"place": "tcp 192.0.2.1:443", "line": 0, "directive": ""}
         }))
         .unwrap()
