@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Document;
-use crate::host::Host;
+use super::outward::Outward;
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
@@ -195,7 +195,7 @@ struct Examined {
 /// Listeners and targets, without what is excluded and what can't be resolved.
 async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target> {
     let mut out: Vec<Target> = Vec::new();
-    let outward = Outward::find();
+    let outward = Outward::find(&plan.listeners);
     for listener in &plan.listeners {
         match of_listener(listener, &outward) {
             Some(target) => out.push(target),
@@ -253,7 +253,7 @@ fn of_listener(listener: &super::listeners::Listener, outward: &Outward) -> Opti
     let address = match bound {
         IpAddr::V4(a) if a.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         IpAddr::V6(a) if a.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
-        IpAddr::V6(a) if a.is_unicast_link_local() => SocketAddrV6::new(a, port, 0, interface_of(a).unwrap_or(0)).into(),
+        IpAddr::V6(a) if a.is_unicast_link_local() => SocketAddrV6::new(a, port, 0, outward.interface_of(a).unwrap_or(0)).into(),
         other => SocketAddr::new(other, port),
     };
     let transport = if listener.transport == UDP { UDP } else { TCP };
@@ -262,7 +262,7 @@ fn of_listener(listener: &super::listeners::Listener, outward: &Outward) -> Opti
         subject: listener.subject.clone(),
         transport,
         address,
-        outward: outward.of(bound, transport).map(|ip| SocketAddr::new(ip, port)),
+        outward: outward.of(bound, port, transport),
         is_wildcard: bound.is_unspecified(),
         server_name: String::new(),
         local: true,
@@ -271,17 +271,6 @@ fn of_listener(listener: &super::listeners::Listener, outward: &Outward) -> Opti
         package: process.map_or_else(String::new, |p| p.package.clone()),
     })
 }
-
-/// Number of the interface that has a link-local address (proc(5), if_inet6): it can't be reached without.
-fn interface_of(address: Ipv6Addr) -> Option<u32> {
-    let table = Host::live().ok()?.read_text("/proc/net/if_inet6", TABLE_LIMIT).ok()?;
-    let wanted: String = address.octets().iter().map(|b| format!("{b:02x}")).collect();
-    let mut words = table.lines().map(str::split_whitespace).find_map(|mut words| (words.next() == Some(&wanted)).then_some(words))?;
-    u32::from_str_radix(words.next()?, 16).ok()
-}
-
-/// Largest table of addresses that is read, bytes.
-const TABLE_LIMIT: usize = 1 << 20;
 
 /// `HOST:PORT`, `/udp` behind it for UDP; of a name with several addresses the first that the resolver gives.
 async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str, String)> {
@@ -316,39 +305,6 @@ async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str,
         process: empty(),
         package: empty(),
     })
-}
-
-/// The addresses from which this host reaches others, if they are not loopback.
-struct Outward {
-    v4: Option<IpAddr>,
-    v6: Option<IpAddr>,
-}
-
-impl Outward {
-    /// Nothing is sent: connecting a UDP socket only picks a route (192.0.2.0/24 is TEST-NET-1,
-    /// RFC 5737; 2001:db8::/32 is for documentation, RFC 3849).
-    fn find() -> Self {
-        let from = |bind: IpAddr, to: IpAddr| {
-            let socket = std::net::UdpSocket::bind((bind, 0)).ok()?;
-            socket.connect((to, 9)).ok()?;
-            let ip = socket.local_addr().ok()?.ip();
-            (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
-        };
-        Self {
-            v4: from(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
-            v6: from(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
-        }
-    }
-
-    /// Where others reach a socket that is bound to all addresses.
-    fn of(&self, bound: IpAddr, transport: &str) -> Option<IpAddr> {
-        match bound {
-            IpAddr::V4(a) if a.is_unspecified() => self.v4,
-            // It may hear IPv4, too; a UDP question that nobody hears is no harm.
-            IpAddr::V6(a) if a.is_unspecified() => self.v6.or(self.v4.filter(|_| transport == UDP)),
-            _ => None,
-        }
-    }
 }
 
 /// Everything about one endpoint, within its deadline.
@@ -402,7 +358,7 @@ async fn datagrams(target: &Target, dialer: &Dialer, excluded: bool) -> Examined
     let (name, id, detail) = match outcome {
         Outcome::Identified(mut seen) => {
             if target.is_wildcard && target.outward.is_none() {
-                udp::trusting_loopback(&mut seen, "this host has no other address to ask at");
+                seen.trusting_loopback("this host has no other address to ask at");
             }
             fill(&mut service, &seen, &mut gaps);
             service.outcome = "identified".into();

@@ -121,8 +121,12 @@ pub fn seen(root: Option<&Answer>, version: Option<&Answer>, recursive: Option<&
     seen
 }
 
-/// Asks on a fresh connection.
+/// Asks on a fresh connection, as a stranger where that is possible: resolvers trust loopback.
 pub async fn ask(dialer: &Dialer) -> Asked {
+    super::as_stranger(dialer, |dialer| Box::pin(put(dialer))).await
+}
+
+async fn put(dialer: &Dialer) -> Asked {
     let mut connection = match dialer.connect().await {
         Ok(connection) => connection,
         Err(_) => return Asked::NoConnection,

@@ -136,12 +136,7 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
 fn places(dialer: &Dialer) -> (Option<Dialer>, Dialer) {
     let mut own = dialer.clone();
     own.outward = None;
-    let stranger = dialer.outward.map(|address| {
-        let mut stranger = own.clone();
-        stranger.address = address;
-        stranger
-    });
-    (stranger, own)
+    (dialer.outward.map(|_| dialer.as_stranger()), own)
 }
 
 /// Of this host, an answer comes soon or never.
@@ -229,18 +224,9 @@ fn only_at_loopback(mut seen: Seen, outward: Option<SocketAddr>, theirs: &Asked)
             seen.open.clear();
             seen.exchange = format!("{}; silent at {outward}", seen.exchange);
         }
-        _ => trusting_loopback(&mut seen, &format!("it could not be asked at {outward}")),
+        _ => seen.trusting_loopback(&format!("it could not be asked at {outward}")),
     }
     seen
-}
-
-/// What `seen` got at loopback says nothing of what strangers get.
-pub fn trusting_loopback(seen: &mut Seen, why: &str) {
-    if !seen.open.is_empty() {
-        let words = seen.open.join(", ");
-        seen.open.clear();
-        seen.left_open("open", format!("at loopback it offered {words}, and {why}"));
-    }
 }
 
 #[cfg(test)]

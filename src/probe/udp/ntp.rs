@@ -65,12 +65,10 @@ fn control() -> Vec<u8> {
 /// An answer to one of our questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Of a server (mode 4), the version it speaks and its stratum.
+    /// Of a server (mode 4).
     Time {
-        /// Version number.
+        /// Version number that it speaks.
         version: u8,
-        /// 1 to 15; 0 for a kiss-of-death, 16 when it is not synchronised.
-        stratum: u8,
     },
     /// To a control query (mode 6), what it says: `version="…"`, or nothing with an error.
     Control(Vec<u8>),
@@ -93,7 +91,7 @@ pub fn parse(bytes: &[u8]) -> Option<Answer> {
     match mode {
         4 => {
             let ours = bytes.get(24..32)? == STAMP && bytes.len() >= HEADER;
-            ours.then_some(Answer::Time { version, stratum: *bytes.get(1)? })
+            ours.then_some(Answer::Time { version })
         }
         6 => {
             let mut r = Reader::new(bytes.get(1..)?);
@@ -120,18 +118,18 @@ pub fn seen(answers: &[Answer]) -> Seen {
     let mut seen = Seen { authentication: NONE, ..Seen::plain("ntp", b"", "") };
     for answer in answers {
         match answer {
-            Answer::Time { version, stratum } => {
+            Answer::Time { version } => {
                 seen.versions.push(format!("NTPv{version}"));
-                told.push(format!("answer to a client, stratum {stratum}"));
+                told.push("answer to a client");
             }
             Answer::Control(text) => {
                 seen.opens("mode-6");
                 seen.banner = banner(text);
-                told.push("answer to a control query (mode 6)".into());
+                told.push("answer to a control query (mode 6)");
             }
             Answer::Private => {
                 seen.opens("mode-7");
-                told.push("answer to a private request (mode 7)".into());
+                told.push("answer to a private request (mode 7)");
             }
         }
     }

@@ -21,8 +21,10 @@ const READDIR: u32 = 26;
 const SECINFO: u32 = 33;
 const GETATTR: u32 = 9;
 
-/// The attribute that tells one file system from another.
+/// The attribute that tells one file system from another, 16 bytes.
 const FSID: u32 = 1 << 8;
+/// The attribute by which a folder is told although an entry's attributes can't be (RFC 7530 section 16.24.4).
+const RDATTR_ERROR: u32 = 1 << 11;
 const WRONGSEC: u32 = 10_016;
 const MINOR_MISMATCH: u32 = 10_021;
 
@@ -67,6 +69,9 @@ async fn flavours(channel: &mut Channel, seen: &mut Seen) {
     match walk(channel).await {
         Ok(exports) if exports.is_empty() => seen.left_open("exports", "nothing that it exports is visible from here"),
         Ok(exports) => {
+            if exports.iter().any(|e| e.security.is_empty()) {
+                seen.left_open("exports", "of some exports the security flavours are not told");
+            }
             seen.exchange = format!("security flavours of {} exports", exports.len());
             seen.exports = exports;
         }
@@ -110,7 +115,8 @@ async fn walk(channel: &mut Channel) -> Result<Vec<Export>, String> {
             }
             let child = folder.child(&entry.name);
             let security = security(channel, &folder, &entry.name).await?;
-            if entry.file_system != listed.file_system {
+            // What keeps its attributes to itself demands other security than its folder.
+            if entry.file_system.is_none() || entry.file_system != listed.file_system {
                 exports.push(Export { name: child.path(), to: Vec::new(), security });
             } else {
                 below_root.extend(security);
@@ -133,7 +139,7 @@ async fn walk(channel: &mut Channel) -> Result<Vec<Export>, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The file system that the folder is of.
-    pub file_system: Vec<u8>,
+    pub file_system: Option<Vec<u8>>,
     /// Its entries.
     pub entries: Vec<Entry>,
 }
@@ -143,15 +149,15 @@ pub struct Listed {
 pub struct Entry {
     /// Name.
     pub name: Vec<u8>,
-    /// The file system that it is of.
-    pub file_system: Vec<u8>,
+    /// The file system that it is of; `None` when that is told to callers with other security alone.
+    pub file_system: Option<Vec<u8>>,
 }
 
 async fn list(channel: &mut Channel, folder: &Folder) -> Result<Listed, String> {
     let mut operations = folder.enter();
     operations.push(words(&[GETATTR, 1, FSID]));
     // Cookie, verifier, sizes, attributes.
-    operations.push(words(&[READDIR, 0, 0, 0, 0, 2048, 8192, 1, FSID]));
+    operations.push(words(&[READDIR, 0, 0, 0, 0, 2048, 8192, 1, FSID | RDATTR_ERROR]));
     let done = compound(channel, 0, &operations).await.map_err(|e| e.to_string())?;
     match done.status {
         0 => {}
@@ -169,7 +175,8 @@ async fn security(channel: &mut Channel, folder: &Folder, name: &[u8]) -> Result
     let path = folder.child(name).path();
     match done.status {
         0 => flavour_list(&done.results).ok_or_else(|| format!("security of {path}: the answer is malformed")),
-        other => Err(format!("security of {path}: status {other}")),
+        // It may not even be asked about.
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -239,11 +246,16 @@ pub fn listed(results: &[u8]) -> Option<Listed> {
     (r.u32()? == 1).then_some(Listed { file_system, entries })
 }
 
-/// A bitmap of attributes, and their values.
-fn attributes(r: &mut Reader<'_>) -> Option<Vec<u8>> {
+/// A bitmap of attributes, and their values: the file system, if it is among them.
+fn attributes(r: &mut Reader<'_>) -> Option<Option<Vec<u8>>> {
     let count = usize::try_from(r.u32()?).ok()?.checked_mul(4)?;
-    r.take(count)?;
-    read_opaque(r).map(<[u8]>::to_vec)
+    let present = Reader::new(r.take(count)?).u32().unwrap_or(0);
+    let values = read_opaque(r)?;
+    if present & FSID == 0 {
+        return Some(None);
+    }
+    // No other that was asked for comes before it.
+    values.get(..16).map(|id| Some(id.to_vec()))
 }
 
 /// The results of SECINFO.
