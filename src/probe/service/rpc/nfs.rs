@@ -104,24 +104,34 @@ impl Folder {
 /// Reads folders from the root: an entry of another file system is an export, one of the same
 /// leads to more.
 async fn walk(channel: &mut Channel) -> Result<Vec<Export>, String> {
-    let mut waiting = VecDeque::from([Folder::default()]);
+    let mut waiting = VecDeque::from([(Folder::default(), Vec::new())]);
     let (mut exports, mut below_root, mut calls) = (Vec::new(), Vec::new(), 0);
-    while let Some(folder) = waiting.pop_front() {
-        let listed = list(channel, &folder).await?;
+    while let Some((folder, security)) = waiting.pop_front() {
+        let listed = match list(channel, &folder).await? {
+            Ok(listed) => listed,
+            Err(status) if folder.names.is_empty() => return Err(format!("the root can't be read: status {status}")),
+            // It demands other security, and its folder did not say so.
+            Err(WRONGSEC) => {
+                exports.push(Export { name: folder.path(), to: Vec::new(), security });
+                continue;
+            }
+            // Folders that nobody may read are below an exported root.
+            Err(_) => continue,
+        };
         for entry in listed.entries {
             calls += 1;
             if calls > CALLS {
                 return Err(format!("more than {CALLS} folders lead to the exports"));
             }
             let child = folder.child(&entry.name);
-            let security = security(channel, &folder, &entry.name).await?;
+            let security = demanded(channel, &folder, &entry.name).await?;
             // What keeps its attributes to itself demands other security than its folder.
             if entry.file_system.is_none() || entry.file_system != listed.file_system {
                 exports.push(Export { name: child.path(), to: Vec::new(), security });
             } else {
-                below_root.extend(security);
+                below_root.extend(security.iter().cloned());
                 if child.names.len() < DEPTH {
-                    waiting.push_back(child);
+                    waiting.push_back((child, security));
                 }
             }
         }
@@ -153,22 +163,21 @@ pub struct Entry {
     pub file_system: Option<Vec<u8>>,
 }
 
-async fn list(channel: &mut Channel, folder: &Folder) -> Result<Listed, String> {
+/// What a folder holds, or the status that says why it is not told.
+async fn list(channel: &mut Channel, folder: &Folder) -> Result<Result<Listed, u32>, String> {
     let mut operations = folder.enter();
     operations.push(words(&[GETATTR, 1, FSID]));
     // Cookie, verifier, sizes, attributes.
     operations.push(words(&[READDIR, 0, 0, 0, 0, 2048, 8192, 1, FSID | RDATTR_ERROR]));
     let done = compound(channel, 0, &operations).await.map_err(|e| e.to_string())?;
     match done.status {
-        0 => {}
-        WRONGSEC => return Err(format!("{} can't be read with the flavour sys", folder.path())),
-        other => return Err(format!("{} can't be read: status {other}", folder.path())),
+        0 => listed(&done.results).map(Ok).ok_or_else(|| format!("{}: the answer is malformed or too long", folder.path())),
+        status => Ok(Err(status)),
     }
-    listed(&done.results).ok_or_else(|| format!("{}: the answer is malformed or too long", folder.path()))
 }
 
 /// The flavours that are demanded of one who enters `name`.
-async fn security(channel: &mut Channel, folder: &Folder, name: &[u8]) -> Result<Vec<String>, String> {
+async fn demanded(channel: &mut Channel, folder: &Folder, name: &[u8]) -> Result<Vec<String>, String> {
     let mut operations = folder.enter();
     operations.push([words(&[SECINFO]), opaque(name)].concat());
     let done = compound(channel, 0, &operations).await.map_err(|e| e.to_string())?;
@@ -251,11 +260,11 @@ fn attributes(r: &mut Reader<'_>) -> Option<Option<Vec<u8>>> {
     let count = usize::try_from(r.u32()?).ok()?.checked_mul(4)?;
     let present = Reader::new(r.take(count)?).u32().unwrap_or(0);
     let values = read_opaque(r)?;
-    if present & FSID == 0 {
-        return Some(None);
-    }
-    // No other that was asked for comes before it.
-    values.get(..16).map(|id| Some(id.to_vec()))
+    // In the order of their numbers.
+    let mut values = Reader::new(values);
+    let id = if present & FSID == 0 { None } else { Some(values.take(16)?.to_vec()) };
+    let error = if present & RDATTR_ERROR == 0 { 0 } else { values.u32()? };
+    Some(id.filter(|_| error == 0))
 }
 
 /// The results of SECINFO.
