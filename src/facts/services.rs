@@ -11,12 +11,16 @@ use tokio::task::JoinSet;
 
 use super::Document;
 use super::outward::Outward;
+use super::tls_capabilities::TlsCapabilities;
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
 use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
+use crate::probe::service::{self, Upgrade};
+use crate::probe::tls::certificate::trust::{Choice, Store};
+use crate::probe::tls::plan::Depth;
 use crate::probe::tls::survey::survey as survey_tls;
 use crate::probe::udp;
 
@@ -116,15 +120,37 @@ pub struct Plan {
     pub targets: Vec<String>,
     /// Subjects never spoken to, or `ADDRESS:PORT`, which stands for both transports.
     pub exclusions: Vec<String>,
+    /// How much is asked of TLS endpoints.
+    pub depth: Depth,
+    /// What endpoints are taken for.
+    pub expected: Expected,
+    /// Store of trust anchors that certificates are judged by.
+    pub trust: Choice,
 }
 
-/// Both probe families and what could not be observed; a family is `None` when it was not asked for.
+/// What endpoints are taken for before they say a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing: each is identified first.
+    #[default]
+    Anything,
+    /// TLS, or the protocol that usually has the port and upgrades to TLS.
+    Tls,
+    /// TLS from the first byte.
+    DirectTls,
+    /// This protocol, which upgrades to TLS.
+    Upgraded(Upgrade),
+}
+
+/// The probe families and what could not be observed; a family is `None` when it was not asked for.
 #[derive(Debug, Default)]
 pub struct Surveyed {
     /// Protocol per endpoint.
     pub services: Option<Services>,
     /// TLS per endpoint.
     pub tls: Option<super::tls::Tls>,
+    /// The rest about TLS per endpoint; `None` when the survey was narrow.
+    pub tls_capabilities: Option<TlsCapabilities>,
 }
 
 /// Speaks to every endpoint of `plan`; `progress(done, total)` is called as endpoints finish.
@@ -135,29 +161,32 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     let connections = Arc::new(Semaphore::new(limits.total.max(2)));
     // An endpoint's time starts when there is room for its connections.
     let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
+    let how = How { depth: plan.depth, expected: plan.expected, store: Arc::new(Store::new(plan.trust.clone())) };
     let mut running = JoinSet::new();
     let mut subjects = std::collections::HashMap::new();
     for endpoint in endpoints {
-        let (room, connections, limits) = (room.clone(), connections.clone(), limits.clone());
+        let (room, connections, limits, how) = (room.clone(), connections.clone(), limits.clone(), how.clone());
         let (subject, excluded) = (endpoint.subject.clone(), is_excluded(&endpoint, plan));
         let handle = running.spawn(async move {
             let _room = room.acquire_owned().await;
-            examine(endpoint, &limits, connections, excluded).await
+            examine(endpoint, &limits, connections, how, excluded).await
         });
         subjects.insert(handle.id(), subject);
     }
-    let (mut services, mut tls, mut done) = (Vec::new(), Vec::new(), 0);
+    let (mut services, mut tls, mut chains, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     progress(0, total);
     while let Some(joined) = running.join_next().await {
         match joined {
             Ok(examined) => {
                 services.extend(examined.service);
                 tls.extend(examined.tls);
+                capabilities.extend(examined.capabilities);
+                chains.extend(examined.chains);
                 gaps.extend(examined.gaps);
             }
             Err(e) => {
                 let subject = subjects.get(&e.id()).map_or("", String::as_str);
-                both(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
+                everywhere(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
             }
         }
         done += 1;
@@ -165,7 +194,21 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     }
     services.sort_by(|a, b| a.subject.cmp(&b.subject));
     tls.sort_by(|a, b| a.subject.cmp(&b.subject));
-    Surveyed { services: Some(Services { items: services }), tls: Some(super::tls::Tls { endpoints: tls }) }
+    chains.sort_by(|a, b| a.subject.cmp(&b.subject));
+    capabilities.sort_by(|a, b| a.subject.cmp(&b.subject));
+    Surveyed {
+        services: Some(Services { items: services }),
+        tls: Some(super::tls::Tls { endpoints: tls, chains }),
+        tls_capabilities: (plan.depth == Depth::Full).then_some(TlsCapabilities { endpoints: capabilities }),
+    }
+}
+
+/// How each endpoint is examined.
+#[derive(Clone, Debug)]
+struct How {
+    depth: Depth,
+    expected: Expected,
+    store: Arc<Store>,
 }
 
 /// One endpoint to speak to.
@@ -189,6 +232,8 @@ struct Target {
 struct Examined {
     service: Option<Service>,
     tls: Option<super::tls::Endpoint>,
+    capabilities: Option<super::tls_capabilities::Endpoint>,
+    chains: Vec<super::tls::Chain>,
     gaps: Vec<Gap>,
 }
 
@@ -199,7 +244,7 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
     for listener in &plan.listeners {
         match of_listener(listener, &outward) {
             Some(target) => out.push(target),
-            None => both(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
+            None => everywhere(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
         }
     }
     for text in &plan.targets {
@@ -211,14 +256,14 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
             },
             Err((id, detail)) => {
                 let (text, transport) = split_transport(text);
-                both(gaps, &format!("{text}/{transport}"), id, &detail, "Write the target as HOST:PORT or HOST:PORT/udp, IPv6 in brackets.");
+                everywhere(gaps, &format!("{text}/{transport}"), id, &detail, "Write the target as HOST:PORT or HOST:PORT/udp, IPv6 in brackets.");
             }
         }
     }
     // Of a UDP socket its item says so.
     let excluded = |t: &Target| t.transport == TCP && is_excluded(t, plan);
     for target in out.iter().filter(|t| excluded(t)) {
-        both(gaps, &target.subject, reason::EXCLUDED, EXCLUDED, "Take it off the exclusions to have it examined.");
+        everywhere(gaps, &target.subject, reason::EXCLUDED, EXCLUDED, "Take it off the exclusions to have it examined.");
     }
     out.retain(|t| !excluded(t));
     out
@@ -230,7 +275,9 @@ const EXCLUDED: &str = "an exclusion names this endpoint";
 fn is_excluded(target: &Target, plan: &Plan) -> bool {
     let spoken = target.address.to_string();
     let (bound, transport) = split_transport(&target.subject);
-    plan.exclusions.iter().any(|e| *e == target.subject || *e == bound || *e == spoken || e.strip_suffix(transport).is_some_and(|e| e.strip_suffix('/') == Some(&spoken)))
+    plan.exclusions
+        .iter()
+        .any(|e| *e == target.subject || *e == bound || *e == spoken || e.strip_suffix(transport).is_some_and(|e| e.strip_suffix('/') == Some(&spoken)))
 }
 
 const TCP: &str = "tcp";
@@ -308,7 +355,7 @@ async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str,
 }
 
 /// Everything about one endpoint, within its deadline.
-async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, excluded: bool) -> Examined {
+async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, how: How, excluded: bool) -> Examined {
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
     let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
     dialer.outward = target.outward;
@@ -317,31 +364,61 @@ async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, e
         return datagrams(&target, &dialer, excluded).await;
     }
     let subject = target.subject.clone();
-    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer)).await {
+    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer, &how)).await {
         Ok(examined) => examined,
         Err(_) => {
             let mut gaps = Gaps::new();
-            both(&mut gaps, &subject, reason::TIMEOUT, "the endpoint used up its time", "");
+            everywhere(&mut gaps, &subject, reason::TIMEOUT, "the endpoint used up its time", "");
             Examined { gaps: gaps.into_sorted(), ..Examined::default() }
         }
     }
 }
 
-async fn speak(target: &Target, dialer: &Dialer) -> Examined {
+async fn speak(target: &Target, dialer: &Dialer, how: &How) -> Examined {
+    let (mut upgrade, mut known) = (None, how.expected != Expected::Anything);
+    match how.expected {
+        Expected::Upgraded(asked) => upgrade = Some(asked),
+        Expected::Tls => upgrade = service::usual_upgrade(target.address.port()),
+        Expected::Anything | Expected::DirectTls => {}
+    }
+    let mut surveyed = None;
+    if known {
+        let survey = survey_tls(dialer, upgrade, how.depth).await;
+        // What answers in plaintext may still upgrade.
+        known = survey.is_tls() || how.expected != Expected::Tls;
+        surveyed = Some(survey);
+    }
     let mut gaps = Gaps::new();
-    let outcome = identify(dialer).await;
+    let outcome = if known { Outcome::Identified(Box::new(as_expected(upgrade))) } else { identify(dialer).await };
     let mut service = service(target, &outcome, &mut gaps);
-    let mut tls = None;
     if let Outcome::Identified(seen) = &outcome
+        && !known
         && (seen.tls == DIRECT || seen.upgrade.is_some())
     {
-        let survey = survey_tls(dialer, seen.upgrade).await;
+        upgrade = seen.upgrade;
+        surveyed = Some(survey_tls(dialer, upgrade, how.depth).await);
+    }
+    let mut examined = Examined::default();
+    if let Some(survey) = surveyed {
         if let Some(inner) = &survey.inner {
             fill(&mut service, inner, &mut gaps);
         }
-        tls = Some(super::tls::endpoint(&survey, seen.upgrade, dialer, &service, &mut gaps));
+        let endpoint = super::tls::endpoint(&survey, upgrade, dialer, &service, &mut gaps);
+        if how.depth == Depth::Full {
+            examined.capabilities = super::tls_capabilities::endpoint(&survey, survey.capabilities.as_ref(), &endpoint, &mut gaps);
+        }
+        examined.chains = super::tls::chain::chains(&survey.shown, &endpoint, &how.store, &mut gaps);
+        examined.tls = Some(endpoint);
     }
-    Examined { service: Some(service), tls, gaps: gaps.into_sorted() }
+    Examined { service: Some(service), gaps: gaps.into_sorted(), ..examined }
+}
+
+/// An endpoint that was told to be TLS.
+fn as_expected(upgrade: Option<Upgrade>) -> Seen {
+    match upgrade {
+        None => Seen { plaintext: false, tls: DIRECT, ..Seen::plain("tls", b"", "ClientHello of each version") },
+        Some(upgrade) => Seen { tls: UNKNOWN, upgrade: Some(upgrade), ..Seen::plain(upgrade.name(), b"", "upgrade to TLS") },
+    }
 }
 
 /// A UDP socket: silence is normal there, so what it might have said is a gap only where something suggests it.
@@ -362,7 +439,7 @@ async fn datagrams(target: &Target, dialer: &Dialer, excluded: bool) -> Examined
             }
             fill(&mut service, &seen, &mut gaps);
             service.outcome = "identified".into();
-            return Examined { service: Some(service), tls: None, gaps: gaps.into_sorted() };
+            return Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() };
         }
         Outcome::Unidentified { banner, head } => {
             service.banner = banner;
@@ -386,7 +463,7 @@ async fn datagrams(target: &Target, dialer: &Dialer, excluded: bool) -> Examined
             gaps.note(Services::NAME, field, &target.subject, id, detail.clone(), "Look which program listens there and what its configuration offers.");
         }
     }
-    Examined { service: Some(service), tls: None, gaps: gaps.into_sorted() }
+    Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() }
 }
 
 /// An item of which nothing is known yet.
@@ -442,7 +519,9 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         let detail = format!("{}: {detail}", service.source.place);
         let remedy = "Look which program listens there and speak to it by hand, or exclude the endpoint.";
         gaps.note(Services::NAME, "items", &target.subject, id, detail.clone(), remedy);
-        gaps.note(super::tls::Tls::NAME, "endpoints", &target.subject, id, detail, remedy);
+        for family in [super::tls::Tls::NAME, TlsCapabilities::NAME] {
+            gaps.note(family, "endpoints", &target.subject, id, detail.clone(), remedy);
+        }
     }
     service
 }
@@ -467,9 +546,12 @@ fn fill(service: &mut Service, seen: &Seen, gaps: &mut Gaps) {
     }
 }
 
-/// A gap in both probe families.
-fn both(gaps: &mut Gaps, subject: &str, id: &str, detail: &str, remedy: &str) {
-    for family in [Services::NAME, super::tls::Tls::NAME] {
+/// Families that endpoints are spoken to for.
+pub const FAMILIES: [&str; 3] = [Services::NAME, super::tls::Tls::NAME, TlsCapabilities::NAME];
+
+/// A gap in every probe family.
+fn everywhere(gaps: &mut Gaps, subject: &str, id: &str, detail: &str, remedy: &str) {
+    for family in FAMILIES {
         gaps.note(family, "", subject, id, detail, remedy);
     }
 }

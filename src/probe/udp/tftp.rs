@@ -7,8 +7,7 @@ use crate::probe::reader::{Reader, banner};
 use crate::probe::seen::{NONE, Seen};
 
 /// TFTP.
-pub const PROTOCOL: UdpProtocol =
-    UdpProtocol { name: "tftp", ports: &[69], processes: &["in.tftpd", "atftpd", "tftpd"], ask: |dialer| Box::pin(ask(dialer)) };
+pub const PROTOCOL: UdpProtocol = UdpProtocol { name: "tftp", ports: &[69], processes: &["in.tftpd", "atftpd", "tftpd"], ask: |dialer| Box::pin(ask(dialer)) };
 
 /// RRQ, name, mode.
 const READ: &[u8] = b"\0\x01assay-does-not-exist\0octet\0";

@@ -25,7 +25,8 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 /// Programs that are told by name only, with the version that is asked for (IANA, "RPC program numbers").
-const OTHERS: &[(u32, u32, &str)] = &[(100_024, 1, "status"), (100_021, 4, "nlockmgr"), (100_011, 1, "rquotad"), (100_004, 2, "ypserv"), (100_227, 3, "nfs_acl")];
+const OTHERS: &[(u32, u32, &str)] =
+    &[(100_024, 1, "status"), (100_021, 4, "nlockmgr"), (100_011, 1, "rquotad"), (100_004, 2, "ypserv"), (100_227, 3, "nfs_acl")];
 
 /// Asks on a fresh connection, as a stranger where that is possible: exports differ by address.
 pub async fn ask(dialer: &Dialer) -> Asked {
