@@ -9,7 +9,6 @@ pub mod jobs;
 pub mod kernel;
 pub mod listeners;
 pub mod os;
-pub mod outward;
 pub mod packages;
 pub mod pam;
 pub mod polkit;

@@ -126,10 +126,11 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
             break;
         }
     }
-    conclude(match heard {
-        (Some(other @ Asked::Other(_)), _) | (Some(other), Asked::Refused | Asked::Unreachable(_)) => other,
-        (_, ours) => ours,
-    })
+    match heard {
+        (Some(other @ Asked::Other(_)), _) | (Some(other), Asked::Refused | Asked::Unreachable(_)) => conclude(other),
+        (_, Asked::Silent) if dialer.left().is_zero() => Outcome::Timeout("its time was over before every question was put".into()),
+        (_, ours) => conclude(ours),
+    }
 }
 
 /// Where to ask: as a stranger, if that is possible, and at the address itself.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use super::listeners::Listener;
+use crate::facts::listeners::Listener;
 use crate::host::Host;
 
 /// Largest table of addresses that is read, bytes.
