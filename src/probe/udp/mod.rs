@@ -262,4 +262,38 @@ mod tests {
             assert_eq!(presumed(process, port), expected, "{process} {port}");
         }
     }
+
+    #[test]
+    fn no_changed_reply_makes_a_parser_panic() {
+        use crate::probe::service::{dns as names, rpc as calls};
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire");
+        let paths = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+        let recorded: Vec<Vec<u8>> =
+            paths.filter(|p| p.to_string_lossy().contains("/udp-") || p.to_string_lossy().contains("/rpc-")).map(|p| std::fs::read(p).unwrap()).collect();
+        assert!(recorded.len() > 15);
+        let read = |bytes: &[u8]| {
+            let snmp: Vec<_> = snmp::parse(bytes).into_iter().collect();
+            let _ = snmp::seen(&snmp);
+            let _ = ntp::parse(bytes).map(|answer| ntp::seen(&[answer]));
+            let _ = tftp::parse(bytes).map(|answer| tftp::seen(&answer));
+            let _ = memcached::parse(bytes);
+            for query in [names::ROOT, names::VERSION, names::RECURSIVE] {
+                let answer = query.answer(bytes);
+                let _ = names::seen(answer.as_ref(), answer.as_ref(), answer.as_ref());
+            }
+            calls::read_anything(bytes);
+        };
+        for bytes in &recorded {
+            for end in 0..=bytes.len() {
+                read(&bytes[..end]);
+            }
+            for at in 0..bytes.len() {
+                let mut changed = bytes.clone();
+                for value in [0, 1, 0x7f, 0x80, 0xff, bytes[at].wrapping_add(1)] {
+                    changed[at] = value;
+                    read(&changed);
+                }
+            }
+        }
+    }
 }

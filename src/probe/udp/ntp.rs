@@ -136,3 +136,33 @@ pub fn seen(answers: &[Answer]) -> Seen {
     seen.exchange = told.join(", ");
     seen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_servers_are_read() {
+        let time = parse(include_bytes!("../../../tests/wire/udp-ntp-ntpsec-time.bin")).unwrap();
+        let control = parse(include_bytes!("../../../tests/wire/udp-ntp-ntpsec-control.bin")).unwrap();
+        let private = parse(include_bytes!("../../../tests/wire/udp-ntp-ntpd-private.bin")).unwrap();
+        assert_eq!(time, Answer::Time { version: 4 });
+        assert_eq!(private, Answer::Private);
+        let closed = seen(std::slice::from_ref(&time));
+        assert_eq!((closed.versions.as_slice(), closed.open.len()), (&["NTPv4".to_string()][..], 0));
+        let open = seen(&[time, control, private]);
+        assert_eq!((open.open.as_slice(), open.banner.as_str()), (&["mode-6".to_string(), "mode-7".into()][..], "version=\"ntpd ntpsec-1.2.2\""));
+    }
+
+    #[test]
+    fn our_own_questions_are_no_answers() {
+        assert_eq!((client().len(), control().len() % 4), (HEADER, 0));
+        for question in [client(), control(), vec![0x17, 0, IMPLEMENTATION, MON_GETLIST_1, 0, 0, 0, 0]] {
+            assert_eq!(parse(&question), None);
+        }
+        // A resolver that turns our request round with the response bit of DNS is none either.
+        let mut turned = client();
+        turned[2] = 0x80;
+        assert_eq!(parse(&turned), None);
+    }
+}

@@ -75,6 +75,18 @@ pub async fn talk(channel: &mut Channel, first: &[u8]) -> Seen {
     Seen::plain("rpc", b"", "reply to a null call")
 }
 
+/// Reads bytes as every kind of reply, for tests and fuzzing: whatever they are, nothing panics.
+pub fn read_anything(bytes: &[u8]) {
+    if let Some(reply) = parse(bytes) {
+        let _ = rpcbind::programs(reply);
+        let _ = mount::exports(reply);
+        if let Some(done) = nfs::done(reply) {
+            let _ = nfs::listed(&done.results);
+            let _ = nfs::flavour_list(&done.results);
+        }
+    }
+}
+
 /// Whether a program is served, in whatever version.
 async fn is_there(channel: &mut Channel, program: u32, version: u32) -> bool {
     let heard = channel.call(&Call::plain(program, version, 0)).await;

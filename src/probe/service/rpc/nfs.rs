@@ -291,3 +291,35 @@ pub fn flavour_list(results: &[u8]) -> Option<Vec<String>> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(bytes: &[u8]) -> Vec<u8> {
+        let done = done(parse(bytes).unwrap()).unwrap();
+        assert_eq!(done.status, 0);
+        done.results
+    }
+
+    #[test]
+    fn a_real_root_is_read() {
+        let listed = listed(&results(include_bytes!("../../../../tests/wire/rpc-ganesha-root.bin"))).unwrap();
+        let shown: Vec<(&[u8], bool)> = listed.entries.iter().map(|e| (e.name.as_slice(), e.file_system == listed.file_system)).collect();
+        // One leads to an export, the other is one.
+        assert_eq!(shown, [(&b"data"[..], true), (b"two", false)]);
+    }
+
+    #[test]
+    fn an_entry_with_other_security_is_of_no_known_file_system() {
+        let listed = listed(&results(include_bytes!("../../../../tests/wire/rpc-ganesha-root-with-kerberos.bin"))).unwrap();
+        let shown: Vec<(&[u8], bool)> = listed.entries.iter().map(|e| (e.name.as_slice(), e.file_system.is_some())).collect();
+        assert_eq!(shown, [(&b"data"[..], true), (b"two", false)]);
+    }
+
+    #[test]
+    fn real_flavours_are_named() {
+        let all = flavour_list(&results(include_bytes!("../../../../tests/wire/rpc-ganesha-flavours.bin"))).unwrap();
+        assert_eq!(all, ["krb5p", "krb5i", "krb5", "sys", "none"]);
+    }
+}
