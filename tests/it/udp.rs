@@ -55,7 +55,7 @@ echo 'rocommunity secret default' >secret.conf
 snmpd -f -Lf open.log -C -c open.conf -p open.pid udp:0.0.0.0:20161 &
 snmpd -f -Lf local.log -C -c local.conf -p local.pid udp:0.0.0.0:161 &
 snmpd -f -Lf secret.log -C -c secret.conf -p secret.pid udp:0.0.0.0:20162 &
-printf 'driftfile drift\nserver 127.127.1.0\nrestrict default kod nomodify nopeer noquery limited\nunrestrict 127.0.0.1 noquery limited\n' >ntp.conf
+printf 'driftfile drift\nserver 127.127.1.0\nrestrict default kod nomodify nopeer noquery limited\nrestrict 127.0.0.1\n' >ntp.conf
 ntpd -n -c ntp.conf -l ntp.log &
 "#;
     let ready = "[ $(ss -Hlun sport = :123 or sport = :161 or sport = :20161 or sport = :20162 | grep -c -e 0.0.0.0: -e 10.9.8.7:) -ge 5 ]";
@@ -179,7 +179,7 @@ fn nfs_exports_are_seen_with_their_security() {
 mkdir open strict; mount -t tmpfs none /var/lib/nfs; mount -t tmpfs none /run
 rpcbind -w -f &
 cat >ganesha.conf <<X
-NFS_CORE_PARAM { Protocols = 3,4; NFS_Port=22049; MNT_Port=22050; Enable_NLM=false; Enable_RQUOTA=false; }
+NFS_CORE_PARAM { Protocols = 3,4; Bind_addr=0.0.0.0; NFS_Port=22049; MNT_Port=22050; Enable_NLM=false; Enable_RQUOTA=false; }
 NFSV4 { Graceless = true; RecoveryBackend = fs; }
 NFS_KRB5 { Active_krb5 = false; }
 EXPORT { Export_Id=1; Path=$PWD/open; Pseudo=/data/open; Access_Type=RO; SecType=sys; FSAL { Name=VFS; } }
