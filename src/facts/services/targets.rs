@@ -39,10 +39,18 @@ pub(super) async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> 
             // A listener that somebody names is one that others are meant to reach, wherever it is bound.
             Ok(target) => match out.iter_mut().find(|t| t.subject == target.subject) {
                 Some(listener) => listener.scope = target.scope,
-                None => out.push(target),
+                None => {
+                    // Another name of a listener of this host.
+                    let own = out.iter().find(|t| t.local && t.address == target.address && t.transport == target.transport);
+                    let own = own.filter(|_| !target.server_name.is_empty()).cloned();
+                    out.push(match own {
+                        Some(own) => Target { subject: target.subject, server_name: target.server_name, ..own },
+                        None => target,
+                    });
+                }
             },
             Err((id, detail)) => {
-                let (text, transport) = split_transport(text);
+                let (text, transport) = split_transport(split_name(text).0);
                 everywhere(gaps, &format!("{text}/{transport}"), id, &detail, "Write the target as HOST:PORT or HOST:PORT/udp, IPv6 in brackets.");
             }
         }
@@ -61,7 +69,7 @@ pub(super) const EXCLUDED: &str = "an exclusion names this endpoint";
 
 pub(super) fn is_excluded(target: &Target, plan: &Plan) -> bool {
     let spoken = target.address.to_string();
-    let (bound, transport) = split_transport(&target.subject);
+    let (bound, transport) = split_transport(split_name(&target.subject).0);
     plan.exclusions
         .iter()
         .any(|e| *e == target.subject || *e == bound || *e == spoken || e.strip_suffix(transport).is_some_and(|e| e.strip_suffix('/') == Some(&spoken)))
@@ -77,6 +85,14 @@ fn split_transport(text: &str) -> (&str, &'static str) {
         Some((rest, TCP)) => (rest, TCP),
         _ => (text, TCP),
     }
+}
+
+/// Between an endpoint and the server name to be asked for.
+pub const SNI: &str = " sni ";
+
+/// Endpoint and server name of a target.
+fn split_name(text: &str) -> (&str, Option<&str>) {
+    text.split_once(SNI).map_or((text, None), |(endpoint, name)| (endpoint, Some(name)))
 }
 
 /// A listener is spoken to at its own address; one of all addresses, over loopback.
@@ -109,6 +125,7 @@ fn of_listener(listener: &Listener, outward: &Outward) -> Option<Target> {
 /// `HOST:PORT`, `/udp` behind it for UDP; of a name with several addresses the first that the resolver gives.
 async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str, String)> {
     let malformed = || (reason::MALFORMED, format!("target {text:?} is not HOST:PORT"));
+    let (text, named) = split_name(text);
     let (text, transport) = split_transport(text);
     let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
     let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(malformed)?;
@@ -127,8 +144,12 @@ async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str,
         }
     };
     let empty = String::new;
+    let (subject, server_name) = match named {
+        Some(name) => (format!("{text}/{transport}{SNI}{name}"), name.to_string()),
+        None => (format!("{text}/{transport}"), server_name),
+    };
     Ok(Target {
-        subject: format!("{text}/{transport}"),
+        subject,
         transport,
         address,
         outward: None,
