@@ -31,4 +31,5 @@ mod ssh_facts;
 mod storage_facts;
 mod sudo_facts;
 mod support;
+mod udp;
 mod ui;

@@ -7,6 +7,7 @@
 
 pub mod hostile;
 pub mod servers;
+pub mod udp;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
