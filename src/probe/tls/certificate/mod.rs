@@ -23,6 +23,8 @@ mod raw;
 mod rsa;
 pub mod sct;
 pub mod trust;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use schemars::JsonSchema;
