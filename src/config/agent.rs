@@ -243,7 +243,7 @@ pub fn read_policy(path: &Path) -> Result<Policy, ConfigError> {
 
 /// Whether a text is `https://HOST:PORT`, a trailing slash allowed.
 pub fn is_collector_url(text: &str) -> bool {
-    text.strip_prefix("https://").is_some_and(|rest| is_endpoint(rest.trim_end_matches('/')))
+    text.strip_prefix("https://").is_some_and(|rest| is_host_and_port(rest.trim_end_matches('/')))
 }
 
 /// Whether `text` names a store of trust anchors.
@@ -251,8 +251,12 @@ pub fn is_trust_store(text: &str) -> bool {
     matches!(text, "system" | "mozilla") || text.starts_with('/')
 }
 
-/// Whether a text is `HOST:PORT`, IPv6 in brackets.
+/// Whether a text is `HOST:PORT`, IPv6 in brackets, `/tcp` or `/udp` behind it allowed.
 pub fn is_endpoint(text: &str) -> bool {
+    is_host_and_port(text.strip_suffix("/udp").or_else(|| text.strip_suffix("/tcp")).unwrap_or(text))
+}
+
+fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
     };
@@ -311,10 +315,10 @@ mod tests {
 
     #[test]
     fn endpoints_are_host_and_port() {
-        for good in ["web01:443", "10.0.0.1:1", "[::1]:8443", "a-b.example:65535"] {
+        for good in ["web01:443", "10.0.0.1:1", "[::1]:8443", "a-b.example:65535", "ns1:53/udp", "[::1]:53/tcp"] {
             assert!(is_endpoint(good), "{good}");
         }
-        for bad in ["web01", "web01:0", "web01:65536", "::1:443", ":443", "a b:1", "web01:+1", "x/y:1"] {
+        for bad in ["web01", "web01:0", "web01:65536", "::1:443", ":443", "a b:1", "web01:+1", "x/y:1", "ns1:53/sctp", "ns1/udp", "ns1:53/udp/udp"] {
             assert!(!is_endpoint(bad), "{bad}");
         }
     }

@@ -12,7 +12,7 @@ use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 use crate::probe::dial::Dialer;
 use crate::probe::service::Upgrade;
-use crate::probe::tls::survey::Survey;
+use crate::probe::tls::plan::{self, Plan};
 
 /// Every endpoint on which TLS was spoken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +48,11 @@ pub struct Endpoint {
     pub starttls: String,
     /// Server name sent (RFC 6066); may be empty.
     pub server_name: String,
+    /// `tls`, or why there is none: `refused` (no connection), `unreachable`, `plaintext`, `garbage`, `starttls-absent`, `alert` (to
+    /// every version), `closed`, `silent`, `not-asked`.
+    pub outcome: String,
+    /// What showed that; empty for `tls`.
+    pub outcome_detail: String,
     /// Every version asked, oldest first.
     pub versions: Vec<Version>,
     /// Names of accepted versions, oldest first.
@@ -56,6 +61,8 @@ pub struct Endpoint {
     pub lowest_code: u32,
     /// Whether the server asks for a client certificate; `null` when no handshake got that far.
     pub client_certificate_requested: Option<bool>,
+    /// Whether it goes no further without one; `null` when no handshake came to its end.
+    pub client_certificate_required: Option<bool>,
     /// The endpoint.
     pub source: Source,
 }
@@ -68,7 +75,7 @@ pub struct Version {
     pub name: String,
     /// Wire code.
     pub code: u32,
-    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `unreachable`.
+    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `no-upgrade`, `unreachable`, `not-asked`.
     pub outcome: String,
     /// Whether the server chose this version.
     pub accepted: bool,
@@ -76,17 +83,19 @@ pub struct Version {
     pub suite: String,
     /// Alert or first bytes that decided.
     pub detail: String,
+    /// First bytes of the reply, hexadecimal, at most 24.
+    pub bytes: String,
 }
 
 /// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
-pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
+pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
         "" => service.subject.clone(),
         name => format!("{} sni {name}", service.subject),
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();
     let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
-    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable")) {
+    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable" | "no-upgrade" | "not-asked")) {
         let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
         let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
         gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");
@@ -98,11 +107,15 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
             gaps.note(Tls::NAME, path, &subject, reason::UNSUPPORTED, detail.clone(), "Name the host as a target if it serves named hosts only.");
         }
     }
-    if let Some(problem) = &survey.chain_problem {
+    if survey.is_tls() && survey.shown.is_empty() {
+        let problem = survey.problems.first().map_or("no handshake showed a certificate", String::as_str);
         let detail = format!("{}: {problem}", service.source.place);
         gaps.note(Tls::NAME, "chains", &subject, reason::UNSUPPORTED, detail, "Look at the certificate with openssl s_client.");
     }
+    let (outcome, outcome_detail) = survey.outcome();
     Endpoint {
+        outcome: outcome.into(),
+        outcome_detail,
         address: service.address.clone(),
         port: service.port,
         process: service.process.clone(),
@@ -112,13 +125,14 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
         accepted: accepted.iter().map(|v| v.name.clone()).collect(),
         lowest_code: accepted.iter().map(|v| v.code).min().unwrap_or(0),
         client_certificate_requested: survey.client_certificate_requested,
+        client_certificate_required: survey.client_certificate_required,
         source: Source { place: service.source.place.clone(), line: 0, directive: "ClientHello of each version".into() },
         subject,
         versions,
     }
 }
 
-fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
+fn version(answer: &plan::Version) -> Version {
     Version {
         name: answer.name.into(),
         code: u32::from(answer.code),
@@ -126,5 +140,6 @@ fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
         accepted: answer.outcome == "accepted",
         suite: answer.suite.clone(),
         detail: answer.detail.clone(),
+        bytes: answer.bytes.clone(),
     }
 }

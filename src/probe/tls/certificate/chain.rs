@@ -126,10 +126,14 @@ fn follow(chain: &mut Chain, search: &Search<'_>, path: &Path) {
         (None, End::Anchored, Some((reason, detail)), _) => (*reason, detail.clone()),
         (None, End::Anchored, None, Some(reason)) => ("signature-not-verifiable", reason.clone()),
         (None, End::Anchored, None, None) => ("trusted", format!("the path ends at {}", chain.anchor)),
-        (None, End::SelfSigned, ..) if path.nodes.len() == 1 => ("self-signed", format!("{} signed itself and is not in the store", subject(path.nodes.first()))),
+        (None, End::SelfSigned, ..) if path.nodes.len() == 1 => {
+            ("self-signed", format!("{} signed itself and is not in the store", subject(path.nodes.first())))
+        }
         (None, End::SelfSigned, ..) => ("anchor-not-in-store", format!("the path ends at {}, which is not in the store", subject(path.nodes.last()))),
         (None, End::SignatureInvalid, ..) => ("signature-invalid", format!("the certificate of {issuer} did not sign {}", subject(path.nodes.last()))),
-        (None, End::IssuerUnknown, ..) => ("issuer-not-found", format!("{issuer}, which issued {}, was not sent and is not in the store", subject(path.nodes.last()))),
+        (None, End::IssuerUnknown, ..) => {
+            ("issuer-not-found", format!("{issuer}, which issued {}, was not sent and is not in the store", subject(path.nodes.last())))
+        }
         (None, End::Limit, ..) => ("path-limit-reached", "there are more paths, or longer ones, than are looked at".into()),
     };
     chain.trust = trust.into();
@@ -145,7 +149,8 @@ fn roles(chain: &mut Chain, search: &mut Search<'_>, path: &Path) {
     let count = chain.certificates.len();
     let mut known: BTreeSet<usize> = path.nodes.iter().filter_map(|n| if let Node::Sent(i) = n { Some(*i) } else { None }).collect();
     let on_path = known.clone();
-    let repeated = |i: usize, chain: &Chain| chain.certificates.iter().take(i).any(|c| Some(&c.fingerprint) == chain.certificates.get(i).map(|c| &c.fingerprint));
+    let repeated =
+        |i: usize, chain: &Chain| chain.certificates.iter().take(i).any(|c| Some(&c.fingerprint) == chain.certificates.get(i).map(|c| &c.fingerprint));
     let mut open: Vec<usize> = known.iter().copied().collect();
     while let Some(subject) = open.pop() {
         for issuer in 0..count {

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::algorithm::{self, Algorithm, Hash};
-use super::der::{BIT_STRING, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, Malformed, OCTET_STRING, OID, Reader, SEQUENCE, constructed, context, significant};
+use super::der::{
+    BIT_STRING, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, Malformed, OCTET_STRING, OID, Reader, SEQUENCE, constructed, context, significant,
+};
 use super::raw::Raw;
 use super::sct::{self, Sct};
 use super::verify::{Verified, verify};

@@ -137,7 +137,8 @@ impl<'a> Search<'a> {
     /// Certificates that bear the issuer's name: of the store those that were not sent.
     fn candidates(&mut self, subject: &Parsed, path: &[Node]) -> Vec<Node> {
         let mut out: Vec<Node> = Vec::new();
-        let mut seen: BTreeSet<&[u8]> = path.iter().filter_map(|n| if let Node::Sent(i) = n { self.sent.get(*i) } else { None }).map(|c| c.der.as_slice()).collect();
+        let mut seen: BTreeSet<&[u8]> =
+            path.iter().filter_map(|n| if let Node::Sent(i) = n { self.sent.get(*i) } else { None }).map(|c| c.der.as_slice()).collect();
         for (i, certificate) in self.sent.iter().enumerate() {
             if certificate.subject == subject.issuer && seen.insert(&certificate.der) {
                 out.push(Node::Sent(i));
