@@ -144,7 +144,13 @@ fn paths_are_judged_like_openssl_does() {
         ("an unrelated certificate", vec![ROOT, OTHER, SUB, UNDER_SUB], &["leaf", "other", "sub"], &["root"], ok),
         ("one certificate twice", vec![ROOT, SUB, UNDER_SUB], &["leaf", "sub", "sub"], &["root"], ok),
         ("a leaf issues", vec![ROOT, sub("basicConstraints=CA:FALSE"), UNDER_SUB], &["leaf", "sub"], &["root"], "issuer-not-a-ca"),
-        ("a certificate without basic constraints issues", vec![ROOT, sub("keyUsage=digitalSignature"), UNDER_SUB], &["leaf", "sub"], &["root"], "issuer-not-a-ca"),
+        (
+            "a certificate without basic constraints issues",
+            vec![ROOT, sub("keyUsage=digitalSignature"), UNDER_SUB],
+            &["leaf", "sub"],
+            &["root"],
+            "issuer-not-a-ca",
+        ),
         ("an intermediate of version 1", vec![ROOT, sub("none"), UNDER_SUB], &["leaf", "sub"], &["root"], "issuer-not-a-ca"),
         ("a root of version 1", vec![Make { extensions: "none", ..ROOT }, LEAF], &["leaf"], &["root"], ok),
         ("a root that is no authority", vec![Make { extensions: "basicConstraints=CA:FALSE", ..ROOT }, LEAF], &["leaf"], &["root"], "issuer-not-a-ca"),
@@ -182,10 +188,22 @@ fn paths_are_judged_like_openssl_does() {
         ),
         ("a leaf for clients", vec![ROOT, leaf("subjectAltName=DNS:a.example\nextendedKeyUsage=clientAuth")], &["leaf"], &["root"], "not-for-servers"),
         ("a leaf for signing certificates", vec![ROOT, leaf("subjectAltName=DNS:a.example\nkeyUsage=cRLSign")], &["leaf"], &["root"], "not-for-servers"),
-        ("an authority for people", vec![ROOT, sub("basicConstraints=CA:TRUE\nextendedKeyUsage=emailProtection"), UNDER_SUB], &["leaf", "sub"], &["root"], "issuer-not-for-servers"),
+        (
+            "an authority for people",
+            vec![ROOT, sub("basicConstraints=CA:TRUE\nextendedKeyUsage=emailProtection"), UNDER_SUB],
+            &["leaf", "sub"],
+            &["root"],
+            "issuer-not-for-servers",
+        ),
         ("an unknown critical extension of the leaf", vec![ROOT, leaf("1.2.3.4=critical,ASN1:UTF8:x")], &["leaf"], &["root"], "unknown-critical-extension"),
         ("an unknown extension", vec![ROOT, leaf("1.2.3.4=ASN1:UTF8:x")], &["leaf"], &["root"], ok),
-        ("an unknown critical extension of an authority", vec![ROOT, sub("basicConstraints=CA:TRUE\n1.2.3.4=critical,ASN1:UTF8:x"), UNDER_SUB], &["leaf", "sub"], &["root"], "unknown-critical-extension"),
+        (
+            "an unknown critical extension of an authority",
+            vec![ROOT, sub("basicConstraints=CA:TRUE\n1.2.3.4=critical,ASN1:UTF8:x"), UNDER_SUB],
+            &["leaf", "sub"],
+            &["root"],
+            "unknown-critical-extension",
+        ),
         ("names are inside", vec![ROOT, sub(&constrained[0]), leaf_of("sub")], &["leaf", "sub"], &["root"], ok),
         ("names are outside", vec![ROOT, sub(&constrained[1]), leaf_of("sub")], &["leaf", "sub"], &["root"], violated),
         ("a name is excluded", vec![ROOT, sub(&constrained[2]), leaf_of("sub")], &["leaf", "sub"], &["root"], violated),
@@ -194,7 +212,13 @@ fn paths_are_judged_like_openssl_does() {
         ("the address is outside", vec![ROOT, sub(&constrained[5]), leaf_of("sub")], &["leaf", "sub"], &["root"], violated),
         ("the address is excluded", vec![ROOT, sub(&constrained[6]), leaf_of("sub")], &["leaf", "sub"], &["root"], violated),
         ("the directory name is inside", vec![ROOT, sub(&inside), Make { subject: "/O=lab/CN=a.example", ..UNDER_SUB }], &["leaf", "sub"], &["root"], ok),
-        ("the directory name is outside", vec![ROOT, sub(&outside), Make { subject: "/O=Lab/CN=a.example", ..UNDER_SUB }], &["leaf", "sub"], &["root"], violated),
+        (
+            "the directory name is outside",
+            vec![ROOT, sub(&outside), Make { subject: "/O=Lab/CN=a.example", ..UNDER_SUB }],
+            &["leaf", "sub"],
+            &["root"],
+            violated,
+        ),
         (
             "the mail address is outside",
             vec![ROOT, sub(&mail), Make { extensions: "subjectAltName=DNS:a.example,email:x@b.example", ..UNDER_SUB }],
@@ -203,26 +227,48 @@ fn paths_are_judged_like_openssl_does() {
             violated,
         ),
         ("constraints of a root", vec![Make { extensions: &constrained[1], ..ROOT }, SUB, UNDER_SUB], &["leaf", "sub"], &["root"], violated),
-        ("another key of the same name, no identifiers", vec![
-            Make { extensions: "basicConstraints=CA:TRUE\nsubjectKeyIdentifier=none", ..ROOT },
-            Make { extensions: "basicConstraints=CA:TRUE\nsubjectKeyIdentifier=none", ..SAME_NAME },
-            leaf("subjectKeyIdentifier=none\nauthorityKeyIdentifier=none"),
-        ], &["leaf"], &["same"], "signature-invalid"),
+        (
+            "another key of the same name, no identifiers",
+            vec![
+                Make { extensions: "basicConstraints=CA:TRUE\nsubjectKeyIdentifier=none", ..ROOT },
+                Make { extensions: "basicConstraints=CA:TRUE\nsubjectKeyIdentifier=none", ..SAME_NAME },
+                leaf("subjectKeyIdentifier=none\nauthorityKeyIdentifier=none"),
+            ],
+            &["leaf"],
+            &["same"],
+            "signature-invalid",
+        ),
         ("another key of the same name", vec![ROOT, SAME_NAME, LEAF], &["leaf"], &["same"], "issuer-not-found"),
         ("both keys of one name are in the store", vec![ROOT, SAME_NAME, LEAF], &["leaf"], &["same", "root"], ok),
-        ("cross-signed root", vec![
-            ROOT, OTHER, Make { name: "crossroot", key: "=root", issuer: "other", ..ROOT }, SUB, UNDER_SUB,
-        ], &["leaf", "sub", "crossroot"], &["root"], ok),
-        ("cross-signed root, the old one known", vec![
-            ROOT, OTHER, Make { name: "crossroot", key: "=root", issuer: "other", ..ROOT }, SUB, UNDER_SUB,
-        ], &["leaf", "sub", "crossroot"], &["other"], ok),
-        ("names that differ in case, spaces and kind of string", vec![
-            ROOT, Make { name: "shout", subject: "/O=LAB/CN=  ROOT ", key: "=root", ..ROOT }, Make { arguments: &[], ..LEAF },
-        ], &["leaf"], &["shout"], ok),
+        (
+            "cross-signed root",
+            vec![ROOT, OTHER, Make { name: "crossroot", key: "=root", issuer: "other", ..ROOT }, SUB, UNDER_SUB],
+            &["leaf", "sub", "crossroot"],
+            &["root"],
+            ok,
+        ),
+        (
+            "cross-signed root, the old one known",
+            vec![ROOT, OTHER, Make { name: "crossroot", key: "=root", issuer: "other", ..ROOT }, SUB, UNDER_SUB],
+            &["leaf", "sub", "crossroot"],
+            &["other"],
+            ok,
+        ),
+        (
+            "names that differ in case, spaces and kind of string",
+            vec![ROOT, Make { name: "shout", subject: "/O=LAB/CN=  ROOT ", key: "=root", ..ROOT }, Make { arguments: &[], ..LEAF }],
+            &["leaf"],
+            &["shout"],
+            ok,
+        ),
         ("no subject", vec![ROOT, Make { subject: "/", extensions: "subjectAltName=critical,DNS:a.example", ..LEAF }], &["leaf"], &["root"], ok),
-        ("kinds of keys are mixed", vec![
-            Make { key: "rsa:1024", arguments: &["-sha1"], ..ROOT }, Make { key: "ed25519", arguments: &["-md5"], ..SUB }, UNDER_SUB,
-        ], &["leaf", "sub"], &["root"], ok),
+        (
+            "kinds of keys are mixed",
+            vec![Make { key: "rsa:1024", arguments: &["-sha1"], ..ROOT }, Make { key: "ed25519", arguments: &["-md5"], ..SUB }, UNDER_SUB],
+            &["leaf", "sub"],
+            &["root"],
+            ok,
+        ),
         ("an authority for certificates only", vec![ROOT, SUB], &["sub"], &["root"], "not-for-servers"),
         ("an authority that also serves", vec![ROOT, sub("basicConstraints=CA:TRUE\nkeyUsage=keyCertSign,digitalSignature")], &["sub"], &["root"], ok),
         ("must-staple", vec![ROOT, leaf("subjectAltName=DNS:a.example\ntlsfeature=status_request")], &["leaf"], &["root"], ok),
@@ -346,7 +392,11 @@ fn stapled_responses_are_verified() {
     for (number, (response, signature, delegated, about, status)) in cases.into_iter().enumerate() {
         let found = staple(response);
         assert_eq!(found.response, "successful", "{number}: {found:#?}");
-        assert_eq!((found.signature.as_str(), found.delegated, found.about_leaf, found.certificate_status.as_str()), (signature, delegated, about, status), "{number}: {found:#?}");
+        assert_eq!(
+            (found.signature.as_str(), found.delegated, found.about_leaf, found.certificate_status.as_str()),
+            (signature, delegated, about, status),
+            "{number}: {found:#?}"
+        );
         assert!(found.produced_at.is_some() && found.this_update.is_some() == about && found.next_update.is_some() == about);
     }
     let revoked = staple(forge.staple("leaf", "root", "root", "R keyCompromise", &[]));

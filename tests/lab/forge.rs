@@ -118,7 +118,8 @@ impl Forge {
 
     /// An OCSP response about `leaf`, whose state is a line of `openssl ca`'s index: `V` or `R` and a reason; `signer` signs it.
     pub fn staple(&self, leaf: &str, issuer: &str, signer: &str, state: &str, arguments: &[&str]) -> Vec<u8> {
-        let serial = String::from_utf8(self.openssl(&["x509", "-noout", "-serial", "-in"]).arg(self.path(&format!("{leaf}.pem"))).output().unwrap().stdout).unwrap();
+        let serial =
+            String::from_utf8(self.openssl(&["x509", "-noout", "-serial", "-in"]).arg(self.path(&format!("{leaf}.pem"))).output().unwrap().stdout).unwrap();
         let serial = serial.trim().trim_start_matches("serial=").to_string();
         let line = match state.split_once(' ') {
             Some(("R", reason)) => format!("R\t351231235959Z\t260102030405Z,{reason}\t{serial}\tunknown\t/CN=leaf\n"),
@@ -146,7 +147,11 @@ impl Forge {
         };
         if algorithm == "dsa" {
             let parameters = self.path("dsa.pem");
-            run(self.openssl(&["genpkey", "-genparam", "-algorithm", "DSA", "-pkeyopt"]).arg(format!("dsa_paramgen_bits:{parameter}")).arg("-out").arg(&parameters));
+            run(self
+                .openssl(&["genpkey", "-genparam", "-algorithm", "DSA", "-pkeyopt"])
+                .arg(format!("dsa_paramgen_bits:{parameter}"))
+                .arg("-out")
+                .arg(&parameters));
             run(self.openssl(&["genpkey", "-paramfile"]).arg(&parameters).arg("-out").arg(&path));
         } else {
             run(self.openssl(&["genpkey", "-algorithm", algorithm]).args(&option).arg("-out").arg(&path));

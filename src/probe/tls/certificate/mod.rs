@@ -22,9 +22,9 @@ mod path;
 mod raw;
 mod rsa;
 pub mod sct;
-pub mod trust;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 mod verify;
 
 use schemars::JsonSchema;

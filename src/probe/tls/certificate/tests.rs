@@ -65,8 +65,14 @@ fn every_extension_of_a_leaf_is_told() {
     assert_eq!(c.names, ["a.example", "*.a.example", "192.0.2.7"]);
     assert_eq!((c.names_count, c.name_kinds.join(" ")), (5, "dNSName iPAddress rfc822Name uniformResourceIdentifier".into()));
     assert_eq!((c.common_names, c.version, c.is_ca, c.path_length), (vec!["a.example".to_string()], 3, false, None));
-    assert_eq!((c.key_usage, c.extended_key_usage), (vec!["digitalSignature".to_string()], ["serverAuth", "clientAuth", "1.2.3.4.5"].map(String::from).to_vec()));
-    assert_eq!((c.ocsp.join(" "), c.ca_issuers.join(" "), c.crl.join(" ")), ("http://ocsp.example/".into(), "http://ca.example/sub.der".into(), "http://ca.example/sub.crl".into()));
+    assert_eq!(
+        (c.key_usage, c.extended_key_usage),
+        (vec!["digitalSignature".to_string()], ["serverAuth", "clientAuth", "1.2.3.4.5"].map(String::from).to_vec())
+    );
+    assert_eq!(
+        (c.ocsp.join(" "), c.ca_issuers.join(" "), c.crl.join(" ")),
+        ("http://ocsp.example/".into(), "http://ca.example/sub.der".into(), "http://ca.example/sub.crl".into())
+    );
     assert_eq!((c.must_staple, c.policies, c.scts_count), (true, vec!["2.23.140.1.2.1".to_string()], 2));
     assert_eq!(c.authority_key_id, read("chain-sub.der").subject_key_id);
     assert_eq!(c.key_sha256.len(), 64);
@@ -87,11 +93,18 @@ fn a_chain_and_its_staple_are_judged() {
     assert_eq!((chain.trust.as_str(), chain.anchor.as_str(), chain.name_matches), ("trusted", "CN=Root,O=Lab", Some(true)), "{}", chain.trust_detail);
     assert!(chain.in_order && chain.complete && !chain.anchor_sent && chain.violations.is_empty());
     let staple = chain.staple.unwrap();
-    assert_eq!((staple.signature.as_str(), staple.certificate_status.as_str(), staple.about_leaf, staple.delegated), ("valid", "good", true, false), "{staple:#?}");
+    assert_eq!(
+        (staple.signature.as_str(), staple.certificate_status.as_str(), staple.about_leaf, staple.delegated),
+        ("valid", "good", true, false),
+        "{staple:#?}"
+    );
     assert_eq!(chain.scts.iter().map(|s| (s.logged_at, s.shown_in.as_str())).collect::<Vec<_>>(), [(1_790_000_000, "certificate"); 2]);
 
     let revoked = judged(&shown(&["chain-leaf.der", "chain-sub.der"], "ocsp-revoked.der")).staple.unwrap();
-    assert_eq!((revoked.certificate_status.as_str(), revoked.revocation_reason.as_str(), revoked.revoked_at), ("revoked", "keyCompromise", Some(1_793_502_245)));
+    assert_eq!(
+        (revoked.certificate_status.as_str(), revoked.revocation_reason.as_str(), revoked.revoked_at),
+        ("revoked", "keyCompromise", Some(1_793_502_245))
+    );
     let delegated = judged(&shown(&["chain-leaf.der", "chain-sub.der"], "ocsp-delegated.der")).staple.unwrap();
     assert_eq!((delegated.signature.as_str(), delegated.delegated, delegated.responder.as_str()), ("valid", true, "CN=Responder"));
     let alone = judged(&shown(&["chain-leaf.der"], "ocsp-good.der"));
