@@ -10,6 +10,7 @@ mod agent;
 mod approvals;
 mod apt;
 mod browser;
+mod certificates;
 mod collector;
 mod databases;
 mod evidence;

@@ -5,6 +5,7 @@
 //! inetutils-telnetd memcached dovecot-imapd dovecot-pop3d postfix python3-aiosmtpd gnutls-bin.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub mod forge;
 pub mod hostile;
 pub mod servers;
 pub mod udp;
