@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ pub struct Dialer {
     pub limits: Limits,
     /// When everything said to this endpoint ends.
     pub deadline: Instant,
+    ready: Ready,
+    ear: Ear,
     total: Arc<Semaphore>,
     own: Arc<Semaphore>,
 }
@@ -92,6 +94,8 @@ impl Dialer {
             server_name: server_name.into(),
             limits: limits.clone(),
             deadline: Instant::now() + budget,
+            ready: Ready::default(),
+            ear: Ear::default(),
             total,
             own: Arc::new(Semaphore::new(limits.per_target.max(2))),
         }
@@ -103,6 +107,13 @@ impl Dialer {
         Self { deadline: self.deadline.min(deadline), ..self.clone() }
     }
 
+    /// The same for one question: its first connection is the one that is `ready`, and `ear` hears
+    /// when an answer begins on any of its connections.
+    #[must_use]
+    pub fn of_question(&self, ready: Option<Connection>, ear: Ear) -> Self {
+        Self { ready: Ready(Arc::new(Mutex::new(ready))), ear, ..self.clone() }
+    }
+
     /// Time left.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -110,7 +121,10 @@ impl Dialer {
 
     /// Connects to the endpoint.
     pub async fn connect(&self) -> Result<Connection, DialError> {
-        self.connect_to(self.address).await
+        match self.ready.take() {
+            Some(ready) => Ok(Connection { ear: self.ear.clone(), deadline: self.deadline, ..ready }),
+            None => self.connect_to(self.address).await,
+        }
     }
 
     /// Connects as strangers do, where that is known to be possible.
@@ -136,7 +150,34 @@ impl Dialer {
         // Only a matter of speed.
         let _ = stream.set_nodelay(true);
         let capped = Capped { stream, remaining: self.limits.bytes, _permits: permits };
-        Ok(Connection { stream: Box::new(capped), pending: Vec::new(), answer_timeout: self.limits.answer_timeout, deadline: self.deadline })
+        Ok(Connection::over(Box::new(capped), self))
+    }
+}
+
+/// A connection that is open already, for whoever connects next.
+#[derive(Clone, Default)]
+struct Ready(Arc<Mutex<Option<Connection>>>);
+
+impl Ready {
+    fn take(&self) -> Option<Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+/// Hears when the first byte of an answer comes.
+#[derive(Clone, Debug, Default)]
+pub struct Ear(Arc<OnceLock<Instant>>);
+
+impl Ear {
+    /// When the first byte came.
+    pub fn heard(&self) -> Option<Instant> {
+        self.0.get().copied()
     }
 }
 
@@ -185,6 +226,7 @@ pub struct Connection {
     pending: Vec<u8>,
     answer_timeout: Duration,
     deadline: Instant,
+    ear: Ear,
 }
 
 impl Connection {
@@ -302,7 +344,7 @@ impl Connection {
 
     /// A connection over `stream` with the time limits of `dialer`.
     pub fn over(stream: Box<dyn Wire>, dialer: &Dialer) -> Self {
-        Self { stream, pending: Vec::new(), answer_timeout: dialer.limits.answer_timeout, deadline: dialer.deadline }
+        Self { stream, pending: Vec::new(), answer_timeout: dialer.limits.answer_timeout, deadline: dialer.deadline, ear: dialer.ear.clone() }
     }
 
     /// When an answer that is awaited from now on must have ended.
@@ -320,6 +362,8 @@ impl Connection {
             Err(_) => Err(Stop::Silent),
             Ok(Ok(0)) => Err(Stop::Closed),
             Ok(Ok(n)) => {
+                // The first byte counts, later ones change nothing.
+                let _ = self.ear.0.set(Instant::now());
                 self.pending.extend_from_slice(chunk.get(..n).unwrap_or_default());
                 Ok(())
             }

@@ -1,13 +1,16 @@
 //! The only door to examined sockets: bounded in time, bytes and connections.
 //!
 //! ```text
-//! Dialer -> identify: wait for a greeting | ask politely, one fresh connection per question -> Seen
+//! Dialer -> identify: wait for a greeting, then ask politely, one connection per question -> Seen
 //!        -> tls::survey: one connection per version, then one finished handshake          -> Survey
 //! ```
 //! Nothing here judges, and nothing here changes what it speaks to.
 
+pub mod bson;
 pub mod dial;
 pub mod identify;
+mod interview;
+mod pace;
 pub mod reader;
 pub mod seen;
 pub mod service;
@@ -32,6 +35,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { endpoint_deadline: Duration::from_secs(10), answer_timeout: Duration::from_secs(3), per_target: 2, total: 64, bytes: 64 << 10 }
+        Self { endpoint_deadline: Duration::from_secs(10), answer_timeout: Duration::from_secs(3), per_target: 4, total: 64, bytes: 64 << 10 }
     }
 }

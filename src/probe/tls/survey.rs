@@ -11,8 +11,9 @@ use super::server_reply::{Collector, End, Hello, Reply, alert_name};
 use super::{certificate, suites};
 use crate::model::policy::TLS_VERSIONS;
 use crate::probe::dial::{Connection, Dialer, Stop};
+use crate::probe::service::http::Again;
 use crate::probe::service::inside::inside;
-use crate::probe::service::{Seen, Upgrade};
+use crate::probe::service::{Later, Seen, Upgrade};
 
 /// Most connections that a survey of one endpoint opens.
 pub const CONNECTIONS: usize = 8;
@@ -95,7 +96,16 @@ async fn conclude(survey: &mut Survey, clear: Vec<Vec<u8>>, dialer: &Dialer, upg
         }
     }
     if let (Some(connection), None) = (finished.connection, upgrade) {
-        survey.inner = inside(dialer, connection, &|| Box::pin(async { finish(dialer, None).await.connection })).await;
+        survey.inner = inside(dialer, connection, &InsideTls(dialer)).await;
+    }
+}
+
+/// Opens connections inside TLS.
+struct InsideTls<'a>(&'a Dialer);
+
+impl Again for InsideTls<'_> {
+    fn again(&self) -> Later<'_, Option<Connection>> {
+        Box::pin(async { finish(self.0, None).await.connection })
     }
 }
 
