@@ -72,6 +72,7 @@ pub struct Interview<'a> {
     next_start: Instant,
     waiting: VecDeque<&'static Protocol>,
     asked_again: Vec<&'static str>,
+    unheard: Vec<&'static Protocol>,
     running: JoinSet<Event>,
     open: Vec<Open>,
     listener: Option<Id>,
@@ -105,6 +106,7 @@ impl<'a> Interview<'a> {
             next_start: now,
             waiting: PROTOCOLS.iter().filter(|p| p.ask.is_some()).collect(),
             asked_again: Vec::new(),
+            unheard: Vec::new(),
             running: JoinSet::new(),
             open: Vec::new(),
             listener: None,
@@ -221,6 +223,7 @@ impl<'a> Interview<'a> {
             self.open.iter_mut().for_each(|o| o.expires = o.expires.max(least));
         }
         given_up.iter().for_each(|o| o.task.abort());
+        self.unheard.extend(given_up.iter().map(|o| o.protocol));
         None
     }
 
@@ -245,24 +248,36 @@ impl<'a> Interview<'a> {
         }
         match asked {
             Asked::Found(seen) => return self.found(seen),
-            Asked::Answered(bytes) => return self.answered(bytes),
+            Asked::Answered(bytes) => {
+                let told = self.answered(bytes);
+                self.pause();
+                return told;
+            }
             Asked::Incomplete => self.best.incomplete = true,
             Asked::Closed | Asked::NoConnection if in_company && !self.asked_again.contains(&open.protocol.name) => {
                 // It may be that it lets in few clients at a time: once more, alone, after the others.
                 self.one_at_a_time = true;
                 self.asked_again.push(open.protocol.name);
                 self.waiting.push_back(open.protocol);
-                self.next_start = Instant::now() + PAUSE;
             }
             Asked::Closed | Asked::NoConnection => {
+                self.unheard.push(open.protocol);
                 self.best.closed += 1;
                 if self.closes_unasked && self.best.closed >= CLOSED_ENOUGH && self.best.answers == 0 {
                     return Some(Verdict::ClosedUnasked);
                 }
             }
-            Asked::Silent => {}
+            Asked::Silent => self.unheard.push(open.protocol),
         }
+        self.pause();
         self.settled(open.protocol)
+    }
+
+    /// A server that lets in few clients may need a moment to see that the last one has gone.
+    fn pause(&mut self) {
+        if self.one_at_a_time {
+            self.next_start = Instant::now() + PAUSE;
+        }
     }
 
     /// The endpoint answers quickly: what waits for it needs no more time than that.
@@ -302,6 +317,10 @@ impl<'a> Interview<'a> {
             return Some(Verdict::Found(fallback));
         }
         if let Some(hinted) = PROTOCOLS.iter().find(|p| p.hinted.is_some_and(|hinted| hinted(&bytes))) {
+            // A question that was not heard deserves a second hearing now.
+            if let Some(at) = self.unheard.iter().position(|p| p.name == hinted.name) {
+                self.waiting.push_front(self.unheard.swap_remove(at));
+            }
             self.prefer(hinted);
         }
         self.best.answers += 1;

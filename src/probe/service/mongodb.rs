@@ -13,7 +13,7 @@ pub const PROTOCOL: Protocol = Protocol {
     processes: &["mongod", "mongos"],
     ask: Some(|dialer| Box::pin(ask(dialer))),
     // What it says to web browsers.
-    hinted: Some(|answer| answer.windows(23).any(|w| w == b"access MongoDB over HTTP")),
+    hinted: Some(|answer| answer.windows(24).any(|w| w == b"access MongoDB over HTTP")),
     ..Protocol::NONE
 };
 
