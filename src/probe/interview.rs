@@ -14,13 +14,23 @@ use super::service::{self, Asked, PROTOCOLS, Protocol, Seen};
 /// Most questions put at the same time.
 const AT_ONCE: usize = 3;
 /// Share of the time left that questions may use together; the rest is for a late greeting.
-const QUESTIONS_SHARE: (u32, u32) = (3, 4);
+const QUESTIONS_SHARE: (u32, u32) = (4, 5);
 /// Time for a greeting before the first question where the server usually speaks first.
 const GREETED_HEAD_START: Duration = Duration::from_secs(2);
-/// Time between two attempts at an endpoint that lets one client in at a time.
+/// Time between two clients of an endpoint that lets in few at a time, and before the one that
+/// shows whether it does: it may need a moment to see that the last one has gone.
 const PAUSE: Duration = Duration::from_millis(30);
+const LONG_PAUSE: Duration = Duration::from_millis(100);
+/// What is asked again, one after the other, of an endpoint that answered nothing: common, and its
+/// servers may be slow, or wait behind an earlier client.
+const SECOND_ROUND: &[&str] = &["http", "redis", "tls"];
+/// Time for an answer to a question that is put a second time.
+const SECOND_PATIENCE: Duration = Duration::from_secs(1);
 /// Questions after which a server that hung up unasked is believed.
 const CLOSED_ENOUGH: usize = 3;
+
+/// Parts of the time of an ordinary question.
+const USUAL_WEIGHT: u32 = 2;
 
 /// How an interview ended.
 pub enum Verdict {
@@ -72,13 +82,28 @@ pub struct Interview<'a> {
     next_start: Instant,
     waiting: VecDeque<&'static Protocol>,
     asked_again: Vec<&'static str>,
+    room: Room,
+    left_at: Option<Instant>,
     unheard: Vec<&'static Protocol>,
+    silent: Vec<&'static Protocol>,
+    second_round: bool,
     running: JoinSet<Event>,
     open: Vec<Open>,
     listener: Option<Id>,
-    one_at_a_time: bool,
     fallback: Option<Box<Seen>>,
     best: Best,
+}
+
+/// How many clients the endpoint bears.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Unknown,
+    /// It hung up on this protocol's question while there was another client; the question is put again, alone.
+    Doubted(&'static str),
+    /// It hung up for want of room.
+    Narrow,
+    /// It hung up on what was said.
+    Wide,
 }
 
 /// What is known while no question was answered in its own protocol.
@@ -106,11 +131,14 @@ impl<'a> Interview<'a> {
             next_start: now,
             waiting: PROTOCOLS.iter().filter(|p| p.ask.is_some()).collect(),
             asked_again: Vec::new(),
+            room: Room::Unknown,
+            left_at: None,
             unheard: Vec::new(),
+            silent: Vec::new(),
+            second_round: false,
             running: JoinSet::new(),
             open: Vec::new(),
             listener: None,
-            one_at_a_time: false,
             fallback: None,
             best: Best { are_the_same: true, ..Best::default() },
         }
@@ -137,7 +165,7 @@ impl<'a> Interview<'a> {
     pub async fn run(mut self) -> Verdict {
         let verdict = loop {
             self.start();
-            if self.running.is_empty() && self.waiting.is_empty() {
+            if self.running.is_empty() && self.waiting.is_empty() && !self.ask_again() {
                 break self.nothing_found();
             }
             let wake = self.wake();
@@ -179,11 +207,24 @@ impl<'a> Interview<'a> {
         }
     }
 
+    /// One more round for an endpoint that never said a word, of what it was silent on.
+    fn ask_again(&mut self) -> bool {
+        let heard = self.best.answers > 0 || self.best.incomplete || self.fallback.is_some();
+        if heard || std::mem::replace(&mut self.second_round, true) || Instant::now() >= self.until {
+            return false;
+        }
+        self.room = Room::Narrow;
+        let again: Vec<_> = self.silent.drain(..).filter(|p| SECOND_ROUND.contains(&p.name)).collect();
+        self.asked_again.extend(again.iter().map(|p| p.name));
+        self.waiting.extend(again);
+        !self.waiting.is_empty()
+    }
+
     fn has_room(&self) -> bool {
         let listening = usize::from(self.listener.is_some());
-        match self.one_at_a_time {
-            true => self.running.is_empty(),
-            false => self.running.len() - listening < self.at_once,
+        match self.room {
+            Room::Doubted(_) | Room::Narrow => self.running.is_empty(),
+            Room::Unknown | Room::Wide => self.running.len() - listening < self.at_once,
         }
     }
 
@@ -191,11 +232,15 @@ impl<'a> Interview<'a> {
     /// the time that is left for all of them.
     fn patience(&self, protocol: &Protocol) -> Duration {
         let left = self.until.saturating_duration_since(Instant::now());
-        let usual = self.pace.patience().unwrap_or_else(|| {
+        let mut usual = self.pace.patience().unwrap_or_else(|| {
             let parts: u32 = self.waiting.iter().map(|p| weight(p)).sum::<u32>() + weight(protocol);
-            let at_once = u32::try_from(if self.one_at_a_time { 1 } else { self.at_once }).unwrap_or(1);
-            (left * at_once * weight(protocol) / parts.max(1)).max(self.pace.least())
+            let at_once = u32::try_from(if self.room == Room::Narrow { 1 } else { self.at_once }).unwrap_or(1);
+            let share = left * at_once * weight(protocol) / parts.max(1);
+            share.min(self.pace.first() * weight(protocol) / USUAL_WEIGHT).max(self.pace.least())
         });
+        if self.asked_again.contains(&protocol.name) {
+            usual = usual.max(SECOND_PATIENCE);
+        }
         usual.min(self.dialer.limits.answer_timeout).min(left)
     }
 
@@ -219,12 +264,18 @@ impl<'a> Interview<'a> {
         let (given_up, kept): (Vec<Open>, Vec<Open>) = self.open.drain(..).partition(|o| o.ear.heard().is_none() && o.expires <= now);
         self.open = kept;
         if !given_up.is_empty() {
-            let least = now + self.pace.least();
-            self.open.iter_mut().for_each(|o| o.expires = o.expires.max(least));
+            let more = now + self.pace.patience().unwrap_or_default().max(self.pace.least());
+            self.open.iter_mut().for_each(|o| o.expires = o.expires.max(more));
         }
-        given_up.iter().for_each(|o| o.task.abort());
-        self.unheard.extend(given_up.iter().map(|o| o.protocol));
-        None
+        let mut told = None;
+        for open in given_up {
+            open.task.abort();
+            self.left(open.protocol);
+            self.unheard.push(open.protocol);
+            self.silent.push(open.protocol);
+            told = told.or_else(|| self.settled(open.protocol));
+        }
+        told
     }
 
     fn greeting(&mut self, greeting: Result<(Connection, Vec<u8>), Stop>) -> Option<Verdict> {
@@ -249,41 +300,73 @@ impl<'a> Interview<'a> {
         match asked {
             Asked::Found(seen) => return self.found(seen),
             Asked::Answered(bytes) => {
-                let told = self.answered(bytes);
-                self.pause();
-                return told;
+                self.left(open.protocol);
+                return self.answered(open.protocol, bytes);
             }
             Asked::Incomplete => self.best.incomplete = true,
-            Asked::Closed | Asked::NoConnection if in_company && !self.asked_again.contains(&open.protocol.name) => {
-                // It may be that it lets in few clients at a time: once more, alone, after the others.
-                self.one_at_a_time = true;
-                self.asked_again.push(open.protocol.name);
-                self.waiting.push_back(open.protocol);
-            }
-            Asked::Closed | Asked::NoConnection => {
-                self.unheard.push(open.protocol);
-                self.best.closed += 1;
-                if self.closes_unasked && self.best.closed >= CLOSED_ENOUGH && self.best.answers == 0 {
-                    return Some(Verdict::ClosedUnasked);
-                }
-            }
+            Asked::Closed | Asked::NoConnection => return self.closed(open.protocol, in_company),
             Asked::Silent => self.unheard.push(open.protocol),
         }
-        self.pause();
+        self.left(open.protocol);
         self.settled(open.protocol)
     }
 
-    /// A server that lets in few clients may need a moment to see that the last one has gone.
-    fn pause(&mut self) {
-        if self.one_at_a_time {
-            self.next_start = Instant::now() + PAUSE;
+    /// Hung up on a question: for what it says, or because there was another client a moment ago?
+    fn closed(&mut self, protocol: &'static Protocol, in_company: bool) -> Option<Verdict> {
+        let now = Instant::now();
+        let lately = self.left_at.is_some_and(|at| now.saturating_duration_since(at) < LONG_PAUSE);
+        match self.room {
+            Room::Unknown if in_company || lately => {
+                self.room = Room::Doubted(protocol.name);
+                self.asked_again.push(protocol.name);
+                self.waiting.push_front(protocol);
+                self.next_start = now + LONG_PAUSE;
+                return None;
+            }
+            Room::Narrow if !self.asked_again.contains(&protocol.name) => {
+                self.asked_again.push(protocol.name);
+                self.waiting.push_back(protocol);
+                self.next_start = now + LONG_PAUSE;
+                return None;
+            }
+            Room::Doubted(name) if name == protocol.name => self.room = Room::Wide,
+            Room::Doubted(_) => {
+                // It was put beside the one in doubt.
+                self.asked_again.push(protocol.name);
+                self.waiting.push_back(protocol);
+                return None;
+            }
+            Room::Unknown | Room::Narrow | Room::Wide => {}
+        }
+        self.unheard.push(protocol);
+        self.best.closed += 1;
+        if self.closes_unasked && self.best.closed >= CLOSED_ENOUGH && self.best.answers == 0 {
+            return Some(Verdict::ClosedUnasked);
+        }
+        self.settled(protocol)
+    }
+
+    /// We hung up after an answer, or because none came.
+    fn left(&mut self, protocol: &Protocol) {
+        let now = Instant::now();
+        self.left_at = Some(now);
+        if self.room == Room::Doubted(protocol.name) {
+            // Alone it was heard.
+            self.room = Room::Narrow;
+        }
+        match self.room {
+            Room::Doubted(_) => self.next_start = now + LONG_PAUSE,
+            Room::Narrow => self.next_start = now + PAUSE,
+            Room::Unknown | Room::Wide => {}
         }
     }
 
     /// The endpoint answers quickly: what waits for it needs no more time than that.
     fn hurry(&mut self) {
         let now = Instant::now();
-        self.next_start = self.next_start.min(now);
+        if matches!(self.room, Room::Unknown | Room::Wide) {
+            self.next_start = self.next_start.min(now);
+        }
         if let Some(patience) = self.pace.patience() {
             self.open.iter_mut().for_each(|o| o.expires = o.expires.min(now + patience));
         }
@@ -306,20 +389,22 @@ impl<'a> Interview<'a> {
         (protocol.name == "tls").then(|| self.fallback.take()).flatten().map(Verdict::Found)
     }
 
-    fn answered(&mut self, bytes: Vec<u8>) -> Option<Verdict> {
+    fn answered(&mut self, protocol: &Protocol, bytes: Vec<u8>) -> Option<Verdict> {
         if service::greeter(&bytes).is_some_and(Protocol::is_greeter) {
             // A connection on which nothing was asked hears it in full.
             self.waiting.clear();
             self.open.drain(..).for_each(|o| o.task.abort());
             return self.listener.is_none().then_some(Verdict::Greets);
         }
-        if let Some(fallback) = self.fallback.take() {
-            return Some(Verdict::Found(fallback));
+        if let Some(confirmed) = self.settled(protocol) {
+            return Some(confirmed);
         }
         if let Some(hinted) = PROTOCOLS.iter().find(|p| p.hinted.is_some_and(|hinted| hinted(&bytes))) {
             // A question that was not heard deserves a second hearing now.
             if let Some(at) = self.unheard.iter().position(|p| p.name == hinted.name) {
                 self.waiting.push_front(self.unheard.swap_remove(at));
+                self.asked_again.push(hinted.name);
+                self.room = Room::Narrow;
             }
             self.prefer(hinted);
         }
@@ -347,5 +432,5 @@ impl<'a> Interview<'a> {
 
 /// Parts of the time: web servers and TLS are common, and slow ones are, too.
 fn weight(protocol: &Protocol) -> u32 {
-    if matches!(protocol.name, "tls" | "http") { 2 } else { 1 }
+    if matches!(protocol.name, "tls" | "http") { USUAL_WEIGHT * 3 / 2 } else { USUAL_WEIGHT }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 /// Least time for an answer to begin once the endpoint answered something: its process may have to
 /// be started, and its machine may be busy.
 const FLOOR: Duration = Duration::from_millis(300);
+/// The same before it answered anything, beside four round trips: slow ones take a third of a second.
+const FIRST: Duration = Duration::from_millis(500);
 /// Time between two questions, beside two round trips, unless the earlier one was answered.
 const STAGGER: Duration = Duration::from_millis(50);
 
@@ -32,6 +34,11 @@ impl Pace {
     /// Time for the next answer to begin; `None` while the endpoint never answered.
     pub fn patience(&self) -> Option<Duration> {
         self.answer.map(|(smoothed, variation)| (smoothed + variation * 4).max(FLOOR))
+    }
+
+    /// Time for the first answer of an endpoint that never answered to begin.
+    pub fn first(&self) -> Duration {
+        FIRST + self.trip * 4
     }
 
     /// Least time for an answer to begin.

@@ -84,11 +84,11 @@ pub static PROTOCOLS: &[Protocol] = &[
     rsync::PROTOCOL,
     vnc::PROTOCOL,
     tls::PROTOCOL,
+    // Servers of these three wait for more of anything else.
     redis::PROTOCOL,
-    http::PROTOCOL,
-    // Their servers wait for more of anything else.
     dns::PROTOCOL,
     rpc::PROTOCOL,
+    http::PROTOCOL,
     memcached::PROTOCOL,
     postgresql::PROTOCOL,
     mongodb::PROTOCOL,
