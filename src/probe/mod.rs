@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! Dialer -> identify: wait for a greeting, then ask politely, one connection per question -> Seen
+//!        -> udp::identify: datagrams of the protocols that its port or process suggest, then of all    -> Seen
 //!        -> tls::survey: one connection per version, then one finished handshake          -> Survey
 //! ```
 //! Nothing here judges, and nothing here changes what it speaks to.
 
+pub mod ber;
 pub mod bson;
 pub mod dial;
 pub mod identify;
@@ -15,6 +17,7 @@ pub mod reader;
 pub mod seen;
 pub mod service;
 pub mod tls;
+pub mod udp;
 
 use std::time::Duration;
 
