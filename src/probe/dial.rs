@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::Limits;
+use super::halt::Halt;
 
 /// Longest line of a text protocol, bytes (RFC 5321 allows 512, IMAP servers send more).
 pub const LINE_LIMIT: usize = 4096;
@@ -77,6 +78,8 @@ pub struct Dialer {
     pub limits: Limits,
     /// When everything said to this endpoint ends.
     pub deadline: Instant,
+    /// Ends it before.
+    pub halt: Halt,
     ready: Ready,
     ear: Ear,
     total: Arc<Semaphore>,
@@ -94,6 +97,7 @@ impl Dialer {
             server_name: server_name.into(),
             limits: limits.clone(),
             deadline: Instant::now() + budget,
+            halt: Halt::default(),
             ready: Ready::default(),
             ear: Ear::default(),
             total,
@@ -112,6 +116,12 @@ impl Dialer {
     #[must_use]
     pub fn of_question(&self, ready: Option<Connection>, ear: Ear) -> Self {
         Self { ready: Ready(Arc::new(Mutex::new(ready))), ear, ..self.clone() }
+    }
+
+    /// The same with so much time from now on.
+    #[must_use]
+    pub fn afresh(&self, budget: Duration) -> Self {
+        Self { deadline: Instant::now() + budget, ..self.clone() }
     }
 
     /// Time left.
