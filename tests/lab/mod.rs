@@ -8,6 +8,7 @@
 pub mod forge;
 pub mod hostile;
 pub mod servers;
+pub mod stores;
 pub mod udp;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -52,6 +53,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Its folder, where its local socket lies if it has one.
