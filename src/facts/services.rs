@@ -15,7 +15,7 @@ use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
-use crate::probe::service::{DIRECT, Seen, UNKNOWN};
+use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
 use crate::probe::tls::survey::survey as survey_tls;
 
 /// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
@@ -32,6 +32,7 @@ pub struct Services {
 impl Document for Services {
     const NAME: &'static str = "services";
     const TITLE: &'static str = "Protocol behind each listening socket";
+    const VERSION: u32 = 2;
 }
 
 /// One endpoint.
@@ -56,7 +57,8 @@ pub struct Service {
     /// nothing), `refused`, `closed` (at once), `timeout` (no connection, or an answer without end),
     /// `unreachable`. All but the first two leave a gap.
     pub outcome: String,
-    /// `ftp`, `telnet`, `ssh`, `smtp`, `http`, `redis`, `postgresql`, `mysql`, `imap`, `pop3`, `tls` (an unknown protocol inside TLS), …; empty when not identified.
+    /// `ftp`, `telnet`, `ssh`, `smtp`, `http`, `redis`, `postgresql`, `mysql`, `imap`, `pop3`, `elasticsearch`, `docker`, …, `tls` (an unknown protocol
+    /// inside TLS); empty when not identified.
     pub protocol: String,
     /// Whether the protocol runs without encryption on this endpoint, at least until an upgrade.
     pub plaintext: bool,
@@ -67,6 +69,31 @@ pub struct Service {
     pub authentication: String,
     /// FTP: whether `USER anonymous` signs in; `null` for other protocols or when not tried.
     pub anonymous: Option<bool>,
+    /// What a stranger gets without authentication, beyond the mere protocol:
+    /// `anonymous-sign-in` (ftp: `USER anonymous` signed in),
+    /// `anonymous-bind` (ldap: a bind without name and password succeeded),
+    /// `anonymous-read` (ldap: entries of a naming context were returned without a name),
+    /// `commands` (redis, memcached, mongodb, elasticsearch, opensearch, etcd, docker, kubelet, amqp, mqtt: a command was answered that needs no more than a connection),
+    /// `recursion` (dns: names of others are resolved),
+    /// `mode-6` and `mode-7` (ntp: control queries are answered),
+    /// `community-public` (snmp: the community `public` may read),
+    /// `smb1` (smb: the first dialect is accepted),
+    /// `guest` (smb: a session without a password was set up),
+    /// `exports-to-all` (nfs, rsync: something is offered to every address),
+    /// `no-password` (vnc, x11, rlogin, rsh, rexec: a session starts without a password),
+    /// `printers` (cups: printers are listed).
+    pub open: Vec<String>,
+    /// Protocol versions or dialects that the server showed it accepts, in the protocol's own words
+    /// (`SSH-2.0`, `SMB 3.1.1`, `RFB 003.008`).
+    pub versions: Vec<String>,
+    /// SSH: algorithms offered; `null` for other protocols and where they were not told.
+    pub ssh: Option<Ssh>,
+    /// HTTP, and what is spoken over it: head of the answer to `GET /`; `null` for other protocols.
+    pub http: Option<Http>,
+    /// NFS exports, rsync modules, SMB shares that it lists to strangers.
+    pub exports: Vec<Export>,
+    /// SMB: message signing is `required`, `enabled` or `disabled`; empty for other protocols.
+    pub signing: String,
     /// First line it sent (HTTP: and its Server header), printable characters, at most 120; product words only, never a basis for a vulnerability.
     pub banner: String,
     /// Exchange that decided.
@@ -248,6 +275,7 @@ async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>) -
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
     let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
     dialer.outward = target.outward;
+    dialer.process.clone_from(&target.process);
     let subject = target.subject.clone();
     match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer)).await {
         Ok(examined) => examined,
@@ -291,6 +319,12 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         tls: UNKNOWN.into(),
         authentication: UNKNOWN.into(),
         anonymous: None,
+        open: Vec::new(),
+        versions: Vec::new(),
+        ssh: None,
+        http: None,
+        exports: Vec::new(),
+        signing: String::new(),
         banner: String::new(),
         source: Source { place: format!("tcp {}", target.address), line: 0, directive: String::new() },
     };
@@ -327,6 +361,12 @@ fn fill(service: &mut Service, seen: &Seen, gaps: &mut Gaps) {
     service.tls = seen.tls.into();
     service.authentication = seen.authentication.into();
     service.anonymous = seen.anonymous;
+    service.open.clone_from(&seen.open);
+    service.versions.clone_from(&seen.versions);
+    service.ssh.clone_from(&seen.ssh);
+    service.http.clone_from(&seen.http);
+    service.exports.clone_from(&seen.exports);
+    service.signing = seen.signing.into();
     service.banner.clone_from(&seen.banner);
     service.source.directive.clone_from(&seen.exchange);
     for (field, problem) in &seen.unanswered {

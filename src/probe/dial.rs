@@ -69,6 +69,8 @@ pub struct Dialer {
     /// The same listener at an address of this host that is not loopback: servers that trust
     /// loopback answer there as they answer strangers. `None` for other endpoints.
     pub outward: Option<SocketAddr>,
+    /// Name of the process (`comm` of proc(5)) that listens there, of this host; empty when unknown.
+    pub process: String,
     /// Name for TLS server name indication (RFC 6066); empty for none.
     pub server_name: String,
     /// Bounds.
@@ -86,6 +88,7 @@ impl Dialer {
         Self {
             address,
             outward: None,
+            process: String::new(),
             server_name: server_name.into(),
             limits: limits.clone(),
             deadline: Instant::now() + budget,

@@ -9,6 +9,7 @@
 pub mod dial;
 pub mod identify;
 pub mod reader;
+pub mod seen;
 pub mod service;
 pub mod tls;
 

@@ -1,8 +1,12 @@
 //! DNS over TCP (RFC 7766): a query for the root, whatever the answer says.
 
-use super::{Asked, Seen, exchange};
+use super::{Asked, Protocol, Seen, exchange};
 use crate::probe::dial::Dialer;
 use crate::probe::reader::Reader;
+
+/// DNS.
+pub const PROTOCOL: Protocol =
+    Protocol { name: "dns", ports: &[53], processes: &["named", "unbound", "dnsmasq"], ask: Some(|dialer| Box::pin(ask(dialer))), ..Protocol::NONE };
 
 /// Identifier of our query.
 const ID: u16 = 0xa55a;

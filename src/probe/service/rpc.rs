@@ -1,8 +1,12 @@
 //! ONC RPC over TCP (RFC 5531): the null procedure of the port mapper (RFC 1833).
 
-use super::{Asked, Seen, exchange};
+use super::{Asked, Protocol, Seen, exchange};
 use crate::probe::dial::Dialer;
 use crate::probe::reader::Reader;
+
+/// ONC RPC.
+pub const PROTOCOL: Protocol =
+    Protocol { name: "rpc", ports: &[111, 2049], processes: &["rpcbind", "rpc.mountd"], ask: Some(|dialer| Box::pin(ask(dialer))), ..Protocol::NONE };
 
 /// Identifier of our call.
 const XID: u32 = 0xa55a_a55a;

@@ -9,7 +9,17 @@ pub mod suites;
 pub mod survey;
 
 use super::dial::Dialer;
-use super::service::{Asked, DIRECT, Seen, exchange};
+use super::service::{Asked, DIRECT, Protocol, Seen, exchange};
+
+/// TLS from the first byte.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "tls",
+    ports: &[443, 465, 563, 636, 853, 989, 990, 993, 995, 8443],
+    processes: &["stunnel4"],
+    ask: Some(|dialer| Box::pin(ask(dialer))),
+    hinted: Some(speaks),
+    ..Protocol::NONE
+};
 
 /// A handshake or alert record of SSL 3.0 or later (RFC 8446 section 5.1).
 pub fn speaks(first: &[u8]) -> bool {

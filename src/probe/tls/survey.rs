@@ -11,7 +11,8 @@ use super::server_reply::{Collector, End, Hello, Reply, alert_name};
 use super::{certificate, suites};
 use crate::model::policy::TLS_VERSIONS;
 use crate::probe::dial::{Connection, Dialer, Stop};
-use crate::probe::service::{self, Asked, Seen, Upgrade, http, redis};
+use crate::probe::service::inside::inside;
+use crate::probe::service::{Seen, Upgrade};
 
 /// Most connections that a survey of one endpoint opens.
 pub const CONNECTIONS: usize = 8;
@@ -50,7 +51,7 @@ pub struct Answer {
 /// is asked the four that its protocol ever had.
 pub fn versions(upgrade: Option<Upgrade>) -> Vec<(&'static str, u16)> {
     let oldest = match upgrade {
-        Some(Upgrade::Mysql) => SSL3 + 1,
+        Some(upgrade) if upgrade.is_counted() => SSL3 + 1,
         // SSL 2.0 has no place after an upgrade.
         Some(_) => SSL3,
         None => SSL2,
@@ -94,7 +95,7 @@ async fn conclude(survey: &mut Survey, clear: Vec<Vec<u8>>, dialer: &Dialer, upg
         }
     }
     if let (Some(connection), None) = (finished.connection, upgrade) {
-        survey.inner = inside(dialer, connection).await;
+        survey.inner = inside(dialer, connection, &|| Box::pin(async { finish(dialer, None).await.connection })).await;
     }
 }
 
@@ -162,55 +163,10 @@ fn answer(name: &'static str, code: u16, reply: Result<Reply, String>) -> Answer
     Answer { name, code, outcome, suite, detail }
 }
 
-/// What is spoken inside: a greeting first on the ports of mail and FTP, else an HTTP request, else
-/// one more question on a second connection.
-async fn inside(dialer: &Dialer, mut connection: Connection) -> Option<Seen> {
-    if matches!(dialer.address.port(), 465 | 563 | 636 | 853 | 990 | 993 | 995) {
-        let wait = dialer.limits.answer_timeout.min(dialer.left());
-        return connection.greeting(wait, service::is_complete).await.ok().and_then(|first| inner(&first));
-    }
-    if dialer.address.port() != 6379 {
-        connection.send(&http::request(dialer)).await.ok()?;
-        match connection.greeting(dialer.limits.answer_timeout.min(dialer.left()), service::a_line).await {
-            Ok(first) if http::speaks(&first) => {
-                connection.unread(&first);
-                let seen = http::read(&mut connection, &first).await;
-                return Some(encrypted(seen));
-            }
-            Ok(first) if Asked::is_known(&first) => return inner(&first),
-            Ok(_) | Err(_) => {}
-        }
-        connection = finish(dialer, None).await.connection?;
-    }
-    connection.send(b"PING\r\n").await.ok()?;
-    let first = connection.line().await.ok()?;
-    redis::answers(&first).then(|| encrypted(redis::seen(&first)))
-}
-
-/// A protocol known by its greeting alone; nothing more is said.
-fn inner(first: &[u8]) -> Option<Seen> {
-    let text = String::from_utf8_lossy(first).to_ascii_uppercase();
-    let name = match service::GREETERS.iter().find(|(_, greets)| greets(first)).map(|(name, _)| *name)? {
-        "220" if text.contains("FTP") => "ftp",
-        "220" if text.contains("SMTP") => "smtp",
-        "220" => return None,
-        name => name,
-    };
-    let mut seen = encrypted(Seen::plain(name, first, "greeting"));
-    if name == "ftp" {
-        seen.open("anonymous", "anonymous sign-in is not tried inside direct TLS");
-    }
-    Some(seen)
-}
-
-fn encrypted(seen: Seen) -> Seen {
-    let unanswered = seen.unanswered.into_iter().filter(|(field, _)| *field != "tls").collect();
-    Seen { plaintext: false, tls: service::DIRECT, upgrade: None, exchange: format!("inside TLS: {}", seen.exchange), unanswered, ..seen }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::service::{mysql, smtp};
 
     #[test]
     fn only_a_server_hello_of_the_asked_version_is_acceptance() {
@@ -225,9 +181,9 @@ mod tests {
 
     #[test]
     fn a_survey_stays_within_its_connections() {
-        for upgrade in [None, Some(Upgrade::Smtp), Some(Upgrade::Mysql)] {
+        for upgrade in [None, Some(smtp::UPGRADE), Some(mysql::UPGRADE)] {
             assert!(versions(upgrade).len() + 2 <= CONNECTIONS);
         }
-        assert_eq!(versions(Some(Upgrade::Mysql)).len(), 4);
+        assert_eq!(versions(Some(mysql::UPGRADE)).len(), 4);
     }
 }
