@@ -63,7 +63,8 @@ pub struct Service {
     /// Whether the protocol runs without encryption on this endpoint, at least until an upgrade.
     pub plaintext: bool,
     /// `direct`, `optional` (an upgrade is offered), `required` (nothing useful before the upgrade; HTTP
-    /// that only leads to HTTPS), `none`, or `unknown`.
+    /// that only leads to HTTPS), `stripped` (an upgrade is listed and refused, or accepted and not
+    /// listed, as where somebody on the way takes it out: clients go on without), `none`, or `unknown`.
     pub tls: String,
     /// `none` (commands were answered without), `required`, `unknown`.
     pub authentication: String,

@@ -1,14 +1,14 @@
 //! Connections with a deadline and a byte cap.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -24,6 +24,8 @@ const QUIET: Duration = Duration::from_millis(400);
 const GREETING_MINIMUM: usize = 4;
 /// Longest greeting looked at, bytes.
 const GREETING_LIMIT: usize = 1024;
+/// Ports tried for [`Dialer::connect_reserved`]: the few that no service has (rresvport(3) takes them, too).
+const RESERVED: std::ops::RangeInclusive<u16> = 1012..=1022;
 /// Bytes read at once.
 const CHUNK: usize = 4096;
 
@@ -118,7 +120,23 @@ impl Dialer {
         self.connect_to(self.outward.unwrap_or(self.address)).await
     }
 
+    /// Connects from a port below 1024, as some servers demand; from any port where this process
+    /// may not have such a one.
+    pub async fn connect_reserved(&self) -> Result<Connection, DialError> {
+        for port in RESERVED {
+            match self.open(self.address, Some(port)).await {
+                Err(DialError::Unreachable(_)) => {}
+                other => return other,
+            }
+        }
+        self.connect().await
+    }
+
     async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+        self.open(address, None).await
+    }
+
+    async fn open(&self, address: SocketAddr, from: Option<u16>) -> Result<Connection, DialError> {
         let closed = |_| DialError::Unreachable("the survey has ended".into());
         let permits = async {
             let own = self.own.clone().acquire_owned().await.map_err(closed)?;
@@ -127,7 +145,7 @@ impl Dialer {
         };
         let permits = timeout(self.left(), permits).await.map_err(|_| DialError::Timeout)??;
         let wait = self.limits.answer_timeout.min(self.left());
-        let stream = match timeout(wait, TcpStream::connect(address)).await {
+        let stream = match timeout(wait, stream(address, from)).await {
             Err(_) => return Err(DialError::Timeout),
             Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => return Err(DialError::Refused),
             Ok(Err(e)) => return Err(DialError::Unreachable(e.kind().to_string())),
@@ -136,8 +154,20 @@ impl Dialer {
         // Only a matter of speed.
         let _ = stream.set_nodelay(true);
         let capped = Capped { stream, remaining: self.limits.bytes, _permits: permits };
-        Ok(Connection { stream: Box::new(capped), pending: Vec::new(), answer_timeout: self.limits.answer_timeout, deadline: self.deadline })
+        Ok(Connection::over(Box::new(capped), self))
     }
+}
+
+async fn stream(address: SocketAddr, from: Option<u16>) -> io::Result<TcpStream> {
+    let Some(port) = from else { return TcpStream::connect(address).await };
+    let (socket, any): (_, IpAddr) = match address {
+        SocketAddr::V4(_) => (TcpSocket::new_v4()?, Ipv4Addr::UNSPECIFIED.into()),
+        SocketAddr::V6(_) => (TcpSocket::new_v6()?, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    // Else the same port serves the same server again only after minutes.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(any, port))?;
+    socket.connect(address).await
 }
 
 /// A byte stream in both directions.
@@ -181,6 +211,8 @@ impl AsyncWrite for Capped {
 
 /// One connection to one endpoint.
 pub struct Connection {
+    /// Name by which the server is asked for, where a protocol needs one; empty for none.
+    pub server_name: String,
     stream: Box<dyn Wire>,
     pending: Vec<u8>,
     answer_timeout: Duration,
@@ -302,7 +334,8 @@ impl Connection {
 
     /// A connection over `stream` with the time limits of `dialer`.
     pub fn over(stream: Box<dyn Wire>, dialer: &Dialer) -> Self {
-        Self { stream, pending: Vec::new(), answer_timeout: dialer.limits.answer_timeout, deadline: dialer.deadline }
+        let server_name = dialer.server_name.clone();
+        Self { server_name, stream, pending: Vec::new(), answer_timeout: dialer.limits.answer_timeout, deadline: dialer.deadline }
     }
 
     /// When an answer that is awaited from now on must have ended.

@@ -111,8 +111,12 @@ fn unidentified(bytes: &[u8]) -> Outcome {
 
 /// The protocol that this endpoint's process or port is usually of; it only goes first.
 fn usual(dialer: &Dialer) -> Option<&'static Protocol> {
-    let by_process = PROTOCOLS.iter().find(|p| !dialer.process.is_empty() && p.processes.contains(&dialer.process.as_str()));
+    let by_process = PROTOCOLS.iter().find(|p| p.processes.contains(&dialer.process.as_str()));
     by_process.or_else(|| PROTOCOLS.iter().find(|p| p.ports.contains(&dialer.address.port())))
+}
+
+fn is_home(protocol: &Protocol, dialer: &Dialer) -> bool {
+    protocol.processes.contains(&dialer.process.as_str()) || protocol.ports.contains(&dialer.address.port())
 }
 
 enum Greeting {
@@ -149,7 +153,7 @@ enum Questions {
 /// protocol moves that protocol's question to the front.
 async fn ask(dialer: &Dialer, head_start: Duration) -> Questions {
     sleep(head_start).await;
-    let mut waiting: Vec<&'static Protocol> = PROTOCOLS.iter().filter(|p| p.ask.is_some()).collect();
+    let mut waiting: Vec<&'static Protocol> = PROTOCOLS.iter().filter(|p| p.ask.is_some() && (!p.at_home_only || is_home(p, dialer))).collect();
     if let Some(usual) = usual(dialer) {
         promote(&mut waiting, usual);
     }

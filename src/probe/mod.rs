@@ -6,6 +6,7 @@
 //! ```
 //! Nothing here judges, and nothing here changes what it speaks to.
 
+pub mod ber;
 pub mod dial;
 pub mod identify;
 pub mod reader;

@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         self.take(2)?.try_into().ok().map(u16::from_be_bytes)
     }
 
-    /// Two bytes, little-endian (MySQL).
+    /// Two bytes, little-endian (MySQL, SMB, X11).
     pub fn u16_le(&mut self) -> Option<u16> {
         self.take(2)?.try_into().ok().map(u16::from_le_bytes)
     }
@@ -52,6 +52,11 @@ impl<'a> Reader<'a> {
     /// Four bytes, network order.
     pub fn u32(&mut self) -> Option<u32> {
         self.take(4)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    /// Four bytes, little-endian (SMB).
+    pub fn u32_le(&mut self) -> Option<u32> {
+        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
     }
 
     /// A vector with its length in two bytes before it.

@@ -13,6 +13,7 @@ pub const PROTOCOL: Protocol = Protocol {
     talk: Some(|_, _, first| Box::pin(async move { Some(seen(first)) })),
     ask: Some(|dialer| Box::pin(ask(dialer))),
     hinted: Some(speaks),
+    ..Protocol::NONE
 };
 
 /// A status line, or the bare page of a server that did not understand us.

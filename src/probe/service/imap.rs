@@ -1,6 +1,7 @@
-//! IMAP (RFC 9051, RFC 3501): CAPABILITY.
+//! IMAP (RFC 9051, RFC 3501): CAPABILITY and STARTTLS.
 
-use super::{NONE, OPTIONAL, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade};
+use super::starttls::{self, Listed};
+use super::{NONE, Protocol, Seen, UNKNOWN, Upgrade};
 use crate::probe::dial::{Connection, Stop};
 
 /// IMAP.
@@ -21,44 +22,48 @@ pub fn greets(first: &[u8]) -> bool {
     [&b"* OK"[..], b"* PREAUTH", b"* BYE"].iter().any(|word| first.starts_with(word))
 }
 
-/// Asks for the capabilities and leaves.
-pub async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
+/// Asks for the capabilities and for TLS, and leaves.
+async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
     let mut seen = Seen::plain("imap", first, "CAPABILITY");
     if first.starts_with(b"* PREAUTH") {
         seen.authentication = NONE;
     }
-    match capabilities(connection).await {
-        Ok(words) => {
-            let has = |word: &str| words.split_ascii_whitespace().any(|w| w == word);
-            let (offered, disabled) = (has("STARTTLS"), has("LOGINDISABLED"));
-            seen.tls = match (offered, disabled) {
-                (true, true) => REQUIRED,
-                (true, false) => OPTIONAL,
-                (false, _) => NONE,
-            };
-            seen.upgrade = offered.then_some(UPGRADE);
-            seen.exchange = if offered { "CAPABILITY offers STARTTLS" } else { "CAPABILITY without STARTTLS" }.into();
-        }
+    let words = match capabilities(connection).await {
+        Ok(words) => words,
         Err(stop) => {
             seen.tls = UNKNOWN;
             seen.left_open("tls", format!("CAPABILITY: {stop}"));
+            return seen;
         }
+    };
+    let words: Vec<&str> = words.split_ascii_whitespace().collect();
+    let listed = Listed::of(words.iter().copied(), "STARTTLS");
+    // Who can't sign in before TLS can do nothing useful: no password, and no other method.
+    let demanded = words.contains(&"LOGINDISABLED") && !words.iter().any(|w| w.starts_with("AUTH="));
+    let accepted = start_tls(connection).await;
+    starttls::note(&mut seen, UPGRADE, "STARTTLS", listed, accepted, demanded);
+    if accepted != Ok(true) {
+        let _ = connection.send(b"a9 LOGOUT\r\n").await;
     }
-    let _ = connection.send(b"a9 LOGOUT\r\n").await;
     seen
 }
 
+/// Words after `* CAPABILITY`, upper case.
 async fn capabilities(connection: &mut Connection) -> Result<String, Stop> {
     connection.send(b"a1 CAPABILITY\r\n").await?;
     let lines = connection.lines(|l| l.starts_with(b"a1 ")).await?;
-    let line = lines.iter().find(|l| l.starts_with(b"* CAPABILITY")).ok_or(Stop::Malformed)?;
+    let line = lines.iter().find_map(|l| l.strip_prefix(b"* CAPABILITY")).ok_or(Stop::Malformed)?;
     Ok(String::from_utf8_lossy(line).to_ascii_uppercase())
 }
 
-/// STARTTLS.
-pub async fn upgrade(connection: &mut Connection) -> Result<(), Stop> {
-    connection.line().await?;
+async fn start_tls(connection: &mut Connection) -> Result<bool, Stop> {
     connection.send(b"a2 STARTTLS\r\n").await?;
     let lines = connection.lines(|l| l.starts_with(b"a2 ")).await?;
-    if lines.last().is_some_and(|l| l.starts_with(b"a2 OK")) { Ok(()) } else { Err(Stop::Malformed) }
+    Ok(lines.last().is_some_and(|l| l.starts_with(b"a2 OK")))
+}
+
+/// STARTTLS.
+async fn upgrade(connection: &mut Connection) -> Result<(), Stop> {
+    connection.line().await?;
+    if start_tls(connection).await? { Ok(()) } else { Err(Stop::Malformed) }
 }

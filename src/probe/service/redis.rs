@@ -14,6 +14,7 @@ pub const PROTOCOL: Protocol = Protocol {
     talk: Some(|_, _, first| Box::pin(async move { Some(seen(first)) })),
     ask: Some(|dialer| Box::pin(ask(dialer))),
     hinted: Some(|answer| [&b"-ERR"[..], b"-NOAUTH", b"-DENIED", b"+PONG"].iter().any(|word| answer.starts_with(word))),
+    ..Protocol::NONE
 };
 
 /// Longest answer to INFO that is read, bytes.
