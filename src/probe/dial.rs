@@ -26,6 +26,8 @@ const GREETING_MINIMUM: usize = 4;
 const GREETING_LIMIT: usize = 1024;
 /// Ports tried for [`Dialer::connect_reserved`]: the few that no service has (rresvport(3) takes them, too).
 const RESERVED: std::ops::RangeInclusive<u16> = 1012..=1022;
+/// Source address of [`Dialer::connect_as_other`].
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Bytes read at once.
 const CHUNK: usize = 4096;
 
@@ -123,8 +125,9 @@ impl Dialer {
     /// Connects from a port below 1024, as some servers demand; from any port where this process
     /// may not have such a one.
     pub async fn connect_reserved(&self) -> Result<Connection, DialError> {
+        let any: IpAddr = if self.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         for port in RESERVED {
-            match self.open(self.address, Some(port)).await {
+            match self.open(self.address, Some(SocketAddr::new(any, port))).await {
                 Err(DialError::Unreachable(_)) => {}
                 other => return other,
             }
@@ -132,11 +135,21 @@ impl Dialer {
         self.connect().await
     }
 
+    /// Connects to an endpoint on loopback from another loopback address (all of 127.0.0.0/8 is this
+    /// host): servers that take a client at their own address for safe see a stranger. `None` where
+    /// that can't be done.
+    pub async fn connect_as_other(&self) -> Option<Connection> {
+        match self.address {
+            SocketAddr::V4(v4) if *v4.ip() == Ipv4Addr::LOCALHOST => self.open(self.address, Some(SocketAddr::from((OTHER, 0)))).await.ok(),
+            _ => None,
+        }
+    }
+
     async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
         self.open(address, None).await
     }
 
-    async fn open(&self, address: SocketAddr, from: Option<u16>) -> Result<Connection, DialError> {
+    async fn open(&self, address: SocketAddr, from: Option<SocketAddr>) -> Result<Connection, DialError> {
         let closed = |_| DialError::Unreachable("the survey has ended".into());
         let permits = async {
             let own = self.own.clone().acquire_owned().await.map_err(closed)?;
@@ -158,15 +171,12 @@ impl Dialer {
     }
 }
 
-async fn stream(address: SocketAddr, from: Option<u16>) -> io::Result<TcpStream> {
-    let Some(port) = from else { return TcpStream::connect(address).await };
-    let (socket, any): (_, IpAddr) = match address {
-        SocketAddr::V4(_) => (TcpSocket::new_v4()?, Ipv4Addr::UNSPECIFIED.into()),
-        SocketAddr::V6(_) => (TcpSocket::new_v6()?, Ipv6Addr::UNSPECIFIED.into()),
-    };
+async fn stream(address: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Else the same port serves the same server again only after minutes.
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::new(any, port))?;
+    socket.bind(from)?;
     socket.connect(address).await
 }
 

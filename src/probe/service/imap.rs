@@ -2,7 +2,7 @@
 
 use super::starttls::{self, Listed};
 use super::{NONE, Protocol, Seen, UNKNOWN, Upgrade};
-use crate::probe::dial::{Connection, Stop};
+use crate::probe::dial::{Connection, Dialer, Stop};
 
 /// IMAP.
 pub const PROTOCOL: Protocol = Protocol {
@@ -10,7 +10,7 @@ pub const PROTOCOL: Protocol = Protocol {
     ports: &[143, 220],
     processes: &["imap-login"],
     greets: Some(greets),
-    talk: Some(|_, mut connection, first| Box::pin(async move { Some(talk(&mut connection, first).await) })),
+    talk: Some(|dialer, mut connection, first| Box::pin(async move { Some(talk(dialer, &mut connection, first).await) })),
     ..Protocol::NONE
 };
 
@@ -23,7 +23,7 @@ pub fn greets(first: &[u8]) -> bool {
 }
 
 /// Asks for the capabilities and for TLS, and leaves.
-async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
+async fn talk(dialer: &Dialer, connection: &mut Connection, first: &[u8]) -> Seen {
     let mut seen = Seen::plain("imap", first, "CAPABILITY");
     if first.starts_with(b"* PREAUTH") {
         seen.authentication = NONE;
@@ -38,14 +38,29 @@ async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
     };
     let words: Vec<&str> = words.split_ascii_whitespace().collect();
     let listed = Listed::of(words.iter().copied(), "STARTTLS");
-    // Who can't sign in before TLS can do nothing useful: no password, and no other method.
-    let demanded = words.contains(&"LOGINDISABLED") && !words.iter().any(|w| w.starts_with("AUTH="));
     let accepted = start_tls(connection).await;
+    let demanded = is_demanded(&words) || (accepted == Ok(true) && is_demanded_of_others(dialer).await);
     starttls::note(&mut seen, UPGRADE, "STARTTLS", listed, accepted, demanded);
     if accepted != Ok(true) {
         let _ = connection.send(b"a9 LOGOUT\r\n").await;
     }
     seen
+}
+
+/// Who can't sign in before TLS can do nothing useful: no password, and no other method.
+fn is_demanded(words: &[&str]) -> bool {
+    words.contains(&"LOGINDISABLED") && !words.iter().any(|w| w.starts_with("AUTH="))
+}
+
+/// Dovecot takes a client at its own address for safe and lets it sign in without TLS.
+async fn is_demanded_of_others(dialer: &Dialer) -> bool {
+    let Some(mut connection) = dialer.connect_as_other().await else { return false };
+    if connection.line().await.is_err() {
+        return false;
+    }
+    let words = capabilities(&mut connection).await.unwrap_or_default();
+    let _ = connection.send(b"a9 LOGOUT\r\n").await;
+    is_demanded(&words.split_ascii_whitespace().collect::<Vec<_>>())
 }
 
 /// Words after `* CAPABILITY`, upper case.

@@ -44,7 +44,6 @@ const SUCCESS: u32 = 0;
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 const STRONGER_AUTH_REQUIRED: u32 = 8;
 const CONFIDENTIALITY_REQUIRED: u32 = 13;
-const INVALID_CREDENTIALS: u32 = 49;
 
 /// One message of a server: its number, the tag of its operation and that operation's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +72,7 @@ async fn ask(dialer: &Dialer) -> Asked {
         Ok(connection) => connection,
         Err(_) => return Asked::NoConnection,
     };
-    if let Err(stop) = connection.send(&message(1, bind(b""))).await {
+    if let Err(stop) = connection.send(&message(1, bind(b"", b""))).await {
         return stop.into();
     }
     let first = match connection.some().await {
@@ -150,8 +149,7 @@ async fn look(dialer: &Dialer, mut connection: Connection, bound: u32) -> Seen {
         }
         Err(stop) => seen.left_open("open", format!("search below a naming context: {stop}")),
     }
-    let listed = entry.values("supportedExtension").iter().any(|v| v == START_TLS);
-    upgrade_of(dialer, connection, listed, refused, &mut seen).await;
+    upgrade_of(dialer, connection, &entry, refused, &mut seen).await;
     seen
 }
 
@@ -161,7 +159,8 @@ const fn wants_tls(code: u32) -> bool {
 }
 
 /// Asks for StartTLS, and where it is possible, whether a name is refused without it.
-async fn upgrade_of(dialer: &Dialer, mut connection: Connection, listed: bool, refused: bool, seen: &mut Seen) {
+async fn upgrade_of(dialer: &Dialer, mut connection: Connection, root: &Entry, refused: bool, seen: &mut Seen) {
+    let listed = root.values("supportedExtension").iter().any(|v| v == START_TLS);
     let answer = match start_tls(&mut connection, 9).await {
         Ok(answer) => answer,
         Err(stop) => {
@@ -182,22 +181,22 @@ async fn upgrade_of(dialer: &Dialer, mut connection: Connection, listed: bool, r
     seen.tls = OPTIONAL;
     if refused {
         seen.tls = REQUIRED;
-    } else if !seen.open.iter().any(|w| w == "anonymous-read") && named(dialer).await.is_ok_and(wants_tls) {
+    } else if !seen.open.iter().any(|w| w == "anonymous-read") && named(dialer, root).await.is_ok_and(wants_tls) {
         seen.exchange.push_str(", a bind with a name is refused without TLS");
         seen.tls = REQUIRED;
     }
 }
 
-/// Result of a bind with a name that nobody has and no password: servers that demand TLS say so first.
-async fn named(dialer: &Dialer) -> Result<u32, Stop> {
+/// Result of a bind with a name below the first naming context that nobody has: servers that
+/// demand TLS say so before they look for it. The password is not empty, for OpenLDAP refuses that
+/// one before everything else.
+async fn named(dialer: &Dialer, root: &Entry) -> Result<u32, Stop> {
+    let context = root.values("namingContexts").iter().find(|c| !c.is_empty()).map_or(&b"dc=assay"[..], Vec::as_slice);
     let mut connection = dialer.connect().await.map_err(|_| Stop::Closed)?;
-    connection.send(&message(1, bind(b"cn=assay"))).await?;
-    let code = loop {
-        match receive(&mut connection).await? {
-            Message { operation: BIND_RESPONSE, content, .. } => break code(&content).ok_or(Stop::Malformed)?,
-            Message { operation: EXTENDED_RESPONSE, .. } => return Err(Stop::Closed),
-            _ => return Err(Stop::Malformed),
-        }
+    connection.send(&message(1, bind(&[b"cn=assay,", context].concat(), b"assay"))).await?;
+    let code = match receive(&mut connection).await? {
+        Message { operation: BIND_RESPONSE, content, .. } => code(&content).ok_or(Stop::Malformed)?,
+        _ => return Err(Stop::Malformed),
     };
     // Best effort: leave in order.
     let _ = connection.send(&message(2, UNBIND.to_vec())).await;
@@ -296,9 +295,9 @@ fn request(search: &Search<'_>) -> Vec<u8> {
     )
 }
 
-/// A simple bind of version 3 without password.
-fn bind(name: &[u8]) -> Vec<u8> {
-    ber::group(BIND, &[ber::number(INTEGER, 3), ber::element(OCTETS, name), ber::element(0x80, b"")])
+/// A simple bind of version 3.
+fn bind(name: &[u8], password: &[u8]) -> Vec<u8> {
+    ber::group(BIND, &[ber::number(INTEGER, 3), ber::element(OCTETS, name), ber::element(0x80, password)])
 }
 
 fn message(number: u32, operation: Vec<u8>) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use super::starttls::{self, Listed};
 use super::{Protocol, REQUIRED, Seen, UNKNOWN, Upgrade};
-use crate::probe::dial::{Connection, Stop};
+use crate::probe::dial::{Connection, Dialer, Stop};
 
 /// ManageSieve.
 pub const PROTOCOL: Protocol = Protocol {
@@ -10,7 +10,7 @@ pub const PROTOCOL: Protocol = Protocol {
     ports: &[4190, 2000],
     processes: &["managesieve-login", "managesieve-lo", "timsieved"],
     greets: Some(greets),
-    talk: Some(|_, connection, first| Box::pin(async move { Some(talk(connection, first).await) })),
+    talk: Some(|dialer, connection, first| Box::pin(async move { Some(talk(dialer, connection, first).await) })),
     ..Protocol::NONE
 };
 
@@ -27,7 +27,7 @@ fn greets(first: &[u8]) -> bool {
 }
 
 /// Reads the list, asks for TLS and leaves.
-async fn talk(mut connection: Connection, first: &[u8]) -> Seen {
+async fn talk(dialer: &Dialer, mut connection: Connection, first: &[u8]) -> Seen {
     let mut seen = Seen { authentication: REQUIRED, ..Seen::plain("managesieve", first, "greeting") };
     connection.unread(first);
     let list = match list(&mut connection).await {
@@ -39,14 +39,26 @@ async fn talk(mut connection: Connection, first: &[u8]) -> Seen {
         }
     };
     let listed = Listed::of(list.iter().filter_map(|strings| strings.first()).map(String::as_str), "STARTTLS");
-    // Without a method nobody can sign in before the upgrade.
-    let demanded = !list.iter().any(|s| matches!(s.as_slice(), [name, methods, ..] if name == "SASL" && !methods.trim().is_empty()));
     let accepted = start_tls(&mut connection).await;
+    let demanded = is_demanded(&list) || (accepted == Ok(true) && is_demanded_of_others(dialer).await);
     starttls::note(&mut seen, UPGRADE, "STARTTLS", listed, accepted, demanded);
     if accepted != Ok(true) {
         let _ = connection.send(b"LOGOUT\r\n").await;
     }
     seen
+}
+
+/// Without a method nobody can sign in before the upgrade.
+fn is_demanded(list: &[Vec<String>]) -> bool {
+    !list.iter().any(|s| matches!(s.as_slice(), [name, methods, ..] if name == "SASL" && !methods.trim().is_empty()))
+}
+
+/// Dovecot takes a client at its own address for safe and lets it sign in without TLS.
+async fn is_demanded_of_others(dialer: &Dialer) -> bool {
+    let Some(mut connection) = dialer.connect_as_other().await else { return false };
+    let list = list(&mut connection).await;
+    let _ = connection.send(b"LOGOUT\r\n").await;
+    list.is_ok_and(|list| is_demanded(&list))
 }
 
 /// Strings of each line before the last, which is OK, NO or BYE.

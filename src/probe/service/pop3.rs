@@ -38,10 +38,7 @@ async fn talk(dialer: &Dialer, connection: &mut Connection, first: &[u8]) -> See
     if accepted != Ok(true) {
         let _ = connection.send(b"QUIT\r\n").await;
     }
-    // Without USER and SASL nobody can sign in before the upgrade; some servers list USER and
-    // refuse it.
-    let may_sign_in = words.as_ref().is_none_or(|words| words.iter().any(|w| w == "USER" || w == "SASL" || w.starts_with("SASL ")));
-    let demanded = accepted == Ok(true) && (!may_sign_in || refuses_name(dialer).await);
+    let demanded = accepted == Ok(true) && (!may_sign_in(words.as_deref()) || refuses_name(dialer).await);
     starttls::note(&mut seen, UPGRADE, "STLS", listed, accepted, demanded);
     seen
 }
@@ -54,11 +51,19 @@ async fn capabilities(connection: &mut Connection) -> Result<Option<Vec<String>>
     Ok(has_list.then(|| lines.iter().map(|l| String::from_utf8_lossy(l).trim().to_ascii_uppercase()).collect()))
 }
 
+/// Without USER and a method of SASL nobody can sign in before the upgrade.
+fn may_sign_in(words: Option<&[String]>) -> bool {
+    words.is_none_or(|words| words.iter().any(|w| w == "USER" || w.starts_with("SASL ")))
+}
+
 /// Whether a name that nobody has is refused in words that ask for TLS, on a connection of its own;
-/// no password follows.
+/// no password follows. Dovecot takes a client at its own address for safe and says so to others only.
 async fn refuses_name(dialer: &Dialer) -> bool {
     let asked = async {
-        let mut connection = dialer.connect().await.map_err(|_| Stop::Closed)?;
+        let mut connection = match dialer.connect_as_other().await {
+            Some(connection) => connection,
+            None => dialer.connect().await.map_err(|_| Stop::Closed)?,
+        };
         connection.line().await?;
         connection.send(format!("USER {OUR_NAME}\r\n").as_bytes()).await?;
         let answer = connection.line().await?;
@@ -93,6 +98,10 @@ mod tests {
     fn a_refusal_for_want_of_tls_is_told_from_others() {
         assert!(wants_tls(b"-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections."));
         assert!(!wants_tls(b"-ERR [AUTH] no such user"));
+        let words = |w: &[&str]| w.iter().map(ToString::to_string).collect::<Vec<_>>();
+        // Dovecot with disable_plaintext_auth: the list of methods is empty.
+        assert!(!may_sign_in(Some(&words(&["+OK", "STLS", "SASL", "."]))));
+        assert!(may_sign_in(Some(&words(&["USER"]))) && may_sign_in(Some(&words(&["SASL PLAIN"]))) && may_sign_in(None));
         assert!(!wants_tls(b"+OK send PASS, without TLS if you must"));
     }
 }
