@@ -79,9 +79,11 @@ pub struct Service {
     /// `mode-6` and `mode-7` (ntp: control queries are answered),
     /// `community-public` (snmp: the community `public` may read),
     /// `smb1` (smb: the first dialect is accepted),
-    /// `guest` (smb: a session without a password was set up),
-    /// `exports-to-all` (nfs, rsync: something is offered to every address),
-    /// `no-password` (vnc, x11, rlogin, rsh, rexec: a session starts without a password),
+    /// `guest` (smb: a session without a name was a guest's),
+    /// `null-session` (smb: a session without a name was set up, of which servers make little or much),
+    /// `exports-to-all` (nfs: something is offered to every address),
+    /// `no-password` (vnc, x11, rsh: a session starts without a password; rsync: a module opens without one),
+    /// `sign-in-screen` (rdp: the screen to sign in at is shown to everyone, without CredSSP),
     /// `printers` (cups: printers are listed).
     pub open: Vec<String>,
     /// Protocol versions or dialects that the server showed it accepts, in the protocol's own words

@@ -1,4 +1,4 @@
-//! rexec (rexecd(8)): names nobody, and is refused in its own way.
+//! rexec (rexecd(8)): a name that nobody can have is refused in its own way.
 
 use super::{Asked, Protocol, REQUIRED, Seen, exchange};
 use crate::probe::dial::Dialer;
@@ -7,14 +7,15 @@ use crate::probe::dial::Dialer;
 pub const PROTOCOL: Protocol =
     Protocol { name: "rexec", ports: &[512], processes: &["rexecd", "in.rexecd"], ask: Some(|dialer| Box::pin(ask(dialer))), at_home_only: true, ..Protocol::NONE };
 
-/// No port for errors, no name, no password, no command.
-const NOBODY: &[u8] = b"0\0\0\0\0";
+/// No port for errors, a name longer than the sixteen characters that names may have, no password, no
+/// command (rexec(3)). Other names are refused without a word by servers that use PAM.
+const NOBODY: &[u8] = b"0\0assay-assay-assay-assay\0\0\0";
 
 async fn ask(dialer: &Dialer) -> Asked {
-    match exchange(dialer, NOBODY, |b| b.len() > 1).await {
+    match exchange(dialer, NOBODY, |b| b.contains(&b'\n')).await {
         Err(asked) => asked,
         Ok((_, answer)) => match refusal(&answer) {
-            Some(words) => Asked::Found(Box::new(Seen { authentication: REQUIRED, ..Seen::plain("rexec", words, "an empty name is refused") })),
+            Some(words) => Asked::Found(Box::new(Seen { authentication: REQUIRED, ..Seen::plain("rexec", words, "a name that nobody can have is refused") })),
             None => Asked::Answered(answer),
         },
     }

@@ -25,16 +25,43 @@ async fn ask(dialer: &Dialer) -> Asked {
     if let Err(stop) = connection.send(SESSION).await {
         return stop.into();
     }
-    // The zero byte that accepts us may come alone, long before a word.
-    match connection.some().await {
+    let wait = dialer.limits.answer_timeout.min(dialer.left());
+    match connection.greeting(wait, |b| b.first() == Some(&0) || b.contains(&b'\n')).await {
         Err(stop) => stop.into(),
         Ok(answer) if answer.first() == Some(&0) => {
-            let words = answer.get(1..).unwrap_or_default();
-            Asked::Found(Box::new(Seen::plain("rlogin", words, "a session starts with a zero byte")))
+            let mut words = answer.get(1..).unwrap_or_default().to_vec();
+            if words.is_empty() {
+                words = connection.some().await.unwrap_or_default();
+            }
+            Asked::Found(Box::new(started(&words)))
         }
         Ok(answer) => match rexec::refusal(&answer) {
             Some(words) => Asked::Found(Box::new(Seen { authentication: REQUIRED, ..Seen::plain("rlogin", words, "a session is refused") })),
             None => Asked::Answered(answer),
         },
+    }
+}
+
+/// A session whose first words are these.
+fn started(words: &[u8]) -> Seen {
+    let mut seen = Seen::plain("rlogin", words, "a session starts with a zero byte");
+    if String::from_utf8_lossy(words).to_ascii_lowercase().contains("password") {
+        seen.authentication = REQUIRED;
+    } else {
+        seen.left_open("authentication", "the session does not ask for a password, or not in time");
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::service::UNKNOWN;
+
+    #[test]
+    fn a_session_asks_for_a_password_or_leaves_it_open() {
+        assert_eq!(started(b"Password: ").authentication, REQUIRED);
+        let open = started(b"");
+        assert_eq!((open.authentication, open.unanswered.len()), (UNKNOWN, 1));
     }
 }

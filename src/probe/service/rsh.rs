@@ -25,10 +25,10 @@ async fn ask(dialer: &Dialer) -> Asked {
         return stop.into();
     }
     let wait = dialer.limits.answer_timeout.min(dialer.left());
-    match connection.greeting(wait, |b| b.len() > 1).await {
+    match connection.greeting(wait, |b| b.first() == Some(&0) || b.contains(&b'\n')).await {
         Err(stop) => stop.into(),
-        // A zero byte starts a command: that of nobody.
-        Ok(answer) if answer == [0] => {
+        // A zero byte: the command of nobody was accepted, and it is empty.
+        Ok(answer) if answer.first() == Some(&0) => {
             let mut seen = Seen { authentication: NONE, ..Seen::plain("rsh", b"", "an empty name is accepted") };
             seen.opens("no-password");
             Asked::Found(Box::new(seen))

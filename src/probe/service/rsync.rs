@@ -56,7 +56,7 @@ async fn talk(dialer: &Dialer, mut connection: Connection, first: &[u8]) -> Seen
             Ok(Some(Access::Open)) => {
                 export.security.push("none".into());
                 seen.authentication = NONE;
-                seen.opens("exports-to-all");
+                seen.opens("no-password");
             }
             Ok(Some(Access::Password)) => {
                 export.security.push("password".into());

@@ -64,7 +64,7 @@ fn judge(seen: &mut Seen, offer: &Offer) {
     if !offer.vencrypt.is_empty() {
         seen.exchange.push_str(&format!(", of VeNCrypt {}", listed(&offer.vencrypt)));
     }
-    let no_password = offer.types.contains(&TYPE_NONE) || offer.vencrypt.iter().any(|t| matches!(*t, VENCRYPT_TLS_NONE | VENCRYPT_X509_NONE));
+    let no_password = offer.types.contains(&TYPE_NONE) || offer.vencrypt.iter().any(|t| matches!(*t, TYPE_NONE | VENCRYPT_TLS_NONE | VENCRYPT_X509_NONE));
     seen.authentication = if no_password { NONE } else { REQUIRED };
     if no_password {
         seen.opens("no-password");
