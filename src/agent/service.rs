@@ -113,7 +113,7 @@ pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy, cadence: Cadence
 
 /// Endpoints of the configuration.
 pub fn plan_of(config: &AgentConfig) -> Plan {
-    Plan { listeners: Vec::new(), targets: config.targets.clone(), exclusions: config.exclusions.clone() }
+    Plan { targets: config.targets.clone(), exclusions: config.exclusions.clone(), ..Plan::default() }
 }
 
 /// Bounds of the configuration.

@@ -10,12 +10,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Document;
+use super::tls_capabilities::TlsCapabilities;
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
 use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
+use crate::probe::service::{self, Upgrade};
+use crate::probe::tls::plan::Depth;
 use crate::probe::tls::survey::survey as survey_tls;
 
 /// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
@@ -112,15 +115,35 @@ pub struct Plan {
     pub targets: Vec<String>,
     /// Subjects or `ADDRESS:PORT` never spoken to.
     pub exclusions: Vec<String>,
+    /// How much is asked of TLS endpoints.
+    pub depth: Depth,
+    /// What endpoints are taken for.
+    pub expected: Expected,
 }
 
-/// Both probe families and what could not be observed; a family is `None` when it was not asked for.
+/// What endpoints are taken for before they say a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing: each is identified first.
+    #[default]
+    Anything,
+    /// TLS, or the protocol that usually has the port and upgrades to TLS.
+    Tls,
+    /// TLS from the first byte.
+    DirectTls,
+    /// This protocol, which upgrades to TLS.
+    Upgraded(Upgrade),
+}
+
+/// The probe families and what could not be observed; a family is `None` when it was not asked for.
 #[derive(Debug, Default)]
 pub struct Surveyed {
     /// Protocol per endpoint.
     pub services: Option<Services>,
     /// TLS per endpoint.
     pub tls: Option<super::tls::Tls>,
+    /// The rest about TLS per endpoint; `None` when the survey was narrow.
+    pub tls_capabilities: Option<TlsCapabilities>,
 }
 
 /// Speaks to every endpoint of `plan`; `progress(done, total)` is called as endpoints finish.
@@ -131,6 +154,7 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     let connections = Arc::new(Semaphore::new(limits.total.max(2)));
     // An endpoint's time starts when there is room for its connections.
     let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
+    let how = How { depth: plan.depth, expected: plan.expected };
     let mut running = JoinSet::new();
     let mut subjects = std::collections::HashMap::new();
     for endpoint in endpoints {
@@ -138,22 +162,23 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
         let subject = endpoint.subject.clone();
         let handle = running.spawn(async move {
             let _room = room.acquire_owned().await;
-            examine(endpoint, &limits, connections).await
+            examine(endpoint, &limits, connections, how).await
         });
         subjects.insert(handle.id(), subject);
     }
-    let (mut services, mut tls, mut done) = (Vec::new(), Vec::new(), 0);
+    let (mut services, mut tls, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), 0);
     progress(0, total);
     while let Some(joined) = running.join_next().await {
         match joined {
             Ok(examined) => {
                 services.extend(examined.service);
                 tls.extend(examined.tls);
+                capabilities.extend(examined.capabilities);
                 gaps.extend(examined.gaps);
             }
             Err(e) => {
                 let subject = subjects.get(&e.id()).map_or("", String::as_str);
-                both(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
+                everywhere(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
             }
         }
         done += 1;
@@ -161,7 +186,19 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     }
     services.sort_by(|a, b| a.subject.cmp(&b.subject));
     tls.sort_by(|a, b| a.subject.cmp(&b.subject));
-    Surveyed { services: Some(Services { items: services }), tls: Some(super::tls::Tls { endpoints: tls }) }
+    capabilities.sort_by(|a, b| a.subject.cmp(&b.subject));
+    Surveyed {
+        services: Some(Services { items: services }),
+        tls: Some(super::tls::Tls { endpoints: tls }),
+        tls_capabilities: (plan.depth == Depth::Full).then_some(TlsCapabilities { endpoints: capabilities }),
+    }
+}
+
+/// How each endpoint is examined.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    depth: Depth,
+    expected: Expected,
 }
 
 /// One endpoint to speak to.
@@ -182,6 +219,7 @@ struct Target {
 struct Examined {
     service: Option<Service>,
     tls: Option<super::tls::Endpoint>,
+    capabilities: Option<super::tls_capabilities::Endpoint>,
     gaps: Vec<Gap>,
 }
 
@@ -192,7 +230,7 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
     for listener in plan.listeners.iter().filter(|l| l.transport == "tcp") {
         match of_listener(listener, outward) {
             Some(target) => out.push(target),
-            None => both(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
+            None => everywhere(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
         }
     }
     for text in &plan.targets {
@@ -202,7 +240,7 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
                 Some(listener) => listener.scope = target.scope,
                 None => out.push(target),
             },
-            Err((id, detail)) => both(gaps, &format!("{text}/tcp"), id, &detail, "Write the target as HOST:PORT, IPv6 in brackets."),
+            Err((id, detail)) => everywhere(gaps, &format!("{text}/tcp"), id, &detail, "Write the target as HOST:PORT, IPv6 in brackets."),
         }
     }
     let excluded = |t: &Target| {
@@ -210,7 +248,7 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
         plan.exclusions.iter().any(|e| *e == t.subject || *e == spoken || t.subject.strip_suffix("/tcp") == Some(e))
     };
     for target in out.iter().filter(|t| excluded(t)) {
-        both(gaps, &target.subject, reason::EXCLUDED, "an exclusion names this endpoint", "Take it off the exclusions to have it examined.");
+        everywhere(gaps, &target.subject, reason::EXCLUDED, "an exclusion names this endpoint", "Take it off the exclusions to have it examined.");
     }
     out.retain(|t| !excluded(t));
     out
@@ -274,37 +312,66 @@ fn outward_address() -> Option<Ipv4Addr> {
 }
 
 /// Everything about one endpoint, within its deadline.
-async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>) -> Examined {
+async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, how: How) -> Examined {
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
     let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
     dialer.outward = target.outward;
     dialer.process.clone_from(&target.process);
     let subject = target.subject.clone();
-    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer)).await {
+    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer, &how)).await {
         Ok(examined) => examined,
         Err(_) => {
             let mut gaps = Gaps::new();
-            both(&mut gaps, &subject, reason::TIMEOUT, "the endpoint used up its time", "");
+            everywhere(&mut gaps, &subject, reason::TIMEOUT, "the endpoint used up its time", "");
             Examined { gaps: gaps.into_sorted(), ..Examined::default() }
         }
     }
 }
 
-async fn speak(target: &Target, dialer: &Dialer) -> Examined {
+async fn speak(target: &Target, dialer: &Dialer, how: &How) -> Examined {
+    let (mut upgrade, mut known) = (None, how.expected != Expected::Anything);
+    match how.expected {
+        Expected::Upgraded(asked) => upgrade = Some(asked),
+        Expected::Tls => upgrade = service::usual_upgrade(target.address.port()),
+        Expected::Anything | Expected::DirectTls => {}
+    }
+    let mut surveyed = None;
+    if known {
+        let survey = survey_tls(dialer, upgrade, how.depth).await;
+        // What answers in plaintext may still upgrade.
+        known = survey.is_tls() || how.expected != Expected::Tls;
+        surveyed = Some(survey);
+    }
     let mut gaps = Gaps::new();
-    let outcome = identify(dialer).await;
+    let outcome = if known { Outcome::Identified(Box::new(as_expected(upgrade))) } else { identify(dialer).await };
     let mut service = service(target, &outcome, &mut gaps);
-    let mut tls = None;
     if let Outcome::Identified(seen) = &outcome
+        && !known
         && (seen.tls == DIRECT || seen.upgrade.is_some())
     {
-        let survey = survey_tls(dialer, seen.upgrade).await;
+        upgrade = seen.upgrade;
+        surveyed = Some(survey_tls(dialer, upgrade, how.depth).await);
+    }
+    let mut examined = Examined::default();
+    if let Some(survey) = surveyed {
         if let Some(inner) = &survey.inner {
             fill(&mut service, inner, &mut gaps);
         }
-        tls = Some(super::tls::endpoint(&survey, seen.upgrade, dialer, &service, &mut gaps));
+        let endpoint = super::tls::endpoint(&survey, upgrade, dialer, &service, &mut gaps);
+        if how.depth == Depth::Full {
+            examined.capabilities = super::tls_capabilities::endpoint(&survey, survey.capabilities.as_ref(), &endpoint, &mut gaps);
+        }
+        examined.tls = Some(endpoint);
     }
-    Examined { service: Some(service), tls, gaps: gaps.into_sorted() }
+    Examined { service: Some(service), gaps: gaps.into_sorted(), ..examined }
+}
+
+/// An endpoint that was told to be TLS.
+fn as_expected(upgrade: Option<Upgrade>) -> Seen {
+    match upgrade {
+        None => Seen { plaintext: false, tls: DIRECT, ..Seen::plain("tls", b"", "ClientHello of each version") },
+        Some(upgrade) => Seen { tls: UNKNOWN, upgrade: Some(upgrade), ..Seen::plain(upgrade.name(), b"", "upgrade to TLS") },
+    }
 }
 
 fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
@@ -353,7 +420,9 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         let detail = format!("{}: {detail}", service.source.place);
         let remedy = "Look which program listens there and speak to it by hand, or exclude the endpoint.";
         gaps.note(Services::NAME, "items", &target.subject, id, detail.clone(), remedy);
-        gaps.note(super::tls::Tls::NAME, "endpoints", &target.subject, id, detail, remedy);
+        for family in [super::tls::Tls::NAME, TlsCapabilities::NAME] {
+            gaps.note(family, "endpoints", &target.subject, id, detail.clone(), remedy);
+        }
     }
     service
 }
@@ -378,9 +447,12 @@ fn fill(service: &mut Service, seen: &Seen, gaps: &mut Gaps) {
     }
 }
 
-/// A gap in both probe families.
-fn both(gaps: &mut Gaps, subject: &str, id: &str, detail: &str, remedy: &str) {
-    for family in [Services::NAME, super::tls::Tls::NAME] {
+/// Families that endpoints are spoken to for.
+pub const FAMILIES: [&str; 3] = [Services::NAME, super::tls::Tls::NAME, TlsCapabilities::NAME];
+
+/// A gap in every probe family.
+fn everywhere(gaps: &mut Gaps, subject: &str, id: &str, detail: &str, remedy: &str) {
+    for family in FAMILIES {
         gaps.note(family, "", subject, id, detail, remedy);
     }
 }

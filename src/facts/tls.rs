@@ -9,7 +9,7 @@ use crate::model::gap::{Gaps, reason};
 use crate::probe::dial::Dialer;
 use crate::probe::service::Upgrade;
 use crate::probe::tls::certificate;
-use crate::probe::tls::survey::Survey;
+use crate::probe::tls::plan::{self, Plan};
 
 /// Every endpoint on which TLS was spoken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +42,11 @@ pub struct Endpoint {
     pub starttls: String,
     /// Server name sent (RFC 6066); may be empty.
     pub server_name: String,
+    /// `tls`, or why there is none: `refused` (no connection), `unreachable`, `plaintext`, `garbage`, `starttls-absent`, `alert` (to
+    /// every version), `closed`, `silent`, `not-asked`.
+    pub outcome: String,
+    /// What showed that; empty for `tls`.
+    pub outcome_detail: String,
     /// Every version asked, oldest first.
     pub versions: Vec<Version>,
     /// Names of accepted versions, oldest first.
@@ -50,6 +55,8 @@ pub struct Endpoint {
     pub lowest_code: u32,
     /// Whether the server asks for a client certificate; `null` when no handshake got that far.
     pub client_certificate_requested: Option<bool>,
+    /// Whether it goes no further without one; `null` when no handshake came to its end.
+    pub client_certificate_required: Option<bool>,
     /// Certificates as sent, leaf first; empty with a gap when none could be read.
     pub chain: Vec<Certificate>,
     /// The endpoint.
@@ -64,7 +71,7 @@ pub struct Version {
     pub name: String,
     /// Wire code.
     pub code: u32,
-    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `unreachable`.
+    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `no-upgrade`, `unreachable`, `not-asked`.
     pub outcome: String,
     /// Whether the server chose this version.
     pub accepted: bool,
@@ -72,6 +79,8 @@ pub struct Version {
     pub suite: String,
     /// Alert or first bytes that decided.
     pub detail: String,
+    /// First bytes of the reply, hexadecimal, at most 24.
+    pub bytes: String,
 }
 
 /// One certificate of a chain.
@@ -108,14 +117,14 @@ pub struct Certificate {
 }
 
 /// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
-pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
+pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
         "" => service.subject.clone(),
         name => format!("{} sni {name}", service.subject),
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();
     let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
-    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable")) {
+    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable" | "no-upgrade" | "not-asked")) {
         let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
         let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
         gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");
@@ -127,14 +136,11 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
             gaps.note(Tls::NAME, path, &subject, reason::UNSUPPORTED, detail.clone(), "Name the host as a target if it serves named hosts only.");
         }
     }
-    if let Some(problem) = &survey.chain_problem {
-        let detail = format!("{}: {problem}", service.source.place);
-        gaps.note(Tls::NAME, "endpoints.chain", &subject, reason::UNSUPPORTED, detail, "Look at the certificate with openssl s_client.");
-    }
-    for (place, c) in survey.chain.iter().enumerate() {
-        unread(c, place + 1, &subject, &service.source.place, gaps);
-    }
+    let chain = chain(survey, &subject, &service.source.place, gaps);
+    let (outcome, outcome_detail) = survey.outcome();
     Endpoint {
+        outcome: outcome.into(),
+        outcome_detail,
         address: service.address.clone(),
         port: service.port,
         process: service.process.clone(),
@@ -144,11 +150,36 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
         accepted: accepted.iter().map(|v| v.name.clone()).collect(),
         lowest_code: accepted.iter().map(|v| v.code).min().unwrap_or(0),
         client_certificate_requested: survey.client_certificate_requested,
-        chain: survey.chain.iter().map(certificate).collect(),
+        client_certificate_required: survey.client_certificate_required,
+        chain,
         source: Source { place: service.source.place.clone(), line: 0, directive: "ClientHello of each version".into() },
         subject,
         versions,
     }
+}
+
+/// The chain shown to who asks with the name given.
+fn chain(survey: &Plan, subject: &str, place: &str, gaps: &mut Gaps) -> Vec<Certificate> {
+    let mut problem = None;
+    let mut chain = Vec::new();
+    match survey.shown.first() {
+        None => problem = Some(survey.problems.first().cloned().unwrap_or_else(|| "no handshake showed a certificate".into())),
+        Some(shown) => {
+            for (number, der) in shown.certificates.iter().enumerate() {
+                match certificate::parse(der) {
+                    Ok(c) => {
+                        unread(&c, number + 1, subject, place, gaps);
+                        chain.push(certificate(&c));
+                    }
+                    Err(why) => problem = Some(format!("certificate {} of the chain: {why}", number + 1)),
+                }
+            }
+        }
+    }
+    if let Some(problem) = problem {
+        gaps.note(Tls::NAME, "endpoints.chain", subject, reason::UNSUPPORTED, format!("{place}: {problem}"), "Look at the certificate with openssl s_client.");
+    }
+    chain
 }
 
 /// Keys and signatures of a kind that is not known can't be called strong.
@@ -163,7 +194,7 @@ fn unread(c: &certificate::Certificate, number: usize, subject: &str, place: &st
     }
 }
 
-fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
+fn version(answer: &plan::Version) -> Version {
     Version {
         name: answer.name.into(),
         code: u32::from(answer.code),
@@ -171,6 +202,7 @@ fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
         accepted: answer.outcome == "accepted",
         suite: answer.suite.clone(),
         detail: answer.detail.clone(),
+        bytes: answer.bytes.clone(),
     }
 }
 

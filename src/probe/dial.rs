@@ -167,7 +167,8 @@ impl Dialer {
         // Only a matter of speed.
         let _ = stream.set_nodelay(true);
         let capped = Capped { stream, remaining: self.limits.bytes, _permits: permits };
-        Ok(Connection::over(Box::new(capped), self))
+        let server_name = self.server_name.clone();
+        Ok(Connection { server_name, stream: Box::new(capped), pending: Vec::new(), answer_timeout: self.limits.answer_timeout, deadline: self.deadline })
     }
 }
 
@@ -266,6 +267,11 @@ impl Connection {
         self.some_by(self.answer_by()).await
     }
 
+    /// Bytes as they come, at least one, within `wait`.
+    pub async fn some_within(&mut self, wait: Duration) -> Result<Vec<u8>, Stop> {
+        self.some_by((Instant::now() + wait).min(self.deadline)).await
+    }
+
     /// Bytes as they come, at least one, until `end`.
     pub async fn some_by(&mut self, end: Instant) -> Result<Vec<u8>, Stop> {
         if self.pending.is_empty() {
@@ -337,15 +343,10 @@ impl Connection {
         self.pending.splice(0..0, bytes.iter().copied());
     }
 
-    /// The stream below, for a TLS handshake.
-    pub fn into_stream(self) -> Box<dyn Wire> {
-        self.stream
-    }
-
-    /// A connection over `stream` with the time limits of `dialer`.
-    pub fn over(stream: Box<dyn Wire>, dialer: &Dialer) -> Self {
-        let server_name = dialer.server_name.clone();
-        Self { server_name, stream, pending: Vec::new(), answer_timeout: dialer.limits.answer_timeout, deadline: dialer.deadline }
+    /// The same connection with another stream over its own, such as TLS; that one is given what was read already.
+    #[must_use]
+    pub fn within(self, over: impl FnOnce(Box<dyn Wire>, Vec<u8>) -> Box<dyn Wire>) -> Self {
+        Self { stream: over(self.stream, self.pending), pending: Vec::new(), ..self }
     }
 
     /// When an answer that is awaited from now on must have ended.

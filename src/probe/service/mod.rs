@@ -124,6 +124,26 @@ pub static UPGRADES: &[Upgrade] = &[
     mysql::UPGRADE,
 ];
 
+/// The upgrade that servers on this port usually have.
+pub fn usual_upgrade(port: u16) -> Option<Upgrade> {
+    let name = match port {
+        21 => "ftp",
+        25 | 587 | 2525 => "smtp",
+        24 => "lmtp",
+        110 => "pop3",
+        119 => "nntp",
+        143 => "imap",
+        389 | 3268 => "ldap",
+        3306 => "mysql",
+        3389 => "rdp",
+        4190 => "managesieve",
+        5222 | 5269 => "xmpp",
+        5432 => "postgresql",
+        _ => return None,
+    };
+    UPGRADES.iter().copied().find(|u| u.name == name)
+}
+
 /// The protocol that greets so.
 pub fn greeter(first: &[u8]) -> Option<&'static Protocol> {
     PROTOCOLS.iter().find(|p| p.greets.is_some_and(|greets| greets(first)))
