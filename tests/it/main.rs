@@ -24,6 +24,7 @@ mod no_exec;
 mod pam;
 mod planted;
 mod probe;
+mod protocols;
 mod reference;
 mod rpm_apk;
 mod rules;
