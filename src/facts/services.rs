@@ -1,6 +1,6 @@
 //! What answers behind each endpoint, found by talking to it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Document;
 use super::tls_capabilities::TlsCapabilities;
+use crate::host::Host;
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
@@ -18,8 +19,10 @@ use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
 use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
 use crate::probe::service::{self, Upgrade};
+use crate::probe::tls::certificate::trust::{Choice, Store};
 use crate::probe::tls::plan::Depth;
 use crate::probe::tls::survey::survey as survey_tls;
+use crate::probe::udp;
 
 /// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -42,8 +45,10 @@ impl Document for Services {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// `ADDRESS:PORT/tcp`; of a local listener the same text as in `listeners`.
+    /// `ADDRESS:PORT/tcp` or `/udp`; of a local listener the same text as in `listeners`.
     pub subject: String,
+    /// `tcp` or `udp`.
+    pub transport: String,
     /// Address spoken to.
     pub address: String,
     /// Port.
@@ -58,11 +63,14 @@ pub struct Service {
     pub package: String,
     /// `identified`, `unidentified` (it answered, in no known protocol), `silent` (it accepts and says
     /// nothing), `refused`, `closed` (at once), `timeout` (no connection, or an answer without end),
-    /// `unreachable`. All but the first two leave a gap.
+    /// `unreachable`, `unasked` (UDP: excluded, or its server keeps what it hears as messages of its own).
+    /// All but the first two leave a gap; over UDP, where servers keep silent about what is not theirs, only of what is `presumed`.
     pub outcome: String,
     /// `ftp`, `telnet`, `ssh`, `smtp`, `http`, `redis`, `postgresql`, `mysql`, `imap`, `pop3`, `elasticsearch`, `docker`, …, `tls` (an unknown protocol
     /// inside TLS); empty when not identified.
     pub protocol: String,
+    /// UDP: the protocol that port or process suggest where none was identified; empty when one was, and when nothing suggests any.
+    pub presumed: String,
     /// Whether the protocol runs without encryption on this endpoint, at least until an upgrade.
     pub plaintext: bool,
     /// `direct`, `optional` (an upgrade is offered), `required` (nothing useful before the upgrade; HTTP
@@ -78,13 +86,13 @@ pub struct Service {
     /// `anonymous-bind` (ldap: a bind without name and password succeeded),
     /// `anonymous-read` (ldap: entries of a naming context were returned without a name),
     /// `commands` (redis, memcached, mongodb, elasticsearch, opensearch, etcd, docker, kubelet, amqp, mqtt: a command was answered that needs no more than a connection),
-    /// `recursion` (dns: names of others are resolved),
+    /// `recursion` (dns: names of others are resolved for the asker, who is this host itself where `local`),
     /// `mode-6` and `mode-7` (ntp: control queries are answered),
     /// `community-public` (snmp: the community `public` may read),
     /// `smb1` (smb: the first dialect is accepted),
     /// `guest` (smb: a session without a name was a guest's),
     /// `null-session` (smb: a session without a name was set up, of which servers make little or much),
-    /// `exports-to-all` (nfs: something is offered to every address),
+    /// `exports-to-all` (mountd: something is offered to every address),
     /// `no-password` (vnc, x11, rsh: a session starts without a password; rsync: a module opens without one),
     /// `sign-in-screen` (rdp: the screen to sign in at is shown to everyone, without CredSSP),
     /// `printers` (cups: printers are listed).
@@ -109,16 +117,18 @@ pub struct Service {
 /// What the probe side has to look at.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Listeners of this host, as gathered; only TCP ones are spoken to.
+    /// Listeners of this host, as gathered.
     pub listeners: Vec<super::listeners::Listener>,
-    /// Other endpoints, `HOST:PORT`, from `--target` or the host's own configuration.
+    /// Other endpoints, `HOST:PORT` (TCP) or `HOST:PORT/udp`, from `--target` or the host's own configuration.
     pub targets: Vec<String>,
-    /// Subjects or `ADDRESS:PORT` never spoken to.
+    /// Subjects never spoken to, or `ADDRESS:PORT`, which stands for both transports.
     pub exclusions: Vec<String>,
     /// How much is asked of TLS endpoints.
     pub depth: Depth,
     /// What endpoints are taken for.
     pub expected: Expected,
+    /// Store of trust anchors that certificates are judged by.
+    pub trust: Choice,
 }
 
 /// What endpoints are taken for before they say a word.
@@ -154,19 +164,19 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     let connections = Arc::new(Semaphore::new(limits.total.max(2)));
     // An endpoint's time starts when there is room for its connections.
     let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
-    let how = How { depth: plan.depth, expected: plan.expected };
+    let how = How { depth: plan.depth, expected: plan.expected, store: Arc::new(Store::new(plan.trust.clone())) };
     let mut running = JoinSet::new();
     let mut subjects = std::collections::HashMap::new();
     for endpoint in endpoints {
-        let (room, connections, limits) = (room.clone(), connections.clone(), limits.clone());
-        let subject = endpoint.subject.clone();
+        let (room, connections, limits, how) = (room.clone(), connections.clone(), limits.clone(), how.clone());
+        let (subject, excluded) = (endpoint.subject.clone(), is_excluded(&endpoint, plan));
         let handle = running.spawn(async move {
             let _room = room.acquire_owned().await;
-            examine(endpoint, &limits, connections, how).await
+            examine(endpoint, &limits, connections, how, excluded).await
         });
         subjects.insert(handle.id(), subject);
     }
-    let (mut services, mut tls, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut services, mut tls, mut chains, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     progress(0, total);
     while let Some(joined) = running.join_next().await {
         match joined {
@@ -174,6 +184,7 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
                 services.extend(examined.service);
                 tls.extend(examined.tls);
                 capabilities.extend(examined.capabilities);
+                chains.extend(examined.chains);
                 gaps.extend(examined.gaps);
             }
             Err(e) => {
@@ -186,27 +197,32 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     }
     services.sort_by(|a, b| a.subject.cmp(&b.subject));
     tls.sort_by(|a, b| a.subject.cmp(&b.subject));
+    chains.sort_by(|a, b| a.subject.cmp(&b.subject));
     capabilities.sort_by(|a, b| a.subject.cmp(&b.subject));
     Surveyed {
         services: Some(Services { items: services }),
-        tls: Some(super::tls::Tls { endpoints: tls }),
+        tls: Some(super::tls::Tls { endpoints: tls, chains }),
         tls_capabilities: (plan.depth == Depth::Full).then_some(TlsCapabilities { endpoints: capabilities }),
     }
 }
 
 /// How each endpoint is examined.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct How {
     depth: Depth,
     expected: Expected,
+    store: Arc<Store>,
 }
 
 /// One endpoint to speak to.
 #[derive(Clone, Debug)]
 struct Target {
     subject: String,
+    transport: &'static str,
     address: SocketAddr,
     outward: Option<SocketAddr>,
+    /// Whether it is bound to all addresses.
+    is_wildcard: bool,
     server_name: String,
     local: bool,
     scope: String,
@@ -220,15 +236,16 @@ struct Examined {
     service: Option<Service>,
     tls: Option<super::tls::Endpoint>,
     capabilities: Option<super::tls_capabilities::Endpoint>,
+    chains: Vec<super::tls::Chain>,
     gaps: Vec<Gap>,
 }
 
 /// Listeners and targets, without what is excluded and what can't be resolved.
 async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target> {
     let mut out: Vec<Target> = Vec::new();
-    let outward = outward_address();
-    for listener in plan.listeners.iter().filter(|l| l.transport == "tcp") {
-        match of_listener(listener, outward) {
+    let outward = Outward::find();
+    for listener in &plan.listeners {
+        match of_listener(listener, &outward) {
             Some(target) => out.push(target),
             None => everywhere(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
         }
@@ -240,35 +257,63 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
                 Some(listener) => listener.scope = target.scope,
                 None => out.push(target),
             },
-            Err((id, detail)) => everywhere(gaps, &format!("{text}/tcp"), id, &detail, "Write the target as HOST:PORT, IPv6 in brackets."),
+            Err((id, detail)) => {
+                let (text, transport) = split_transport(text);
+                everywhere(gaps, &format!("{text}/{transport}"), id, &detail, "Write the target as HOST:PORT or HOST:PORT/udp, IPv6 in brackets.");
+            }
         }
     }
-    let excluded = |t: &Target| {
-        let spoken = t.address.to_string();
-        plan.exclusions.iter().any(|e| *e == t.subject || *e == spoken || t.subject.strip_suffix("/tcp") == Some(e))
-    };
+    // Of a UDP socket its item says so.
+    let excluded = |t: &Target| t.transport == TCP && is_excluded(t, plan);
     for target in out.iter().filter(|t| excluded(t)) {
-        everywhere(gaps, &target.subject, reason::EXCLUDED, "an exclusion names this endpoint", "Take it off the exclusions to have it examined.");
+        everywhere(gaps, &target.subject, reason::EXCLUDED, EXCLUDED, "Take it off the exclusions to have it examined.");
     }
     out.retain(|t| !excluded(t));
     out
 }
 
+/// Why an endpoint was not spoken to.
+const EXCLUDED: &str = "an exclusion names this endpoint";
+
+fn is_excluded(target: &Target, plan: &Plan) -> bool {
+    let spoken = target.address.to_string();
+    let (bound, transport) = split_transport(&target.subject);
+    plan.exclusions
+        .iter()
+        .any(|e| *e == target.subject || *e == bound || *e == spoken || e.strip_suffix(transport).is_some_and(|e| e.strip_suffix('/') == Some(&spoken)))
+}
+
+const TCP: &str = "tcp";
+const UDP: &str = "udp";
+
+/// `HOST:PORT` and the transport that may stand behind it.
+fn split_transport(text: &str) -> (&str, &'static str) {
+    match text.rsplit_once('/') {
+        Some((rest, UDP)) => (rest, UDP),
+        Some((rest, TCP)) => (rest, TCP),
+        _ => (text, TCP),
+    }
+}
+
 /// A listener is spoken to at its own address; one of all addresses, over loopback.
-fn of_listener(listener: &super::listeners::Listener, outward: Option<Ipv4Addr>) -> Option<Target> {
+fn of_listener(listener: &super::listeners::Listener, outward: &Outward) -> Option<Target> {
     let bound: IpAddr = listener.address.split('%').next()?.parse().ok()?;
+    let bound = bound.to_canonical();
     let port = u16::try_from(listener.port).ok()?;
     let address = match bound {
-        IpAddr::V4(a) if a.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(a) if a.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        other => other,
+        IpAddr::V4(a) if a.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        IpAddr::V6(a) if a.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+        IpAddr::V6(a) if a.is_unicast_link_local() => SocketAddrV6::new(a, port, 0, interface_of(a).unwrap_or(0)).into(),
+        other => SocketAddr::new(other, port),
     };
-    let outward = outward.filter(|_| bound == IpAddr::V4(Ipv4Addr::UNSPECIFIED)).map(|a| SocketAddr::from((a, port)));
+    let transport = if listener.transport == UDP { UDP } else { TCP };
     let process = listener.process.as_ref();
     Some(Target {
         subject: listener.subject.clone(),
-        address: SocketAddr::new(address, port),
-        outward,
+        transport,
+        address,
+        outward: outward.of(bound, transport).map(|ip| SocketAddr::new(ip, port)),
+        is_wildcard: bound.is_unspecified(),
         server_name: String::new(),
         local: true,
         scope: listener.scope.clone(),
@@ -277,9 +322,21 @@ fn of_listener(listener: &super::listeners::Listener, outward: Option<Ipv4Addr>)
     })
 }
 
-/// `HOST:PORT`; of a name with several addresses the first that the resolver gives.
+/// Number of the interface that has a link-local address (proc(5), if_inet6): it can't be reached without.
+fn interface_of(address: Ipv6Addr) -> Option<u32> {
+    let table = Host::live().ok()?.read_text("/proc/net/if_inet6", TABLE_LIMIT).ok()?;
+    let wanted: String = address.octets().iter().map(|b| format!("{b:02x}")).collect();
+    let mut words = table.lines().map(str::split_whitespace).find_map(|mut words| (words.next() == Some(&wanted)).then_some(words))?;
+    u32::from_str_radix(words.next()?, 16).ok()
+}
+
+/// Largest table of addresses that is read, bytes.
+const TABLE_LIMIT: usize = 1 << 20;
+
+/// `HOST:PORT`, `/udp` behind it for UDP; of a name with several addresses the first that the resolver gives.
 async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str, String)> {
     let malformed = || (reason::MALFORMED, format!("target {text:?} is not HOST:PORT"));
+    let (text, transport) = split_transport(text);
     let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
     let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(malformed)?;
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
@@ -297,26 +354,62 @@ async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str,
         }
     };
     let empty = String::new;
-    Ok(Target { subject: format!("{text}/tcp"), address, outward: None, server_name, local: false, scope: "remote".into(), process: empty(), package: empty() })
+    Ok(Target {
+        subject: format!("{text}/{transport}"),
+        transport,
+        address,
+        outward: None,
+        is_wildcard: false,
+        server_name,
+        local: false,
+        scope: "remote".into(),
+        process: empty(),
+        package: empty(),
+    })
 }
 
-/// The address from which this host reaches others, if it is not loopback. Nothing is sent:
-/// connecting a UDP socket only picks a route (192.0.2.0/24 is TEST-NET-1, RFC 5737).
-fn outward_address() -> Option<Ipv4Addr> {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    match socket.local_addr().ok()?.ip() {
-        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
-        _ => None,
+/// The addresses from which this host reaches others, if they are not loopback.
+struct Outward {
+    v4: Option<IpAddr>,
+    v6: Option<IpAddr>,
+}
+
+impl Outward {
+    /// Nothing is sent: connecting a UDP socket only picks a route (192.0.2.0/24 is TEST-NET-1,
+    /// RFC 5737; 2001:db8::/32 is for documentation, RFC 3849).
+    fn find() -> Self {
+        let from = |bind: IpAddr, to: IpAddr| {
+            let socket = std::net::UdpSocket::bind((bind, 0)).ok()?;
+            socket.connect((to, 9)).ok()?;
+            let ip = socket.local_addr().ok()?.ip();
+            (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+        };
+        Self {
+            v4: from(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+            v6: from(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+        }
+    }
+
+    /// Where others reach a socket that is bound to all addresses.
+    fn of(&self, bound: IpAddr, transport: &str) -> Option<IpAddr> {
+        match bound {
+            IpAddr::V4(a) if a.is_unspecified() => self.v4,
+            // It may hear IPv4, too; a UDP question that nobody hears is no harm.
+            IpAddr::V6(a) if a.is_unspecified() => self.v6.or(self.v4.filter(|_| transport == UDP)),
+            _ => None,
+        }
     }
 }
 
 /// Everything about one endpoint, within its deadline.
-async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, how: How) -> Examined {
+async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, how: How, excluded: bool) -> Examined {
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
     let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
     dialer.outward = target.outward;
     dialer.process.clone_from(&target.process);
+    if target.transport == UDP {
+        return datagrams(&target, &dialer, excluded).await;
+    }
     let subject = target.subject.clone();
     match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer, &how)).await {
         Ok(examined) => examined,
@@ -361,6 +454,7 @@ async fn speak(target: &Target, dialer: &Dialer, how: &How) -> Examined {
         if how.depth == Depth::Full {
             examined.capabilities = super::tls_capabilities::endpoint(&survey, survey.capabilities.as_ref(), &endpoint, &mut gaps);
         }
+        examined.chains = super::tls::chain::chains(&survey.shown, &endpoint, &how.store, &mut gaps);
         examined.tls = Some(endpoint);
     }
     Examined { service: Some(service), gaps: gaps.into_sorted(), ..examined }
@@ -374,9 +468,56 @@ fn as_expected(upgrade: Option<Upgrade>) -> Seen {
     }
 }
 
-fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
-    let mut service = Service {
+/// A UDP socket: silence is normal there, so what it might have said is a gap only where something suggests it.
+async fn datagrams(target: &Target, dialer: &Dialer, excluded: bool) -> Examined {
+    let outcome = match excluded {
+        true => Outcome::Unasked(EXCLUDED.into()),
+        false => match tokio::time::timeout(dialer.left(), udp::identify(dialer)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Timeout("the endpoint used up its time".into()),
+        },
+    };
+    let mut gaps = Gaps::new();
+    let mut service = blank(target);
+    let (name, id, detail) = match outcome {
+        Outcome::Identified(mut seen) => {
+            if target.is_wildcard && target.outward.is_none() {
+                udp::trusting_loopback(&mut seen, "this host has no other address to ask at");
+            }
+            fill(&mut service, &seen, &mut gaps);
+            service.outcome = "identified".into();
+            return Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() };
+        }
+        Outcome::Unidentified { banner, head } => {
+            service.banner = banner;
+            ("unidentified", "", format!("first bytes {head}"))
+        }
+        Outcome::Silent | Outcome::Closed => ("silent", reason::TIMEOUT, "no question was answered".into()),
+        Outcome::Refused => ("refused", reason::UNREACHABLE, "the host says that nothing listens".into()),
+        Outcome::Timeout(what) => ("timeout", reason::TIMEOUT, what),
+        Outcome::Unreachable(what) => ("unreachable", reason::UNREACHABLE, what),
+        Outcome::Unasked(what) if excluded => ("unasked", reason::EXCLUDED, what),
+        Outcome::Unasked(what) => ("unasked", reason::UNSUPPORTED, what),
+    };
+    service.outcome = name.into();
+    service.source.directive.clone_from(&detail);
+    // A socket of this host that is gone meanwhile has nothing to tell.
+    let is_gone = target.local && name == "refused";
+    if let Some(presumed) = udp::presumed(&target.process, target.address.port()).filter(|_| !id.is_empty() && !is_gone) {
+        service.presumed = presumed.into();
+        let detail = format!("{}: {detail}, where {presumed} is usual", service.source.place);
+        for field in ["items.open", "items.versions", "items.exports"] {
+            gaps.note(Services::NAME, field, &target.subject, id, detail.clone(), "Look which program listens there and what its configuration offers.");
+        }
+    }
+    Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() }
+}
+
+/// An item of which nothing is known yet.
+fn blank(target: &Target) -> Service {
+    Service {
         subject: target.subject.clone(),
+        transport: target.transport.into(),
         address: target.address.ip().to_string(),
         port: u32::from(target.address.port()),
         local: target.local,
@@ -385,6 +526,7 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         package: target.package.clone(),
         outcome: String::new(),
         protocol: String::new(),
+        presumed: String::new(),
         plaintext: false,
         tls: UNKNOWN.into(),
         authentication: UNKNOWN.into(),
@@ -396,8 +538,12 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         exports: Vec::new(),
         signing: String::new(),
         banner: String::new(),
-        source: Source { place: format!("tcp {}", target.address), line: 0, directive: String::new() },
-    };
+        source: Source { place: format!("{} {}", target.transport, target.address), line: 0, directive: String::new() },
+    }
+}
+
+fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
+    let mut service = blank(target);
     let (name, missing): (&str, Option<(&str, String)>) = match outcome {
         Outcome::Identified(seen) => {
             fill(&mut service, seen, gaps);
@@ -412,7 +558,7 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         Outcome::Refused => ("refused", Some((reason::UNREACHABLE, "connection refused".into()))),
         Outcome::Closed => ("closed", Some((reason::UNREACHABLE, "it closes each connection at once".into()))),
         Outcome::Timeout(what) => ("timeout", Some((reason::TIMEOUT, what.clone()))),
-        Outcome::Unreachable(what) => ("unreachable", Some((reason::UNREACHABLE, what.clone()))),
+        Outcome::Unreachable(what) | Outcome::Unasked(what) => ("unreachable", Some((reason::UNREACHABLE, what.clone()))),
     };
     service.outcome = name.into();
     if let Some((id, detail)) = missing {

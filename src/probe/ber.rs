@@ -110,7 +110,15 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_absurd_is_refused() {
-        for bytes in [&[0x30][..], &[0x30, 0x82, 1], &[0x30, 0x80, 0, 0], &[0x30, 3, 1, 2], &[0x1f, 1, 0], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], &[0x30, 0x85, 0, 0, 0, 0, 1]] {
+        for bytes in [
+            &[0x30][..],
+            &[0x30, 0x82, 1],
+            &[0x30, 0x80, 0, 0],
+            &[0x30, 3, 1, 2],
+            &[0x1f, 1, 0],
+            &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+            &[0x30, 0x85, 0, 0, 0, 0, 1],
+        ] {
             assert_eq!(next(&mut Reader::new(bytes)), None, "{bytes:?}");
         }
         assert_eq!(whole(&[0x30, 0x82, 1, 0]), Some(260));

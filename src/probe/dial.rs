@@ -149,14 +149,19 @@ impl Dialer {
         self.open(address, None).await
     }
 
-    async fn open(&self, address: SocketAddr, from: Option<SocketAddr>) -> Result<Connection, DialError> {
+    /// Waits for a place within the caps; it is given back when dropped.
+    pub(super) async fn places(&self) -> Result<Places, DialError> {
         let closed = |_| DialError::Unreachable("the survey has ended".into());
-        let permits = async {
+        let places = async {
             let own = self.own.clone().acquire_owned().await.map_err(closed)?;
             let total = self.total.clone().acquire_owned().await.map_err(closed)?;
             Ok([own, total])
         };
-        let permits = timeout(self.left(), permits).await.map_err(|_| DialError::Timeout)??;
+        timeout(self.left(), places).await.map_err(|_| DialError::Timeout)?
+    }
+
+    async fn open(&self, address: SocketAddr, from: Option<SocketAddr>) -> Result<Connection, DialError> {
+        let permits = self.places().await?;
         let wait = self.limits.answer_timeout.min(self.left());
         let stream = match timeout(wait, stream(address, from)).await {
             Err(_) => return Err(DialError::Timeout),
@@ -181,6 +186,9 @@ async fn stream(address: SocketAddr, from: Option<SocketAddr>) -> io::Result<Tcp
     socket.connect(address).await
 }
 
+/// A place within the cap of one endpoint and the cap of all.
+pub(super) type Places = [OwnedSemaphorePermit; 2];
+
 /// A byte stream in both directions.
 pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
@@ -190,7 +198,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 struct Capped {
     stream: TcpStream,
     remaining: usize,
-    _permits: [OwnedSemaphorePermit; 2],
+    _permits: Places,
 }
 
 impl AsyncRead for Capped {

@@ -48,6 +48,8 @@ pub enum Outcome {
     Timeout(String),
     /// It can't be reached.
     Unreachable(String),
+    /// UDP: nothing was said to it, for this reason.
+    Unasked(String),
 }
 
 /// Speaks to one endpoint.

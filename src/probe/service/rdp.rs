@@ -21,10 +21,8 @@ pub const UPGRADE: Upgrade = Upgrade { name: "rdp", is_counted: false, prepare: 
 const STANDARD: u32 = 0;
 const SSL: u32 = 1;
 const HYBRID: u32 = 2;
-/// Failure codes (section 2.2.1.2.2).
+/// Failure codes (section 2.2.1.2.2); 2 and 3 are: TLS is not allowed, there is no certificate.
 const SSL_REQUIRED: u32 = 1;
-const SSL_NOT_ALLOWED: u32 = 2;
-const SSL_CERT_NOT_ON_SERVER: u32 = 3;
 const HYBRID_REQUIRED: u32 = 5;
 
 /// Answer to a connection request.
@@ -197,8 +195,8 @@ mod tests {
             (Selected(HYBRID), Failure(SSL_REQUIRED), Selected(SSL), REQUIRED, true),
             (Selected(HYBRID), Failure(HYBRID_REQUIRED), Failure(HYBRID_REQUIRED), REQUIRED, false),
             (Selected(SSL), Failure(SSL_REQUIRED), Selected(SSL), REQUIRED, true),
-            (Failure(SSL_NOT_ALLOWED), Selected(STANDARD), Failure(SSL_NOT_ALLOWED), NONE, true),
-            (Failure(SSL_CERT_NOT_ON_SERVER), Selected(STANDARD), Selected(STANDARD), NONE, true),
+            (Failure(2), Selected(STANDARD), Failure(2), NONE, true),
+            (Failure(3), Selected(STANDARD), Selected(STANDARD), NONE, true),
         ];
         for (best, standard, tls, expected, screen) in cases {
             let seen = fold(best, Ok(standard), Ok(tls));

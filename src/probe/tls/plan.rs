@@ -5,7 +5,8 @@
 
 mod capabilities;
 
-use super::client_hello::{Offer, SSL2, SSL3, TLS12, TLS13};
+use super::certificate::chain::Shown;
+use super::client_hello::{Offer, SSL2, SSL3, TLS10, TLS12, TLS13};
 use super::finisher::Renegotiation;
 use super::registry;
 use super::server_reply::{Hello, Reply, alert_name};
@@ -125,19 +126,6 @@ pub struct Finished {
     pub inner: Option<Seen>,
     /// Why it did not end.
     pub problem: Option<String>,
-}
-
-/// Certificates as one handshake showed them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// DER, in the order sent.
-    pub certificates: Vec<Vec<u8>>,
-    /// Stapled OCSP response, DER.
-    pub staple: Option<Vec<u8>>,
-    /// SignedCertificateTimestampList of the TLS extension (RFC 6962).
-    pub scts: Option<Vec<u8>>,
-    /// Name that was asked for; empty for none.
-    pub server_name: String,
 }
 
 /// Answer to the hello of one version.
@@ -377,7 +365,13 @@ impl Plan {
             return;
         }
         let scts = hello.extension(18).map(<[u8]>::to_vec).filter(|s| !s.is_empty());
-        self.shown.push(Shown { certificates: hello.chain.clone(), staple: hello.staple.clone(), scts, server_name: server_name.into() });
+        self.shown.push(Shown {
+            certificates: hello.chain.clone(),
+            staple: hello.staple.clone(),
+            staple_asked: hello.version >= TLS10,
+            scts,
+            server_name: server_name.into(),
+        });
     }
 
     fn take_version(&mut self, code: u16, answer: Answer) {

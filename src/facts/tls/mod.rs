@@ -1,14 +1,17 @@
 //! What each TLS endpoint accepts and shows.
 
+pub mod chain;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use chain::Chain;
 
 use super::Document;
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 use crate::probe::dial::Dialer;
 use crate::probe::service::Upgrade;
-use crate::probe::tls::certificate;
 use crate::probe::tls::plan::{self, Plan};
 
 /// Every endpoint on which TLS was spoken.
@@ -17,11 +20,14 @@ use crate::probe::tls::plan::{self, Plan};
 pub struct Tls {
     /// By subject.
     pub endpoints: Vec<Endpoint>,
+    /// Certificate chains, by subject; an endpoint of which none was seen leaves a gap.
+    pub chains: Vec<Chain>,
 }
 
 impl Document for Tls {
     const NAME: &'static str = "tls";
     const TITLE: &'static str = "Accepted TLS versions and certificates";
+    const VERSION: u32 = 2;
 }
 
 /// One endpoint.
@@ -57,8 +63,6 @@ pub struct Endpoint {
     pub client_certificate_requested: Option<bool>,
     /// Whether it goes no further without one; `null` when no handshake came to its end.
     pub client_certificate_required: Option<bool>,
-    /// Certificates as sent, leaf first; empty with a gap when none could be read.
-    pub chain: Vec<Certificate>,
     /// The endpoint.
     pub source: Source,
 }
@@ -83,39 +87,6 @@ pub struct Version {
     pub bytes: String,
 }
 
-/// One certificate of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Certificate {
-    /// Subject, RFC 4514 text.
-    pub subject_name: String,
-    /// Issuer, RFC 4514 text.
-    pub issuer_name: String,
-    /// dNSName and iPAddress entries of the subject alternative name.
-    pub names: Vec<String>,
-    /// Serial number, hexadecimal.
-    pub serial: String,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
-    /// `rsa`, `ec`, `ed25519`, `ed448`, `dsa` or the OID.
-    pub key_kind: String,
-    /// Size of the key, bits; 0 when not known.
-    pub key_bits: u32,
-    /// Signature algorithm, such as `sha256WithRSAEncryption`.
-    pub signature: String,
-    /// `sha256`, `sha1`, `md5`, … or empty where the scheme has its own.
-    pub signature_hash: String,
-    /// Subject equals issuer and the signature verifies under its own key; where it can't be verified
-    /// (MD5, DSA, Ed448, sizes below 1024 bits), the key identifiers are equal instead.
-    pub self_signed: bool,
-    /// Basic constraints.
-    pub is_ca: bool,
-    /// SHA-256 of the DER, hexadecimal.
-    pub fingerprint: String,
-}
-
 /// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
 pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
@@ -136,7 +107,11 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
             gaps.note(Tls::NAME, path, &subject, reason::UNSUPPORTED, detail.clone(), "Name the host as a target if it serves named hosts only.");
         }
     }
-    let chain = chain(survey, &subject, &service.source.place, gaps);
+    if survey.is_tls() && survey.shown.is_empty() {
+        let problem = survey.problems.first().map_or("no handshake showed a certificate", String::as_str);
+        let detail = format!("{}: {problem}", service.source.place);
+        gaps.note(Tls::NAME, "chains", &subject, reason::UNSUPPORTED, detail, "Look at the certificate with openssl s_client.");
+    }
     let (outcome, outcome_detail) = survey.outcome();
     Endpoint {
         outcome: outcome.into(),
@@ -151,46 +126,9 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
         lowest_code: accepted.iter().map(|v| v.code).min().unwrap_or(0),
         client_certificate_requested: survey.client_certificate_requested,
         client_certificate_required: survey.client_certificate_required,
-        chain,
         source: Source { place: service.source.place.clone(), line: 0, directive: "ClientHello of each version".into() },
         subject,
         versions,
-    }
-}
-
-/// The chain shown to who asks with the name given.
-fn chain(survey: &Plan, subject: &str, place: &str, gaps: &mut Gaps) -> Vec<Certificate> {
-    let mut problem = None;
-    let mut chain = Vec::new();
-    match survey.shown.first() {
-        None => problem = Some(survey.problems.first().cloned().unwrap_or_else(|| "no handshake showed a certificate".into())),
-        Some(shown) => {
-            for (number, der) in shown.certificates.iter().enumerate() {
-                match certificate::parse(der) {
-                    Ok(c) => {
-                        unread(&c, number + 1, subject, place, gaps);
-                        chain.push(certificate(&c));
-                    }
-                    Err(why) => problem = Some(format!("certificate {} of the chain: {why}", number + 1)),
-                }
-            }
-        }
-    }
-    if let Some(problem) = problem {
-        gaps.note(Tls::NAME, "endpoints.chain", subject, reason::UNSUPPORTED, format!("{place}: {problem}"), "Look at the certificate with openssl s_client.");
-    }
-    chain
-}
-
-/// Keys and signatures of a kind that is not known can't be called strong.
-fn unread(c: &certificate::Certificate, number: usize, subject: &str, place: &str, gaps: &mut Gaps) {
-    if c.key_bits == 0 {
-        let detail = format!("{place}: certificate {number} has a key of kind {} whose size is not known", c.key_kind);
-        gaps.note(Tls::NAME, "endpoints.chain.key_bits", subject, reason::UNSUPPORTED, detail, "");
-    }
-    if c.signature_hash.is_empty() && !matches!(c.signature.as_str(), "ed25519" | "ed448") {
-        let detail = format!("{place}: certificate {number} is signed with {}, whose hash is not known", c.signature);
-        gaps.note(Tls::NAME, "endpoints.chain.signature_hash", subject, reason::UNSUPPORTED, detail, "");
     }
 }
 
@@ -203,24 +141,5 @@ fn version(answer: &plan::Version) -> Version {
         suite: answer.suite.clone(),
         detail: answer.detail.clone(),
         bytes: answer.bytes.clone(),
-    }
-}
-
-fn certificate(c: &certificate::Certificate) -> Certificate {
-    let c = c.clone();
-    Certificate {
-        subject_name: c.subject_name,
-        issuer_name: c.issuer_name,
-        names: c.names,
-        serial: c.serial,
-        not_before: c.not_before,
-        not_after: c.not_after,
-        key_kind: c.key_kind,
-        key_bits: c.key_bits,
-        signature: c.signature,
-        signature_hash: c.signature_hash,
-        self_signed: c.self_signed,
-        is_ca: c.is_ca,
-        fingerprint: c.fingerprint,
     }
 }
