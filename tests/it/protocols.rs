@@ -20,7 +20,7 @@ fn told(service: &Service) -> (&str, &str, &str, Vec<&str>) {
 /// The one upgrade and how many certificates it showed.
 fn upgrade(port: u16, starttls: &str) {
     let seen = at(port);
-    assert_eq!((seen.tls().starttls.as_str(), seen.tls().chain.len()), (starttls, 1), "{:?}", seen.one());
+    assert_eq!((seen.tls().starttls.as_str(), seen.chain().len()), (starttls, 1), "{:?}", seen.one());
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn directories_tell_what_strangers_may_read() {
         assert_eq!((found.2, found.3), (authentication, open), "{global} {database} {:?}", seen.one());
         assert_eq!(seen.one().versions, if authentication == "required" { vec![] } else { vec!["LDAPv3"] }, "{global} {database}");
         if certificate.is_some() {
-            assert_eq!((seen.tls().starttls.as_str(), seen.tls().chain.len()), ("ldap", 1));
+            assert_eq!((seen.tls().starttls.as_str(), seen.chain().len()), ("ldap", 1));
         }
     }
 }
@@ -126,7 +126,7 @@ fn news_servers_tell_their_upgrade() {
         assert_eq!(summary(seen.whole().one()), ("nntp", true, tls, authentication), "{access} {:?}", seen.one());
         assert!(seen.one().banner.contains("InterNetNews"));
         if certificate.is_some() {
-            assert_eq!((seen.tls().starttls.as_str(), seen.tls().chain.len()), ("nntp", 1));
+            assert_eq!((seen.tls().starttls.as_str(), seen.chain().len()), ("nntp", 1));
         }
     }
 }
