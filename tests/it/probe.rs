@@ -225,13 +225,6 @@ fn mail_servers_tell_their_upgrade() {
         assert_eq!(summary(seen.whole().one()), ("smtp", true, tls, "unknown"), "{:?}", seen.one());
         assert_eq!(seen.endpoints.len(), usize::from(certificate.is_some()));
     }
-    let (imap, pop3) = servers::dovecot(&certificate);
-    // Dovecot takes loopback for secure, so it lets passwords pass there.
-    for (port, name) in [(imap.port, "imap"), (pop3, "pop3")] {
-        let seen = at(port);
-        assert_eq!(summary(seen.whole().one()), (name, true, "optional", "unknown"), "{:?}", seen.one());
-        assert_eq!((seen.tls().starttls.as_str(), seen.chain().len()), (name, 1));
-    }
 }
 
 #[test]

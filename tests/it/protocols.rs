@@ -79,17 +79,20 @@ fn directories_tell_what_strangers_may_read() {
     for (certificate, global, database, tls, authentication, open) in [
         (None, "", "", "none", "none", all.clone()),
         (certificate, "", "", "optional", "none", all),
-        (certificate, "", closed, "optional", "unknown", vec!["anonymous-bind"]),
+        (certificate, "", closed, "optional", "required", vec!["anonymous-bind"]),
         (certificate, "disallow bind_anon\nrequire authc", "", "optional", "required", vec![]),
-        (certificate, "security ssf=64", "", "required", "required", vec![]),
-        (certificate, "", &format!("security simple_bind=64\n{closed}"), "required", "unknown", vec!["anonymous-bind"]),
+        (certificate, "security ssf=64", "", "required", "unknown", vec!["anonymous-bind"]),
+        (certificate, "", &format!("security simple_bind=64\n{closed}"), "required", "required", vec!["anonymous-bind"]),
     ] {
         let server = daemons::slapd(certificate, global, database);
         let seen = at(server.port);
-        let found = told(seen.whole().one());
+        let found = told(seen.one());
+        let gaps: Vec<&str> = seen.gaps.iter().map(|g| g.path.as_str()).collect();
+        assert_eq!(gaps, if authentication == "unknown" { vec!["items.authentication", "items.open"] } else { vec![] }, "{global} {database}");
         assert_eq!((found.0, found.1), ("ldap", tls), "{global} {database} {:?}", seen.one());
         assert_eq!((found.2, found.3), (authentication, open), "{global} {database} {:?}", seen.one());
-        assert_eq!(seen.one().versions, if authentication == "required" { vec![] } else { vec!["LDAPv3"] }, "{global} {database}");
+        // The root entry is refused, too, where everything is.
+        assert_eq!(seen.one().versions, if global.is_empty() { vec!["LDAPv3"] } else { vec![] }, "{global} {database}");
         if certificate.is_some() {
             assert_eq!((seen.tls().starttls.as_str(), seen.chain().len()), ("ldap", 1));
         }
@@ -190,7 +193,7 @@ fn file_servers_of_smb_tell_dialects_and_signatures() {
     for (lines, versions, signing, open) in [
         ("", &new[..], "enabled", vec!["null-session"]),
         ("server signing = mandatory", &new, "required", vec!["null-session"]),
-        ("server min protocol = SMB3", &new[2..], "enabled", vec!["null-session"]),
+        ("server min protocol = SMB3_00", &new[2..], "enabled", vec!["null-session"]),
         ("server min protocol = NT1", &old, "disabled", vec!["null-session", "smb1"]),
         ("server min protocol = NT1\nserver signing = mandatory", &old, "required", vec!["null-session", "smb1"]),
         ("server min protocol = NT1\nserver max protocol = NT1", &old[..1], "disabled", vec!["smb1"]),

@@ -114,13 +114,14 @@ pub fn nnrpd(certificate: Option<&Certificate>, access: &str) -> Server {
         std::fs::write(folder.path().join(name), "").unwrap();
     }
     give(folder.path(), "news");
-    let inside = |program: &str| {
-        let mut command = as_user("news", news.join("bin").join(program));
+    let inside = |mut command: Command| {
         command.env("INNCONF", folder.path().join("inn.conf")).env("LD_LIBRARY_PATH", &news).current_dir(folder.path().join("db"));
         command
     };
-    run(inside("makedbz").args(["-i", "-o", "-s", "1000"]));
-    let mut command = inside("nnrpd");
+    run(inside(as_user("news", news.join("bin/makedbz"))).args(["-i", "-o", "-s", "1000"]));
+    run(inside(as_user("news", news.join("bin/makehistory"))).arg("-O"));
+    // It becomes that user by itself, once it has its port.
+    let mut command = inside(Command::new(news.join("bin/nnrpd")));
     command.args(["-D", "-f", "-4", "127.0.0.1", "-p", &port.to_string()]);
     Server::start(port, folder, &mut command)
 }
@@ -204,7 +205,7 @@ pub fn tigervnc(certificate: &Certificate, types: &str) -> Server {
     // Obfuscated by a key that everybody knows; nobody signs in.
     std::fs::write(&password, [0x2f, 0x98, 0x1d, 0xc5, 0x48, 0xe0, 0x9e, 0xc2]).unwrap();
     let mut command = Command::new("Xtigervnc");
-    command.arg(format!(":{}", port - 5900)).args(["-rfbport", &port.to_string(), "-interface", "127.0.0.1", "-nolisten", "unix", "-nolisten", "local"]);
+    command.arg(format!(":{}", port - 5900)).args(["-rfbport", &port.to_string(), "-interface", "127.0.0.1", "-nolisten", "unix"]);
     command.args(["-SecurityTypes", types, "-PasswordFile"]).arg(password).arg("-X509Cert").arg(&certificate.cert).arg("-X509Key").arg(&certificate.key);
     Server::start(port, folder, &mut command)
 }

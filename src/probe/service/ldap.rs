@@ -41,6 +41,7 @@ const EXTENDED_RESPONSE: u8 = 0x78;
 
 /// Result codes (RFC 4511 appendix A.1).
 const SUCCESS: u32 = 0;
+const NO_SUCH_OBJECT: u32 = 32;
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 const STRONGER_AUTH_REQUIRED: u32 = 8;
 const CONFIDENTIALITY_REQUIRED: u32 = 13;
@@ -143,11 +144,17 @@ async fn look(dialer: &Dialer, mut connection: Connection, bound: u32) -> Seen {
         Ok(Below { codes, .. }) => {
             refused |= codes.iter().copied().any(wants_tls);
             // Anything but success or "no such object" says that one must sign in.
-            if bound != SUCCESS || codes.iter().any(|c| !matches!(c, 0 | 32)) {
+            let denied = |code: &u32| !matches!(*code, SUCCESS | NO_SUCH_OBJECT) && !wants_tls(*code);
+            if (bound != SUCCESS && !wants_tls(bound)) || codes.iter().any(denied) {
                 seen.authentication = REQUIRED;
             }
         }
         Err(stop) => seen.left_open("open", format!("search below a naming context: {stop}")),
+    }
+    if refused && seen.authentication == UNKNOWN {
+        for field in ["authentication", "open"] {
+            seen.left_open(field, "what may be read without a name is told inside TLS only");
+        }
     }
     upgrade_of(dialer, connection, &entry, refused, &mut seen).await;
     seen
