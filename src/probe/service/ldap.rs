@@ -370,3 +370,53 @@ fn entry(content: &[u8]) -> Option<Entry> {
 async fn upgrade(connection: &mut Connection) -> Result<(), Stop> {
     if start_tls(connection, 1).await? == SUCCESS { Ok(()) } else { Err(Stop::Malformed) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::reader::mutations;
+
+    const OPENLDAP: &[u8] = include_bytes!("../../../tests/wire/ldap-openldap.bin");
+
+    /// Each message of a recording.
+    fn messages(mut bytes: &[u8]) -> Vec<Message> {
+        let mut out = Vec::new();
+        while let Some(message) = ber::whole(bytes).and_then(|end| bytes.get(..end)) {
+            out.extend(parse(message));
+            bytes = &bytes[message.len()..];
+        }
+        out
+    }
+
+    #[test]
+    fn a_recorded_conversation_is_read() {
+        let messages = messages(OPENLDAP);
+        let shapes: Vec<(u32, u8)> = messages.iter().map(|m| (m.number, m.operation)).collect();
+        assert_eq!(shapes, [(1, BIND_RESPONSE), (2, SEARCH_ENTRY), (2, SEARCH_DONE), (3, SEARCH_ENTRY), (3, SEARCH_ENTRY), (3, SEARCH_DONE), (9, EXTENDED_RESPONSE)]);
+        let root = entry(&messages[1].content).unwrap();
+        assert_eq!((root.values("namingcontexts"), root.values("supportedLDAPVersion")), (&[b"dc=lab,dc=example".to_vec()][..], &[b"3".to_vec()][..]));
+        assert!(root.values("supportedExtension").iter().any(|v| v == START_TLS) && root.values("none").is_empty());
+        assert_eq!(entry(&messages[4].content).unwrap().name, b"ou=people,dc=lab,dc=example");
+        assert_eq!(code(&messages[6].content), Some(SUCCESS));
+        assert!(hinted(OPENLDAP) && !hinted(b"HTTP/1.1 400 Bad Request\r\n") && !hinted(&[0x30]));
+    }
+
+    #[test]
+    fn requests_are_as_the_standard_draws_them() {
+        // RFC 4511 sections 4.2 and 4.14.
+        assert_eq!(message(1, bind(b"", b"")), [0x30, 12, 2, 1, 1, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0]);
+        let start = message(9, ber::group(EXTENDED, &[ber::element(0x80, START_TLS)]));
+        assert_eq!(start.get(..9), Some(&[0x30, 29, 2, 1, 9, 0x77, 24, 0x80, 22][..]));
+    }
+
+    #[test]
+    fn no_answer_makes_it_panic() {
+        for bytes in mutations(OPENLDAP) {
+            hinted(&bytes);
+            for message in messages(&bytes) {
+                entry(&message.content);
+                code(&message.content);
+            }
+        }
+    }
+}

@@ -174,6 +174,7 @@ async fn upgrade(connection: &mut Connection) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::reader::mutations;
 
     #[test]
     fn answers_are_told_apart() {
@@ -205,5 +206,15 @@ mod tests {
         }
         let seen = fold(Selected(HYBRID), Err("no answer".into()), Ok(Failure(HYBRID_REQUIRED)));
         assert_eq!((seen.tls, seen.unanswered.len()), (UNKNOWN, 1));
+    }
+
+    #[test]
+    fn recorded_answers_are_read() {
+        let tls: &[u8] = include_bytes!("../../../tests/wire/rdp-xrdp-tls.bin");
+        let standard: &[u8] = include_bytes!("../../../tests/wire/rdp-xrdp-standard.bin");
+        assert_eq!((parse(tls), parse(standard)), (Some(Answer::Selected(SSL)), Some(Answer::Selected(STANDARD))));
+        for bytes in [mutations(tls), mutations(standard)].concat() {
+            parse(&bytes);
+        }
     }
 }

@@ -84,9 +84,13 @@ async fn list(connection: &mut Connection) -> Result<Vec<String>, Stop> {
     if lines.last().is_some_and(|l| l.starts_with(b"@ERROR")) {
         return Err(Stop::Malformed);
     }
-    // A name padded to fifteen characters, a tabulator and a comment; the message of the day comes before.
+    Ok(modules(&lines))
+}
+
+/// A name padded to fifteen characters, a tabulator and a comment; the message of the day comes before.
+fn modules(lines: &[Vec<u8>]) -> Vec<String> {
     let name = |line: &Vec<u8>| String::from_utf8(line.split(|b| *b == b'\t').next()?.trim_ascii_end().to_vec()).ok();
-    Ok(lines.iter().filter(|l| l.contains(&b'\t')).filter_map(name).filter(|n| !n.is_empty()).collect())
+    lines.iter().filter(|l| l.contains(&b'\t')).filter_map(name).filter(|n| !n.is_empty()).collect()
 }
 
 /// Names a module and hears whether it opens; `None` when there is no such module.
@@ -129,6 +133,7 @@ async fn greet(connection: &mut Connection) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::reader::mutations;
 
     #[test]
     fn answers_to_a_module_are_told_apart() {
@@ -137,5 +142,17 @@ mod tests {
         assert_eq!(parse(b"@ERROR: Unknown module 'x'"), Some(None));
         assert_eq!(parse(b"@ERROR: access denied to x from UNDETERMINED (127.0.0.1)"), Some(Some(Access::Denied)));
         assert_eq!(parse(b"@ERROR: max connections (2) reached -- try again later"), None);
+    }
+
+    #[test]
+    fn recorded_modules_are_lines_with_a_tabulator() {
+        let recorded: &[u8] = include_bytes!("../../../tests/wire/rsync-list.bin");
+        let lines: Vec<Vec<u8>> = recorded.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        // The first one is of the message of the day, which only the question for the module shows.
+        assert_eq!(modules(&lines), ["Welcome", "open", "closed", "denied"]);
+        for bytes in mutations(recorded) {
+            modules(&bytes.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>());
+            parse(&bytes);
+        }
     }
 }

@@ -367,3 +367,56 @@ fn session_setup(number: u64, session: [u8; 8], token: &[u8]) -> Vec<u8> {
     out.extend_from_slice(token);
     framed(&out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::reader::mutations;
+
+    const SMB3: &[u8] = include_bytes!("../../../tests/wire/smb-samba-smb3.bin");
+    const NT1_ANSWER: &[u8] = include_bytes!("../../../tests/wire/smb-samba-nt1.bin");
+
+    #[test]
+    fn recorded_answers_are_read() {
+        let length = Reader::new(&SMB3[1..]).u24().unwrap();
+        assert_eq!(negotiated(&SMB3[4..4 + length]), Some(Negotiated { dialect: 0x0311, mode: SIGNING_ENABLED }));
+        assert_eq!(old_negotiated(&NT1_ANSWER[4..]), Some(3));
+        assert_eq!((negotiated(&NT1_ANSWER[4..]), old_negotiated(&SMB3[4..])), (None, None));
+        let (status, session, _) = answer(&SMB3[4 + length + 4..], SESSION_SETUP).unwrap();
+        assert_eq!((status, session == [0; 8]), (MORE_PROCESSING, false));
+    }
+
+    #[test]
+    fn the_weakest_dialect_decides() {
+        let seen = || Seen::plain("smb", b"", "");
+        let modern = [Negotiated { dialect: 0x0311, mode: 3 }, Negotiated { dialect: 0x0202, mode: 1 }];
+        let found = fold(seen(), &modern, Ok(None));
+        assert_eq!((found.versions.as_slice(), found.signing, found.open.len()), (&["SMB 2.0.2".to_string(), "SMB 3.1.1".into()][..], "enabled", 0));
+        let found = fold(seen(), &modern[..1], Ok(Some(OLD_SIGNING_ENABLED | OLD_SIGNING_REQUIRED)));
+        assert_eq!((found.versions.as_slice(), found.signing, found.open.as_slice()), (&[NT1.to_string(), "SMB 3.1.1".into()][..], "required", &["smb1".to_string()][..]));
+        assert_eq!(fold(seen(), &modern[..1], Ok(Some(3))).signing, "disabled");
+        assert_eq!(fold(seen(), &modern, Err("no answer".into())).unanswered.len(), 2);
+    }
+
+    #[test]
+    fn requests_have_the_lengths_that_they_name() {
+        for dialects in [&[0x0202, 0x0311][..], &[0x0202]] {
+            let request = negotiate(dialects);
+            assert_eq!(Reader::new(&request[1..]).u24(), Some(request.len() - 4));
+        }
+        assert_eq!(negotiate(&[0x0311]).len(), 4 + 104 + 46);
+        assert_eq!((session_request().len(), old_negotiate().len()), (72, 4 + 35 + 12));
+        assert_eq!(nobody(0).len(), 65);
+    }
+
+    #[test]
+    fn no_answer_makes_it_panic() {
+        for recorded in [SMB3, NT1_ANSWER] {
+            for bytes in mutations(&recorded[4..]) {
+                negotiated(&bytes);
+                old_negotiated(&bytes);
+                answer(&bytes, SESSION_SETUP);
+            }
+        }
+    }
+}

@@ -124,3 +124,55 @@ fn merged(mut first: Vec<String>, second: Vec<String>) -> Vec<String> {
     first.extend(more);
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::reader::mutations;
+
+    const OPENSSH: &[u8] = include_bytes!("../../../tests/wire/ssh-openssh-weak.bin");
+
+    /// The payload of the packet after the identification line.
+    fn payload(bytes: &[u8]) -> &[u8] {
+        let packet = bytes.iter().position(|b| *b == b'\n').and_then(|at| bytes.get(at + 1..)).unwrap_or_default();
+        let padding = usize::from(packet.get(4).copied().unwrap_or(0));
+        packet.get(5..packet.len().saturating_sub(padding)).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_overloaded_server_is_still_ssh() {
+        assert!(greets(b"SSH-2.0-OpenSSH_9.2\r\n") && greets(b"Exceeded MaxStartups\r\n"));
+        assert!(!greets(b"220 SSH-2.0\r\n"));
+    }
+
+    #[test]
+    fn recorded_offers_are_read() {
+        let ssh = parse(payload(OPENSSH)).unwrap();
+        assert_eq!(ssh.macs, ["hmac-md5", "hmac-sha1-96"]);
+        assert_eq!(ssh.host_keys, ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"]);
+        assert!(ssh.ciphers.contains(&"3des-cbc".to_string()) && ssh.key_exchange.contains(&"diffie-hellman-group1-sha1".to_string()));
+        assert_eq!(ssh.compression, ["none", "zlib@openssh.com"]);
+    }
+
+    #[test]
+    fn versions_are_the_protocols_words() {
+        assert_eq!(version(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10"), "SSH-2.0");
+        assert_eq!(version(b"SSH-1.99-Cisco-1.25"), "SSH-1.99");
+        assert_eq!(version(b"SSH-1.5-1.2.27"), "SSH-1.5");
+        assert_eq!(version(b"SSH-"), "SSH-");
+    }
+
+    #[test]
+    fn both_directions_become_one_list() {
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(merged(list(&["a", "b"]), list(&["b", "c"])), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn no_answer_makes_it_panic() {
+        for bytes in mutations(OPENSSH) {
+            parse(payload(&bytes));
+            version(&bytes);
+        }
+    }
+}

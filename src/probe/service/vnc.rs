@@ -154,6 +154,7 @@ fn parse_version(first: &[u8]) -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::reader::mutations;
 
     fn judged(types: &[u32], vencrypt: &[u32]) -> (Seen, &'static str, &'static str) {
         let mut seen = Seen::plain("vnc", b"", "");
@@ -188,6 +189,13 @@ mod tests {
         assert_eq!(parse_version(b"RFB 003.889\n"), Some((3, 889)));
         for first in [&b"RFB 003.008"[..], b"RFB 00x.008\n", b"RFB hello wo", b""] {
             assert_eq!(parse_version(first), None);
+        }
+    }
+
+    #[test]
+    fn no_greeting_makes_it_panic() {
+        for bytes in mutations(b"RFB 003.008\n") {
+            parse_version(&bytes);
         }
     }
 }

@@ -94,6 +94,7 @@ async fn seen(connection: &mut Connection, answer: Answer) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::reader::mutations;
 
     #[test]
     fn only_version_eleven_is_x() {
@@ -101,6 +102,16 @@ mod tests {
         assert_eq!(parse(&[1, 0, 11, 0, 0, 0, 200, 0]).map(|a| a.status), Some(1));
         for head in [&[1, 0, 11, 0, 0, 0, 1, 0][..], &[0, 22, 11, 0, 0, 0, 5, 0], &[3, 0, 11, 0, 0, 0, 200, 0], b"HTTP/1.1", &[1, 0, 11]] {
             assert_eq!(parse(head), None, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn recorded_answers_are_read() {
+        let open: &[u8] = include_bytes!("../../../tests/wire/x11-xvfb-open.bin");
+        let closed: &[u8] = include_bytes!("../../../tests/wire/x11-xvfb-closed.bin");
+        assert_eq!((parse(open).map(|a| a.status), parse(closed).map(|a| (a.status, a.reason))), (Some(1), Some((0, 64))));
+        for bytes in [mutations(open), mutations(closed)].concat() {
+            parse(&bytes);
         }
     }
 }

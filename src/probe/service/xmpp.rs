@@ -205,3 +205,34 @@ async fn upgrade(connection: &mut Connection, namespace: &str) -> Result<(), Sto
         _ => Err(Stop::Malformed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::reader::mutations;
+
+    const PROSODY: &[u8] = include_bytes!("../../../tests/wire/xmpp-prosody-required.bin");
+
+    #[test]
+    fn recorded_features_are_read() {
+        assert!(is_stream(PROSODY));
+        assert_eq!(parse(PROSODY), Some(Opening::Features(Features { starttls: true, required: true, mechanisms: false })));
+        for bytes in mutations(PROSODY) {
+            parse(&bytes);
+            is_stream(&bytes);
+            is_open(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    #[test]
+    fn features_and_errors_are_told_apart() {
+        let optional = b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>";
+        assert_eq!(parse(optional), Some(Opening::Features(Features { starttls: true, required: false, mechanisms: true })));
+        assert_eq!(parse(b"<stream:features/>"), Some(Opening::Features(Features::default())));
+        let error = b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text>no</text></stream:error></stream:stream>";
+        assert_eq!(parse(error), Some(Opening::Error("host-unknown".into())));
+        assert_eq!(parse(b"<stream:stream>"), None);
+        assert_eq!(element("<starttlsx/><starttls a='1'>in</starttls>", "starttls"), Some("in"));
+        assert_eq!(element("<starttls>never ends", "starttls"), None);
+    }
+}
