@@ -34,7 +34,8 @@ fn mail_stores_tell_their_upgrade() {
         (Some(&certificate), "ssl = required", "required"),
     ] {
         let server = daemons::dovecot(certificate, settings);
-        for (port, name, authentication) in [(server.imap.port, "imap", "unknown"), (server.pop3, "pop3", "unknown"), (server.sieve, "managesieve", "required")] {
+        for (port, name, authentication) in [(server.imap.port, "imap", "unknown"), (server.pop3, "pop3", "unknown"), (server.sieve, "managesieve", "required")]
+        {
             let seen = at(port);
             assert_eq!(summary(seen.whole().one()), (name, true, tls, authentication), "{settings} {:?}", seen.one());
             assert_eq!(seen.endpoints.len(), usize::from(certificate.is_some()));
@@ -50,10 +51,28 @@ fn mail_stores_tell_their_upgrade() {
 }
 
 #[test]
+fn mail_servers_tell_what_their_upgrade_is_worth() {
+    let certificate = Certificate::ordinary();
+    for (certificate, settings, tls, endpoints) in [
+        (None, "", "none", 0),
+        (Some(&certificate), "smtpd_tls_security_level = may", "optional", 1),
+        (Some(&certificate), "smtpd_tls_security_level = encrypt", "required", 1),
+        // It lists what it can't do.
+        (Some(&certificate), "smtpd_tls_security_level = may\nsmtpd_tls_key_file = /nonexistent", "stripped", 0),
+    ] {
+        let server = daemons::postfix(certificate, settings);
+        let seen = at(server.port);
+        assert_eq!(summary(seen.whole().one()), ("smtp", true, tls, "unknown"), "{settings} {:?}", seen.one());
+        assert_eq!(seen.endpoints.len(), endpoints);
+    }
+}
+
+#[test]
 fn an_upgrade_that_is_taken_out_on_the_way_is_stripped() {
     let certificate = Certificate::ordinary();
     let server = daemons::dovecot(Some(&certificate), "disable_plaintext_auth = no");
-    let cases = [(server.imap.port, "imap", "STARTTLS"), (server.pop3, "pop3", "STLS"), (server.sieve, "managesieve", "STARTTLS"), (server.lmtp, "lmtp", "STARTTLS")];
+    let cases =
+        [(server.imap.port, "imap", "STARTTLS"), (server.pop3, "pop3", "STLS"), (server.sieve, "managesieve", "STARTTLS"), (server.lmtp, "lmtp", "STARTTLS")];
     for (port, name, word) in cases {
         // The word in the list, the command, and both; where the command passes, TLS can be looked at.
         for (of_servers, of_clients, endpoints) in [(Some(word), None, 1), (None, Some(word), 0), (Some(word), Some(word), 0)] {
@@ -120,10 +139,14 @@ fn news_servers_tell_their_upgrade() {
     let certificate = Certificate::self_signed(&["-newkey", "rsa:2048"]);
     let open = "auth all { hosts: \"*\" default: \"<all>\" }\naccess all { users: \"<all>\" newsgroups: \"*\" access: R }\n";
     let named = "auth all { hosts: \"*\" auth: \"ckpasswd -f none\" }\naccess all { users: \"*\" newsgroups: \"*\" access: R }\n";
-    let encrypted = format!("auth none {{ hosts: \"*\" require_ssl: true default: \"<all>\" }}\n{}", "access all { users: \"<all>\" newsgroups: \"*\" access: R }\n");
-    for (certificate, access, tls, authentication) in
-        [(None, open, "none", "none"), (Some(&certificate), open, "optional", "none"), (Some(&certificate), named, "optional", "required"), (Some(&certificate), &encrypted, "required", "required")]
-    {
+    let encrypted =
+        format!("auth none {{ hosts: \"*\" require_ssl: true default: \"<all>\" }}\n{}", "access all { users: \"<all>\" newsgroups: \"*\" access: R }\n");
+    for (certificate, access, tls, authentication) in [
+        (None, open, "none", "none"),
+        (Some(&certificate), open, "optional", "none"),
+        (Some(&certificate), named, "optional", "required"),
+        (Some(&certificate), &encrypted, "required", "required"),
+    ] {
         let server = daemons::nnrpd(certificate, access);
         let seen = at(server.port);
         assert_eq!(summary(seen.whole().one()), ("nntp", true, tls, authentication), "{access} {:?}", seen.one());
@@ -144,7 +167,10 @@ fn remote_desktops_tell_their_security() {
         let seen = at(server.port);
         // xrdp has no CredSSP, so everybody sees its screen to sign in at.
         assert_eq!(told(seen.whole().one()), ("rdp", tls, "required", vec!["sign-in-screen"]), "{layer} {:?}", seen.one());
-        assert_eq!((seen.one().versions.as_slice(), seen.endpoints.len()), (&versions.iter().map(ToString::to_string).collect::<Vec<_>>()[..], usize::from(layer != "rdp")));
+        assert_eq!(
+            (seen.one().versions.as_slice(), seen.endpoints.len()),
+            (&versions.iter().map(ToString::to_string).collect::<Vec<_>>()[..], usize::from(layer != "rdp"))
+        );
     }
 }
 
@@ -177,7 +203,8 @@ fn ssh_offers_what_it_is_configured_to() {
         let methods: Vec<&String> = ssh.key_exchange.iter().filter(|k| !k.starts_with("ext-info") && !k.starts_with("kex-strict")).collect();
         assert_eq!(methods, list("kexalgorithms ").iter().collect::<Vec<_>>());
         // Of the algorithms configured, those of the one key that it has.
-        let of_key: BTreeSet<String> = list("hostkeyalgorithms ").into_iter().filter(|a| ["ssh-rsa", "rsa-sha2-256", "rsa-sha2-512"].contains(&a.as_str())).collect();
+        let of_key: BTreeSet<String> =
+            list("hostkeyalgorithms ").into_iter().filter(|a| ["ssh-rsa", "rsa-sha2-256", "rsa-sha2-512"].contains(&a.as_str())).collect();
         assert_eq!(ssh.host_keys.iter().cloned().collect::<BTreeSet<_>>(), of_key);
         assert_eq!(ssh.compression, if settings.contains(&"Compression=no") { vec!["none"] } else { vec!["none", "zlib@openssh.com"] });
     }
@@ -201,7 +228,11 @@ fn file_servers_of_smb_tell_dialects_and_signatures() {
         let server = daemons::smbd(lines);
         let seen = at(server.port);
         assert_eq!(told(seen.whole().one()), ("smb", "none", "required", open), "{lines} {:?}", seen.one());
-        assert_eq!((seen.one().versions.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), seen.one().signing.as_str()), (versions, signing), "{lines}");
+        assert_eq!(
+            (seen.one().versions.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), seen.one().signing.as_str()),
+            (versions, signing),
+            "{lines}"
+        );
     }
 }
 

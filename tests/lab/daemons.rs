@@ -28,7 +28,9 @@ pub fn dovecot(certificate: Option<&Certificate>, settings: &str) -> Dovecot {
         Some(c) => format!("ssl = yes\nssl_cert = <{}\nssl_key = <{}\n", c.cert.display(), c.key.display()),
         None => "ssl = no\n".into(),
     };
-    let listener = |service: &str, name: &str, port: u16| format!("service {service} {{\n inet_listener {name} {{\n port = {port}\n }}\n inet_listener {name}s {{\n port = 0\n }}\n}}\n");
+    let listener = |service: &str, name: &str, port: u16| {
+        format!("service {service} {{\n inet_listener {name} {{\n port = {port}\n }}\n inet_listener {name}s {{\n port = 0\n }}\n}}\n")
+    };
     let config = format!(
         "base_dir = {path}/run\nstate_dir = {path}/state\nlog_path = {path}/log\nprotocols = imap pop3 lmtp sieve\nlisten = 127.0.0.1\nmail_location = maildir:{path}/mail\n{tls}\
          passdb {{\n driver = static\n args = password=x\n}}\nuserdb {{\n driver = static\n args = uid=nobody gid=nogroup home={path}\n}}\n{}{}\
@@ -40,6 +42,32 @@ pub fn dovecot(certificate: Option<&Certificate>, settings: &str) -> Dovecot {
     let mut command = Command::new("/usr/sbin/dovecot");
     command.arg("-F").arg("-c").arg(folder.path().join("dovecot.conf"));
     Dovecot { imap: Server::start(port, folder, &mut command), pop3, sieve, lmtp }
+}
+
+/// Postfix with these further settings (`name = value`).
+pub fn postfix(certificate: Option<&Certificate>, settings: &str) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let path = folder.path().display().to_string();
+    for name in ["queue", "data"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    run(Command::new("chown").arg("postfix").arg(folder.path().join("data")));
+    let tls = certificate.map_or_else(String::new, |c| format!("smtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n", c.cert.display(), c.key.display()));
+    let config = format!(
+        "compatibility_level = 3.6\nqueue_directory = {path}/queue\ndata_directory = {path}/data\ncommand_directory = /usr/sbin\ndaemon_directory = /usr/lib/postfix/sbin\n\
+         mail_owner = postfix\nsetgid_group = postdrop\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = lab.example\nmydestination =\n\
+         maillog_file = {path}/log\nmaillog_file_prefixes = {path}\n{tls}{settings}\n"
+    );
+    std::fs::write(folder.path().join("main.cf"), config).unwrap();
+    let services = format!(
+        "{port} inet n - n - - smtpd\ncleanup unix n - n - 0 cleanup\nrewrite unix - - n - - trivial-rewrite\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
+         anvil unix - - n - 1 anvil\npostlog unix-dgram n - n - 1 postlogd\nproxymap unix - - n - - proxymap\n"
+    );
+    std::fs::write(folder.path().join("master.cf"), services).unwrap();
+    run(Command::new("/usr/sbin/postfix").arg("-c").arg(folder.path()).arg("check"));
+    let mut command = Command::new("/usr/lib/postfix/sbin/master");
+    command.arg("-d").arg("-c").arg(folder.path());
+    Server::start(port, folder, &mut command)
 }
 
 /// OpenLDAP with one entry below `dc=lab,dc=example`; `global` and `database` are further lines of
@@ -232,4 +260,3 @@ pub fn rsyncd(modules: &str) -> Server {
     command.args(["--daemon", "--no-detach", "--port", &port.to_string(), "--config"]).arg(folder.path().join("rsyncd.conf"));
     Server::start_with(port, folder, &mut command, Signal::TERM)
 }
-

@@ -392,7 +392,10 @@ mod tests {
     fn a_recorded_conversation_is_read() {
         let messages = messages(OPENLDAP);
         let shapes: Vec<(u32, u8)> = messages.iter().map(|m| (m.number, m.operation)).collect();
-        assert_eq!(shapes, [(1, BIND_RESPONSE), (2, SEARCH_ENTRY), (2, SEARCH_DONE), (3, SEARCH_ENTRY), (3, SEARCH_ENTRY), (3, SEARCH_DONE), (9, EXTENDED_RESPONSE)]);
+        assert_eq!(
+            shapes,
+            [(1, BIND_RESPONSE), (2, SEARCH_ENTRY), (2, SEARCH_DONE), (3, SEARCH_ENTRY), (3, SEARCH_ENTRY), (3, SEARCH_DONE), (9, EXTENDED_RESPONSE)]
+        );
         let root = entry(&messages[1].content).unwrap();
         assert_eq!((root.values("namingcontexts"), root.values("supportedLDAPVersion")), (&[b"dc=lab,dc=example".to_vec()][..], &[b"3".to_vec()][..]));
         assert!(root.values("supportedExtension").iter().any(|v| v == START_TLS) && root.values("none").is_empty());

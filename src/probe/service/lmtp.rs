@@ -3,7 +3,8 @@
 use super::{Protocol, Upgrade, smtp};
 
 /// LMTP; its greeting is SMTP's.
-pub const PROTOCOL: Protocol = Protocol { name: "lmtp", ports: &[24], processes: &["lmtp", "lmtpd"], greets: Some(smtp::greets), talk: smtp::PROTOCOL.talk, ..Protocol::NONE };
+pub const PROTOCOL: Protocol =
+    Protocol { name: "lmtp", ports: &[24], processes: &["lmtp", "lmtpd"], greets: Some(smtp::greets), talk: smtp::PROTOCOL.talk, ..Protocol::NONE };
 
 /// STARTTLS (RFC 3207) after LHLO.
 pub const UPGRADE: Upgrade = Upgrade { name: "lmtp", is_counted: false, prepare: |connection| Box::pin(smtp::upgrade(connection, LHLO)) };

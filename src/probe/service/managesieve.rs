@@ -8,7 +8,7 @@ use crate::probe::dial::{Connection, Dialer, Stop};
 pub const PROTOCOL: Protocol = Protocol {
     name: "managesieve",
     ports: &[4190, 2000],
-    processes: &["managesieve-login", "managesieve-lo", "timsieved"],
+    processes: &["managesieve-log", "timsieved"],
     greets: Some(greets),
     talk: Some(|dialer, connection, first| Box::pin(async move { Some(talk(dialer, connection, first).await) })),
     ..Protocol::NONE

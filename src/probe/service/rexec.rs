@@ -4,8 +4,14 @@ use super::{Asked, Protocol, REQUIRED, Seen, exchange};
 use crate::probe::dial::Dialer;
 
 /// rexec. Its server is silent unless it is spoken to in its own way.
-pub const PROTOCOL: Protocol =
-    Protocol { name: "rexec", ports: &[512], processes: &["rexecd", "in.rexecd"], ask: Some(|dialer| Box::pin(ask(dialer))), at_home_only: true, ..Protocol::NONE };
+pub const PROTOCOL: Protocol = Protocol {
+    name: "rexec",
+    ports: &[512],
+    processes: &["rexecd", "in.rexecd"],
+    ask: Some(|dialer| Box::pin(ask(dialer))),
+    at_home_only: true,
+    ..Protocol::NONE
+};
 
 /// No port for errors, a name longer than the sixteen characters that names may have, no password, no
 /// command (rexec(3)). Other names are refused without a word by servers that use PAM.

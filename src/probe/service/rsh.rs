@@ -4,14 +4,8 @@ use super::{Asked, NONE, Protocol, REQUIRED, Seen, rexec};
 use crate::probe::dial::Dialer;
 
 /// rsh. Its server is silent unless it is spoken to in its own way.
-pub const PROTOCOL: Protocol = Protocol {
-    name: "rsh",
-    ports: &[514],
-    processes: &["rshd", "in.rshd"],
-    ask: Some(|dialer| Box::pin(ask(dialer))),
-    at_home_only: true,
-    ..Protocol::NONE
-};
+pub const PROTOCOL: Protocol =
+    Protocol { name: "rsh", ports: &[514], processes: &["rshd", "in.rshd"], ask: Some(|dialer| Box::pin(ask(dialer))), at_home_only: true, ..Protocol::NONE };
 
 /// No port for errors, no name here, no name there, no command (rcmd(3)).
 const NOBODY: &[u8] = b"0\0\0\0\0";

@@ -393,7 +393,10 @@ mod tests {
         let found = fold(seen(), &modern, Ok(None));
         assert_eq!((found.versions.as_slice(), found.signing, found.open.len()), (&["SMB 2.0.2".to_string(), "SMB 3.1.1".into()][..], "enabled", 0));
         let found = fold(seen(), &modern[..1], Ok(Some(OLD_SIGNING_ENABLED | OLD_SIGNING_REQUIRED)));
-        assert_eq!((found.versions.as_slice(), found.signing, found.open.as_slice()), (&[NT1.to_string(), "SMB 3.1.1".into()][..], "required", &["smb1".to_string()][..]));
+        assert_eq!(
+            (found.versions.as_slice(), found.signing, found.open.as_slice()),
+            (&[NT1.to_string(), "SMB 3.1.1".into()][..], "required", &["smb1".to_string()][..])
+        );
         assert_eq!(fold(seen(), &modern[..1], Ok(Some(3))).signing, "disabled");
         assert_eq!(fold(seen(), &modern, Err("no answer".into())).unanswered.len(), 2);
     }

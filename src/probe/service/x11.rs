@@ -56,13 +56,15 @@ fn parse(head: &[u8]) -> Option<Answer> {
     let (status, reason) = (r.u8()?, r.u8()?);
     let version = (r.u16_le()?, r.u16_le()?);
     let more = usize::from(r.u16_le()?) * 4;
-    let proper = version.0 == 11 && version.1 <= 3 && match status {
-        0 => usize::from(reason) <= more,
-        // The least that a server with one screen says of itself.
-        1 => more >= 32,
-        2 => true,
-        _ => false,
-    };
+    let proper = version.0 == 11
+        && version.1 <= 3
+        && match status {
+            0 => usize::from(reason) <= more,
+            // The least that a server with one screen says of itself.
+            1 => more >= 32,
+            2 => true,
+            _ => false,
+        };
     proper.then_some(Answer { status, reason: usize::from(reason), version })
 }
 

@@ -162,7 +162,10 @@ fn is_stream(first: &[u8]) -> bool {
 }
 
 fn is_open(text: &str) -> bool {
-    text.contains("</stream:stream>") || element(text, "stream:error").is_some() || element(text, "stream:features").is_some() || element(text, "features").is_some()
+    text.contains("</stream:stream>")
+        || element(text, "stream:error").is_some()
+        || element(text, "stream:features").is_some()
+        || element(text, "features").is_some()
 }
 
 fn parse(text: &[u8]) -> Option<Opening> {
