@@ -128,7 +128,7 @@ pub fn nnrpd(certificate: Option<&Certificate>, access: &str) -> Server {
         format!("tlscertfile: {}\ntlskeyfile: {}\n", c.cert.display(), key.display())
     });
     let config = format!(
-        "mta: /bin/true\nhismethod: hisv6\novmethod: tradindexed\nenableoverview: true\npathhost: lab.example\ndomain: lab.example\nfromhost: lab.example\n\
+        "mta: /bin/true\nnnrpdloadlimit: 0\nhismethod: hisv6\novmethod: tradindexed\nenableoverview: true\npathhost: lab.example\ndomain: lab.example\nfromhost: lab.example\n\
          pathnews: {}\npathetc: {path}\npathdb: {path}/db\npathlog: {path}\npathrun: {path}\npathspool: {path}/spool\npathtmp: {path}\nrunasuser: news\nrunasgroup: news\n{tls}",
         news.display()
     );

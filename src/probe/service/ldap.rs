@@ -76,7 +76,9 @@ async fn ask(dialer: &Dialer) -> Asked {
     if let Err(stop) = connection.send(&message(1, bind(b"", b""))).await {
         return stop.into();
     }
-    let first = match connection.some().await {
+    // The head of a message, its number and the tag of its operation.
+    let wait = dialer.limits.answer_timeout.min(dialer.left());
+    let first = match connection.greeting(wait, |b| b.len() >= 7).await {
         Ok(first) => first,
         Err(stop) => return stop.into(),
     };
@@ -105,15 +107,13 @@ async fn ask(dialer: &Dialer) -> Asked {
 /// A message that is a SEQUENCE with a small number and an operation of a server.
 fn hinted(first: &[u8]) -> bool {
     let mut r = Reader::new(first);
-    let head = (r.u8(), ber::whole(first));
-    let (Some(SEQUENCE), Some(whole)) = head else { return false };
-    let start = whole.min(first.len());
-    let mut r = Reader::new(first.get(..start).unwrap_or_default());
-    let content = match ber::next(&mut r) {
-        Some((SEQUENCE, content)) => content,
-        _ => return false,
-    };
-    let mut r = Reader::new(content);
+    if r.u8() != Some(SEQUENCE) || ber::whole(first).is_none() {
+        return false;
+    }
+    // The bytes of its length, where it is a long one; not all of the message need be there.
+    if let Some(more @ 0x81..=0x84) = r.u8() {
+        r.take(usize::from(more & 0x7f));
+    }
     ber::expect(&mut r, INTEGER).and_then(ber::value).is_some() && matches!(r.u8(), Some(BIND_RESPONSE | SEARCH_ENTRY | SEARCH_DONE | EXTENDED_RESPONSE))
 }
 

@@ -43,7 +43,8 @@ async fn ask(dialer: &Dialer) -> Asked {
     if let Err(stop) = connection.send(&request(SSL | HYBRID)).await {
         return stop.into();
     }
-    let first = match connection.some().await {
+    let wait = dialer.limits.answer_timeout.min(dialer.left());
+    let first = match connection.greeting(wait, |b| b.len() >= 11).await {
         Ok(first) => first,
         Err(stop) => return stop.into(),
     };

@@ -53,7 +53,8 @@ async fn ask(dialer: &Dialer) -> Asked {
     if let Err(stop) = connection.send(&negotiate(&dialects)).await {
         return stop.into();
     }
-    let first = match connection.some().await {
+    let wait = dialer.limits.answer_timeout.min(dialer.left());
+    let first = match connection.greeting(wait, |b| b.len() >= 8).await {
         Ok(first) => first,
         // A server of SMB 1 alone may hang up.
         Err(Stop::Closed) => return old_only(dialer).await,

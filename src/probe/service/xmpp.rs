@@ -24,6 +24,8 @@ const CLIENT: &str = "jabber:client";
 const SERVER: &str = "jabber:server";
 /// Domain asked for where no name is known; the domain of a server that nobody has set up.
 const UNNAMED: &str = "localhost";
+/// Fewest bytes that can be told from nothing.
+const OPENING_MINIMUM: usize = 4;
 /// Longest opening read, bytes.
 const OPENING_LIMIT: usize = 16 << 10;
 
@@ -51,6 +53,7 @@ async fn ask(dialer: &Dialer) -> Asked {
     let first = match open(&mut connection, CLIENT).await {
         Ok(text) => text,
         Err((stop, read)) if read.is_empty() => return stop.into(),
+        Err((_, read)) if read.len() < OPENING_MINIMUM => return Asked::Incomplete,
         Err((_, read)) => read,
     };
     if !is_stream(&first) {
@@ -143,7 +146,7 @@ async fn read(connection: &mut Connection, enough: fn(&str) -> bool) -> Result<V
             Ok(more) => text.extend(more),
             Err(stop) => return Err((stop, text)),
         }
-        if enough(&String::from_utf8_lossy(&text)) || !may_be_xml(&text) {
+        if enough(&String::from_utf8_lossy(&text)) || (text.len() >= OPENING_MINIMUM && !may_be_xml(&text)) {
             return Ok(text);
         }
     }
