@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -84,6 +84,8 @@ pub struct Dialer {
     pub deadline: Instant,
     /// Ends it before.
     pub halt: Halt,
+    ready: Ready,
+    ear: Ear,
     total: Arc<Semaphore>,
     own: Arc<Semaphore>,
 }
@@ -100,6 +102,8 @@ impl Dialer {
             limits: limits.clone(),
             deadline: Instant::now() + budget,
             halt: Halt::default(),
+            ready: Ready::default(),
+            ear: Ear::default(),
             total,
             own: Arc::new(Semaphore::new(limits.per_target.max(2))),
         }
@@ -109,6 +113,13 @@ impl Dialer {
     #[must_use]
     pub fn until(&self, deadline: Instant) -> Self {
         Self { deadline: self.deadline.min(deadline), ..self.clone() }
+    }
+
+    /// The same for one question: its first connection is the one that is `ready`, and `ear` hears
+    /// when an answer begins on any of its connections.
+    #[must_use]
+    pub fn of_question(&self, ready: Option<Connection>, ear: Ear) -> Self {
+        Self { ready: Ready(Arc::new(Mutex::new(ready))), ear, ..self.clone() }
     }
 
     /// The same with so much time from now on.
@@ -124,7 +135,10 @@ impl Dialer {
 
     /// Connects to the endpoint.
     pub async fn connect(&self) -> Result<Connection, DialError> {
-        self.connect_to(self.address).await
+        match self.ready.take() {
+            Some(ready) => Ok(Connection { ear: self.ear.clone(), deadline: self.deadline, ..ready }),
+            None => self.connect_to(self.address).await,
+        }
     }
 
     /// Connects as strangers do, where that is known to be possible.
@@ -182,8 +196,41 @@ impl Dialer {
         // Only a matter of speed.
         let _ = stream.set_nodelay(true);
         let capped = Capped { stream, remaining: self.limits.bytes, _permits: permits };
-        let server_name = self.server_name.clone();
-        Ok(Connection { server_name, stream: Box::new(capped), pending: Vec::new(), answer_timeout: self.limits.answer_timeout, deadline: self.deadline })
+        Ok(Connection {
+            server_name: self.server_name.clone(),
+            stream: Box::new(capped),
+            pending: Vec::new(),
+            answer_timeout: self.limits.answer_timeout,
+            deadline: self.deadline,
+            ear: self.ear.clone(),
+        })
+    }
+}
+
+/// A connection that is open already, for whoever connects next.
+#[derive(Clone, Default)]
+struct Ready(Arc<Mutex<Option<Connection>>>);
+
+impl Ready {
+    fn take(&self) -> Option<Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+/// Hears when the first byte of an answer comes.
+#[derive(Clone, Debug, Default)]
+pub struct Ear(Arc<OnceLock<Instant>>);
+
+impl Ear {
+    /// When the first byte came.
+    pub fn heard(&self) -> Option<Instant> {
+        self.0.get().copied()
     }
 }
 
@@ -246,6 +293,7 @@ pub struct Connection {
     pending: Vec<u8>,
     answer_timeout: Duration,
     deadline: Instant,
+    ear: Ear,
 }
 
 impl Connection {
@@ -382,6 +430,8 @@ impl Connection {
             Err(_) => Err(Stop::Silent),
             Ok(Ok(0)) => Err(Stop::Closed),
             Ok(Ok(n)) => {
+                // The first byte counts, later ones change nothing.
+                let _ = self.ear.0.set(Instant::now());
                 self.pending.extend_from_slice(chunk.get(..n).unwrap_or_default());
                 Ok(())
             }

@@ -44,6 +44,11 @@ impl<'a> Reader<'a> {
         self.take(2)?.try_into().ok().map(u16::from_le_bytes)
     }
 
+    /// Four bytes, little-endian.
+    pub fn u32_le(&mut self) -> Option<u32> {
+        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
+    }
+
     /// Three bytes, network order.
     pub fn u24(&mut self) -> Option<usize> {
         self.take(3).map(|b| b.iter().fold(0, |n, byte| (n << 8) | usize::from(*byte)))
@@ -52,11 +57,6 @@ impl<'a> Reader<'a> {
     /// Four bytes, network order.
     pub fn u32(&mut self) -> Option<u32> {
         self.take(4)?.try_into().ok().map(u32::from_be_bytes)
-    }
-
-    /// Four bytes, little-endian (SMB).
-    pub fn u32_le(&mut self) -> Option<u32> {
-        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
     }
 
     /// A vector with its length in two bytes before it.

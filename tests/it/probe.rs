@@ -235,7 +235,7 @@ fn ssh_telnet_and_memcached_are_identified() {
     assert!(seen.one().banner.starts_with("SSH-2.0-OpenSSH"));
     let telnet = servers::Inetd::start("/usr/sbin/telnetd");
     assert_eq!(summary(at(telnet.port).whole().one()), ("telnet", true, "none", "unknown"));
-    let memcached = servers::memcached();
+    let memcached = servers::memcached(&[]);
     assert_eq!(summary(at(memcached.port).whole().one()), ("memcached", true, "none", "none"));
 }
 

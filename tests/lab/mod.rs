@@ -10,6 +10,7 @@
 pub mod daemons;
 pub mod hostile;
 pub mod servers;
+pub mod stores;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Its folder, where its local socket lies if it has one.

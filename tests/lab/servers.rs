@@ -64,10 +64,10 @@ pub fn redis(address: &str, arguments: &[&str]) -> Server {
     Server::start(port, folder, &mut command)
 }
 
-/// memcached.
-pub fn memcached() -> Server {
+/// memcached with these further arguments.
+pub fn memcached(arguments: &[&str]) -> Server {
     let port = free_port();
-    Server::start(port, folder(), Command::new("memcached").args(["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]))
+    Server::start(port, folder(), Command::new("memcached").args(["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]).args(arguments))
 }
 
 /// PostgreSQL with this `pg_hba.conf` and these settings (`name=value`).

@@ -74,17 +74,36 @@ pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> 
             }
         }
     }
-    match anonymous(dialer, connection).await {
+    match connection {
+        Some(same) => sign_in(Some(same), &mut seen).await,
+        None => sign_in(fresh(dialer).await.ok(), &mut seen).await,
+    }
+    if seen.anonymous == Some(true) && seen.tls == REQUIRED {
+        seen.tls = OPTIONAL;
+    }
+    seen
+}
+
+/// Whether anonymous signs in, on a connection whose greeting was read.
+pub async fn sign_in(connection: Option<Connection>, seen: &mut Seen) {
+    let signed_in = match connection {
+        Some(connection) => anonymous(connection).await,
+        None => Err(Stop::Closed),
+    };
+    match signed_in {
         Ok(signed_in) => {
             seen.anonymous = Some(signed_in);
-            if signed_in && seen.tls == REQUIRED {
-                seen.tls = OPTIONAL;
+            if signed_in {
+                seen.opens("anonymous-sign-in");
             }
             seen.exchange.push_str(if signed_in { ", USER anonymous signed in" } else { ", USER anonymous refused" });
         }
-        Err(stop) => seen.left_open("anonymous", format!("USER anonymous: {stop}")),
+        Err(stop) => {
+            for field in ["anonymous", "open"] {
+                seen.left_open(field, format!("USER anonymous: {stop}"));
+            }
+        }
     }
-    seen
 }
 
 async fn fresh(dialer: &Dialer) -> Result<Connection, Stop> {
@@ -122,12 +141,7 @@ async fn named(dialer: &Dialer) -> Result<bool, Stop> {
     Ok(reply.code != 331 && wants_tls(&reply))
 }
 
-/// Whether anonymous signs in without TLS, on the connection that is left or on a fresh one.
-async fn anonymous(dialer: &Dialer, connection: Option<Connection>) -> Result<bool, Stop> {
-    let mut connection = match connection {
-        Some(same) => same,
-        None => fresh(dialer).await?,
-    };
+async fn anonymous(mut connection: Connection) -> Result<bool, Stop> {
     let mut reply = command(&mut connection, "USER anonymous").await?;
     if reply.code == 331 {
         // RFC 1635: a mail address; this one names nobody. Servers let a failed sign-in wait.

@@ -2,17 +2,26 @@
 //!
 //! [`PROTOCOLS`] lists them all; [`UPGRADES`] those whose connection becomes TLS on request.
 
+pub mod amqp;
+pub mod cups;
 pub mod dns;
+pub mod docker;
+pub mod elasticsearch;
+pub mod etcd;
 pub mod ftp;
 pub mod http;
 pub mod imap;
 pub mod inside;
+pub mod kubelet;
 pub mod ldap;
 pub mod lmtp;
 pub mod managesieve;
 pub mod memcached;
+pub mod mongodb;
+pub mod mqtt;
 pub mod mysql;
 pub mod nntp;
+pub mod opensearch;
 pub mod pop3;
 pub mod postgresql;
 pub mod rdp;
@@ -65,11 +74,19 @@ pub struct Protocol {
     /// Whether only its ports and processes are asked: a server that it would be put to in vain
     /// could not be told from one that waits.
     pub at_home_only: bool,
+    /// Of what is spoken over HTTP: whether the answer to `GET /` is of it, and what more it tells.
+    pub over_http: Option<for<'a> fn(&'a http::Web<'a>, &'a http::Answer) -> Later<'a, Option<Seen>>>,
 }
 
 impl Protocol {
     /// A protocol that is never seen, to fill the fields that another leaves out.
-    pub const NONE: Self = Self { name: "", ports: &[], processes: &[], greets: None, talk: None, ask: None, hinted: None, at_home_only: false };
+    pub const NONE: Self =
+        Self { name: "", ports: &[], processes: &[], greets: None, talk: None, ask: None, hinted: None, over_http: None, at_home_only: false };
+
+    /// Whether an endpoint's port or process is usually of it.
+    pub fn is_at_home(&self, dialer: &Dialer) -> bool {
+        self.processes.contains(&dialer.process.as_str()) || self.ports.contains(&dialer.address.port())
+    }
 
     /// Whether its server speaks first. Questions put to it while it is slow are wasted, and some
     /// servers count them (OpenSSH's MaxStartups, MySQL's max_connect_errors).
@@ -94,12 +111,22 @@ pub static PROTOCOLS: &[Protocol] = &[
     rsync::PROTOCOL,
     vnc::PROTOCOL,
     tls::PROTOCOL,
+    // Servers of these three wait for more of anything else.
     redis::PROTOCOL,
+    dns::PROTOCOL,
+    rpc::PROTOCOL,
     http::PROTOCOL,
     memcached::PROTOCOL,
     postgresql::PROTOCOL,
-    dns::PROTOCOL,
-    rpc::PROTOCOL,
+    mongodb::PROTOCOL,
+    amqp::PROTOCOL,
+    mqtt::PROTOCOL,
+    elasticsearch::PROTOCOL,
+    opensearch::PROTOCOL,
+    etcd::PROTOCOL,
+    docker::PROTOCOL,
+    kubelet::PROTOCOL,
+    cups::PROTOCOL,
     xmpp::PROTOCOL,
     ldap::PROTOCOL,
     rdp::PROTOCOL,
@@ -276,7 +303,7 @@ mod tests {
     fn every_protocol_can_be_found() {
         for protocol in PROTOCOLS {
             assert_eq!(protocol.greets.is_some(), protocol.talk.is_some(), "{}", protocol.name);
-            assert!(protocol.ask.is_some() || protocol.greets.is_some(), "{}", protocol.name);
+            assert!(protocol.ask.is_some() || protocol.greets.is_some() || protocol.over_http.is_some(), "{}", protocol.name);
         }
         for upgrade in UPGRADES {
             assert!(PROTOCOLS.iter().any(|p| upgrade.name() == p.name || upgrade.name() == format!("{}-server", p.name)), "{upgrade:?}");
