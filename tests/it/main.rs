@@ -26,6 +26,7 @@ mod no_exec;
 mod pam;
 mod planted;
 mod probe;
+mod protocols;
 mod reference;
 mod rpm_apk;
 mod rules;
