@@ -35,5 +35,6 @@ mod ssh_facts;
 mod storage_facts;
 mod sudo_facts;
 mod support;
+mod tls_rules;
 mod udp;
 mod ui;
