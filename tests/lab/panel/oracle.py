@@ -39,7 +39,7 @@ def hello(version, offered, sni="", groups=None, alpn=(), compression=b"\0", ext
     if code > 0x0300:
         if sni:
             extensions += extension(0, block(2, b"\0" + block(2, sni.encode())))
-        extensions += extension(10, block(2, words(groups if groups is not None else suites.GROUPS.values())))
+        extensions += extension(10, block(2, words(groups or (suites.GROUPS13 if code == 0x0304 else suites.GROUPS.values()))))
         extensions += extension(11, b"\x03\0\x01\x02")
         if renegotiation and code < 0x0304:
             extensions += extension(0xFF01, b"\0")
@@ -206,14 +206,15 @@ class Oracle:
             codes = [self.names[n] for n in accepted if n.startswith(("TLS_ECDHE", "TLS_ECDH_anon"))]
         found = []
         for name, code in suites.GROUPS.items() if codes else ():
-            reply = self.hello(version, codes, groups=[code], whole=version != "TLSv1.3")
-            if not self.accepts(version, reply):
-                continue
-            if version == "TLSv1.3":
-                if struct.unpack(">H", reply.extensions.get(51, b"\0\0")[:2])[0] == code:
+            # OpenSSL uses an ECDSA certificate only for hellos that offer its curve too.
+            for beside in ([], [23], [24], [25]) if version != "TLSv1.3" else ([],):
+                reply = self.hello(version, codes, groups=[code, *beside], whole=version != "TLSv1.3")
+                if not self.accepts(version, reply):
+                    continue
+                retry = struct.unpack(">H", reply.extensions.get(51, b"\0\0")[:2])[0]
+                if (retry if version == "TLSv1.3" else curve(reply.rest)) == code:
                     found.append(name)
-            elif curve(reply.rest) == code:
-                found.append(name)
+                break
         return found
 
     def dh_bits(self, version, accepted):

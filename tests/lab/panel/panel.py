@@ -74,6 +74,13 @@ class Panel:
             path.write_bytes(dh.parameters(bits))
         return str(path)
 
+    def text(self, file, content):
+        """A file with this text."""
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return str(path)
+
     def directory(self, name):
         """A folder of one server."""
         path = self.folder / name

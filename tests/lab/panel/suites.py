@@ -14,6 +14,8 @@ GROUPS = {
     "brainpoolP384r1tls13": 32, "brainpoolP512r1tls13": 33, "ffdhe2048": 256, "ffdhe3072": 257, "ffdhe4096": 258, "ffdhe6144": 259, "ffdhe8192": 260,
     "MLKEM512": 512, "MLKEM768": 513, "MLKEM1024": 514, "SecP256r1MLKEM768": 4587, "X25519MLKEM768": 4588, "SecP384r1MLKEM1024": 4589,
 }
+# Those that RFC 8446, RFC 8734 and the ML-KEM drafts allow in TLS 1.3; strict servers refuse hellos that offer others.
+GROUPS13 = [c for n, c in GROUPS.items() if n in ("secp256r1", "secp384r1", "secp521r1", "x25519", "x448") or c in range(31, 34) or c >= 256]
 TLS13 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
 # SSL 2.0 has its own suites, of three bytes.
 SSL2 = {

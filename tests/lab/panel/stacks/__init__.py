@@ -1,4 +1,4 @@
 """One module per family of TLS stacks; each has `start(panel)`."""
-from . import node, openssl102
+from . import gnutls, node, openssl102, tlslite
 
-STACKS = [node, openssl102]
+STACKS = [gnutls, node, openssl102, tlslite]
