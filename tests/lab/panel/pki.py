@@ -30,8 +30,10 @@ class Certificate:
 
     def __init__(self, folder, name, leaf, key_pem, chain):
         self.leaf, self.chain = leaf, chain
-        self.key, self.cert, self.bundle, self.both = (f"{folder}/{name}.{end}" for end in ("key", "crt", "chain.pem", "both.pem"))
-        write(self.key, key_pem, 0o644)
+        self.key, self.pkcs8, self.cert, self.bundle, self.both = (f"{folder}/{name}.{end}" for end in ("key", "p8", "crt", "chain.pem", "both.pem"))
+        write(self.key, key_pem)
+        write(self.pkcs8, serialization.load_pem_private_key(key_pem, None).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, NO_ENCRYPTION))
         write(self.cert, pem(leaf))
         write(self.bundle, b"".join(pem(c) for c in chain))
         write(self.both, key_pem + b"".join(pem(c) for c in chain))
@@ -171,10 +173,10 @@ def key_pem(key):
     return key.private_bytes(serialization.Encoding.PEM, form, NO_ENCRYPTION)
 
 
-def write(path, data, mode=0o644):
+def write(path, data):
     with open(path, "wb") as file:
         file.write(data)
-    os.chmod(path, mode)
+    os.chmod(path, 0o644)
 
 
 def run(*command):
