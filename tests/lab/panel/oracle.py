@@ -196,7 +196,7 @@ class Oracle:
         forth, back = self.hello(version, codes), self.hello(version, codes[::-1])
         if forth.suite == back.suite:
             return "server"
-        return "client" if (forth.suite, back.suite) == (codes[0], codes[-1]) else f"mixed: {self.table.get(forth.suite)} {self.table.get(back.suite)}"
+        return "client" if (forth.suite, back.suite) == (codes[0], codes[-1]) else f"mixed: {self.table.get(forth.suite)} {self.table.get(back.suite)} of {accepted[0]} {accepted[-1]}"
 
     def groups(self, version, accepted):
         """Groups that a key exchange is agreed on, each offered alone."""
