@@ -84,7 +84,7 @@ class Panel:
     def directory(self, name):
         """A folder of one server."""
         path = self.folder / name
-        path.mkdir(exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
         os.chmod(path, 0o755)
         return path
 

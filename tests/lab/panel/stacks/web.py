@@ -49,7 +49,7 @@ def nginx(panel, rsa, ec):
     panel.endpoint("nginx-redirect", port, "nginx 1.22", no_tls_reason="plaintext", https_redirect=True)
     # Whoever asks for another name is turned away before any certificate is shown.
     port = panel.port()
-    servers.append(f"server {{ listen 127.0.0.1:{port} ssl default_server; ssl_reject_handshake on; }}")
+    servers.append(f"server {{ listen 127.0.0.1:{port} ssl default_server; ssl_protocols TLSv1.2 TLSv1.3; ssl_reject_handshake on; }}")
     servers.append(f"server {{ listen 127.0.0.1:{port} ssl; server_name lab.example; ssl_certificate {ec.bundle}; ssl_certificate_key {ec.key}; return 200 panel; }}")
     panel.endpoint("nginx-sni-required", port, f"{OPENSSL} (nginx 1.22)", versions=["TLSv1.2", "TLSv1.3"])
     panel.endpoint("nginx-sni-required-unnamed", port, f"{OPENSSL} (nginx 1.22)", sni="", no_tls_reason="alert")
