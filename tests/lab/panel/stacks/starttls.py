@@ -39,6 +39,7 @@ inet_protocols = ipv4
 maillog_file = {folder}/spool/log
 maillog_file_prefixes = {folder}
 alias_maps =
+local_recipient_maps =
 smtpd_tls_chain_files = {rsa.both}
 smtpd_tls_security_level = may
 smtpd_tls_mandatory_protocols = >=TLSv1.2
@@ -56,11 +57,12 @@ smtpd_client_connection_count_limit = 0
   -o smtpd_tls_security_level=none
 cleanup unix n - n - 0 cleanup
 rewrite unix - - n - - trivial-rewrite
+proxymap unix - - n - - proxymap
 anvil unix - - n - 1 anvil
 tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 """)
-    panel.spawn("postfix", ["sh", "-ec", f"chown postfix {folder}/data && exec /usr/sbin/postfix -c {folder}/etc start-fg"])
+    panel.spawn("postfix", ["sh", "-ec", f"chown postfix {folder}/data && postfix -c {folder}/etc check && MAIL_CONFIG={folder}/etc exec /usr/lib/postfix/sbin/master -c {folder}/etc -d"])
     stack = f"{OPENSSL} (Postfix 3.7)"
     panel.endpoint("postfix-opportunistic", ports[0], stack, starttls="smtp", versions=["TLSv1.2", "TLSv1.3"])
     panel.endpoint("postfix-required", ports[1], stack, starttls="smtp", versions=["TLSv1.2"], starttls_policy="required")
