@@ -7,6 +7,7 @@ import concurrent.futures
 import os
 import socket
 import struct
+import time
 
 import suites
 import upgrade
@@ -301,10 +302,11 @@ def verify(repository, endpoints):
         truth = endpoint["truth"]
         if "versions" not in truth:
             continue
+        began = time.monotonic()
         seen = observe(endpoint, table)
         differences = list(compare(truth, seen))
         wrong += len(differences)
-        print(f"{'ok' if not differences else 'DIFFERS':8}{endpoint['name']}: {' '.join(seen['versions'])}", flush=True)
+        print(f"{'ok' if not differences else 'DIFFERS':8}{endpoint['name']}: {' '.join(seen['versions'])} ({time.monotonic() - began:.1f} s)", flush=True)
         for difference in differences:
             print(f"        {difference}")
         if os.environ.get("PANEL_DUMP"):

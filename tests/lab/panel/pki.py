@@ -10,8 +10,9 @@ import os
 import struct
 import subprocess
 import time
+import warnings
 
-from cryptography import x509
+from cryptography import utils, x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, ed448, rsa
 from cryptography.x509 import ocsp
@@ -22,6 +23,8 @@ NOW = datetime.datetime.utcnow().replace(microsecond=0)
 DAY = datetime.timedelta(days=1)
 CURVES = {"p192": ec.SECP192R1, "p224": ec.SECP224R1, "p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
 SCT_LIST = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
+# Weak on purpose.
+warnings.filterwarnings("ignore", category=utils.CryptographyDeprecationWarning)
 NO_ENCRYPTION = serialization.NoEncryption()
 
 
@@ -32,7 +35,8 @@ class Certificate:
         self.leaf, self.chain = leaf, chain
         self.key, self.pkcs8, self.cert, self.bundle, self.both = (f"{folder}/{name}.{end}" for end in ("key", "p8", "crt", "chain.pem", "both.pem"))
         write(self.key, key_pem)
-        write(self.pkcs8, serialization.load_pem_private_key(key_pem, None).private_bytes(
+        # The openssl program writes PKCS #8 at once.
+        write(self.pkcs8, key_pem if b"BEGIN PRIVATE" in key_pem else serialization.load_pem_private_key(key_pem, None).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, NO_ENCRYPTION))
         write(self.cert, pem(leaf))
         write(self.bundle, b"".join(pem(c) for c in chain))
