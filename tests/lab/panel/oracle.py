@@ -4,20 +4,22 @@ It shares nothing with the scanner under test: no code, no strategy. A suite is 
 that offers only this suite is answered by a ServerHello that names it.
 """
 import concurrent.futures
+import json
 import os
 import socket
 import struct
 import time
 
+import hazards
 import suites
 import upgrade
 
 SIGNATURES = [0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601, 0x0303, 0x0301, 0x0302,
               0x0402, 0x0502, 0x0602, 0x0203, 0x0201, 0x0202, 0x0101]
+TABLE = {}
 HELLO_RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 SECONDS = 4
 SCSV_RENEGOTIATION, SCSV_FALLBACK = 0x00FF, 0x5600
-DOWNGRADE_ALERT = 86
 
 
 def extension(code, body):
@@ -243,7 +245,8 @@ class Oracle:
 
     def fallback(self, lower, accepted):
         reply = self.hello(lower, [self.names[n] for n in accepted] + [SCSV_FALLBACK])
-        return reply.kind == "alert" and reply.alert == DOWNGRADE_ALERT
+        # The alert is inappropriate_fallback; some servers close before it is sent.
+        return reply.kind in ("alert", "closed")
 
     def alpn(self, version, accepted, offered):
         codes = [self.names[n] for n in accepted]
@@ -291,26 +294,31 @@ def observe(endpoint, table):
         if len(above) > 1 and old[0] != above[-1]:
             lower = [v for v in old if v != above[-1]][-1]
             seen["fallback_scsv"] = oracle.fallback(lower, seen["suites"][lower])
+        if "TLSv1.2" in old:
+            seen |= hazards.resumption(endpoint, seen["suites"]["TLSv1.2"])
+        seen |= {"defects": {"heartbleed": hazards.heartbleed(endpoint, old[-1]), "ccs": hazards.ccs(endpoint, old[-1], seen["suites"][old[-1]])}}
         seen["alpn"] = oracle.alpn(old[-1], seen["suites"][old[-1]], ["h2", "http/1.1", "acme-tls/1"])
     return seen
 
 
-def verify(repository, endpoints):
+def verify(repository, endpoints, dump=""):
     """Prints every difference between truth and what the oracle sees; 1 if there is any."""
-    table, wrong = suites.load(repository), 0
+    table, wrong, everything = suites.load(repository), 0, {}
+    TABLE.update(table)
     for endpoint in endpoints:
         truth = endpoint["truth"]
         if "versions" not in truth:
             continue
         began = time.monotonic()
-        seen = observe(endpoint, table)
+        seen = everything[endpoint["name"]] = observe(endpoint, table)
         differences = list(compare(truth, seen))
         wrong += len(differences)
         print(f"{'ok' if not differences else 'DIFFERS':8}{endpoint['name']}: {' '.join(seen['versions'])} ({time.monotonic() - began:.1f} s)", flush=True)
         for difference in differences:
             print(f"        {difference}")
-        if os.environ.get("PANEL_DUMP"):
-            print("        ", {k: v for k, v in seen.items() if k not in ("versions", "suites")}, {k: len(v) for k, v in seen["suites"].items()})
+    if dump:
+        with open(dump, "w", encoding="utf-8") as file:
+            json.dump(everything, file, indent=1)
     return 1 if wrong else 0
 
 

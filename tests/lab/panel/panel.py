@@ -44,7 +44,7 @@ class Panel:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="assay-panel-"))
         os.chmod(self.folder, 0o755)
         self.programs = install.Programs(REPOSITORY)
-        self.pki = pki.Pki(str(self.folder / "pki"))
+        self.pki = pki.Pki(str(self.folder / "pki"), str(self.programs.folder / "keys"))
         self.endpoints, self.children = [], []
         self._next = PORTS.start + os.getpid() * 131 % len(PORTS)
         self._certificates = {}
@@ -202,6 +202,7 @@ def main():
     command = commands.add_parser("verify")
     command.add_argument("--out", required=True)
     command.add_argument("--only", default="", help="part of a name")
+    command.add_argument("--dump", default="", help="file for what was seen, as JSON")
     command.set_defaults(run=verify)
     commands.add_parser("install").set_defaults(run=lambda _: install.Programs(REPOSITORY))
     arguments = parser.parse_args()
@@ -213,7 +214,7 @@ def verify(arguments):
     import oracle
 
     document = json.loads((pathlib.Path(arguments.out) / "panel.json").read_text())
-    sys.exit(oracle.verify(REPOSITORY, [e for e in document["endpoints"] if arguments.only in e["name"]]))
+    sys.exit(oracle.verify(REPOSITORY, [e for e in document["endpoints"] if arguments.only in e["name"]], arguments.dump))
 
 
 if __name__ == "__main__":

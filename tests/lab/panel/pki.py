@@ -46,9 +46,11 @@ class Certificate:
 class Pki:
     """Makes certificates in a folder; every name in it is its own."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, keys):
+        """`keys` is a folder where keys stay from one panel to the next: they are what takes long to make."""
+        self.folder, self.keys = folder, keys
         os.makedirs(folder, exist_ok=True)
+        os.makedirs(keys, exist_ok=True)
         self.root_key, self.root = self._authority("Panel Root", None, years=20)
         self.inter_key, self.inter = self._authority("Panel Issuing CA", (self.root_key, self.root), path=0)
         self.stranger_key, self.stranger = self._authority("Stranger Root", None)
@@ -70,7 +72,7 @@ class Pki:
         }[name]
 
     def _authority(self, name, parent, years=10, path=None, start=-30 * DAY, end=None, extra=()):
-        key = rsa.generate_private_key(65537, 2048)
+        key = self.key("rsa2048", name.lower().replace(" ", "-"))
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Panel"), x509.NameAttribute(NameOID.COMMON_NAME, name)])
         parent_key, issuer = (parent[0], parent[1].subject) if parent else (key, subject)
         builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
@@ -87,13 +89,14 @@ class Pki:
     @functools.lru_cache(maxsize=None)
     def key(self, kind, unique=""):
         """`rsa2048`, `p256`, `ed25519`, …; one key is shared by all that ask for the same kind and `unique`."""
-        if kind.startswith("rsa"):
-            return rsa.generate_private_key(65537, int(kind[3:]))
-        if kind == "ed25519":
-            return ed25519.Ed25519PrivateKey.generate()
-        if kind == "ed448":
-            return ed448.Ed448PrivateKey.generate()
-        return ec.generate_private_key(CURVES[kind]())
+        path = f"{self.keys}/{kind}{unique and '-' + unique}.pem"
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                return serialization.load_pem_private_key(file.read(), None)
+        made = new_key(kind)
+        write(f"{path}.{os.getpid()}", key_pem(made))
+        os.rename(f"{path}.{os.getpid()}", path)
+        return made
 
     def certificate(self, file, key="rsa2048", issuer="inter", names=(NAME, "localhost"), ips=("127.0.0.1", "::1"), days=(-1, 90), hash="sha256",
                     cn=NAME, ca=False, eku="server", san=True, staple_required=False, scts=False, send=None, self_signed=False, unique=""):
@@ -153,6 +156,15 @@ class Pki:
         path = f"{self.folder}/{file}.ocsp"
         write(path, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER))
         return path
+
+
+def new_key(kind):
+    """A key that nobody has yet."""
+    if kind.startswith("rsa"):
+        return rsa.generate_private_key(65537, int(kind[3:]))
+    if kind.startswith("ed"):
+        return ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ed448.Ed448PrivateKey.generate()
+    return ec.generate_private_key(CURVES[kind]())
 
 
 def sct_list(count):

@@ -17,7 +17,9 @@ def serve(context, connection):
                 wrapped.do_handshake()
                 break
             except (tls.WantReadError, tls.WantWriteError):
-                continue
+                # A client that has gone is wanted from for ever.
+                if not connection.recv(1, socket.MSG_PEEK):
+                    return
         wrapped.recv(4096)
         wrapped.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\npanel\n")
     except Exception:  # What a client does wrong ends its connection only.

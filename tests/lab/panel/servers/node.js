@@ -3,6 +3,9 @@
 var fs = require('fs'), tls = require('tls'), constants = require('constants');
 var PATHS = ['key', 'cert', 'ca', 'dhparam', 'ocsp'];
 
+// Node.js 0.10 throws when a client leaves in the middle of a handshake.
+process.on('uncaughtException', function (error) { console.error(error.stack); });
+
 function load(value) {
   return Array.isArray(value) ? value.map(load) : fs.readFileSync(value);
 }
