@@ -11,7 +11,8 @@ import socket
 import sys
 
 FILETYPE_PEM = 1
-CTRL_SET_TMP_RSA, CTRL_SET_TMP_DH, CTRL_SET_ECDH_AUTO, CTRL_OPTIONS, CTRL_SESS_CACHE = 2, 3, 94, 32, 44
+CTRL_SET_TMP_RSA, CTRL_SET_TMP_DH, CTRL_SET_ECDH_AUTO, CTRL_OPTIONS, CTRL_SESS_CACHE, CTRL_MODE = 2, 3, 94, 32, 44, 33
+MODE_AUTO_RETRY = 4
 OP = {
     "NO_SSLv2": 0x01000000, "NO_SSLv3": 0x02000000, "NO_TLSv1": 0x04000000, "NO_TLSv1_1": 0x10000000, "NO_TLSv1_2": 0x08000000,
     "NO_COMPRESSION": 0x00020000, "CIPHER_SERVER_PREFERENCE": 0x00400000, "NO_TICKET": 0x00004000, "UNSAFE_RENEGOTIATION": 0x00040000,
@@ -43,6 +44,7 @@ def context(ssl, given):
     options = sum(OP[o] for o in given.get("options", [])) | OP["SINGLE_DH_USE"]
     ssl.SSL_CTX_ctrl(ctx, CTRL_OPTIONS, ctypes.c_long(options), None)
     ssl.SSL_CTX_ctrl(ctx, CTRL_SESS_CACHE, ctypes.c_long(0 if given.get("no_cache") else 2), None)
+    ssl.SSL_CTX_ctrl(ctx, CTRL_MODE, ctypes.c_long(MODE_AUTO_RETRY), None)
     for cert, key in given.get("certs", []):
         # SSL 2.0 sends one certificate, and its context takes no chain.
         alone = given.get("method") == "SSLv2"
