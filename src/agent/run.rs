@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::advisory::{self, Index};
 use crate::facts::services::{self, Plan, Services, Surveyed};
 use crate::facts::tls::Tls;
+use crate::facts::tls_capabilities::TlsCapabilities;
 use crate::facts::{self, Document as _, FAMILIES, Family, Side, listeners::Listeners};
 use crate::host::{Host, ReadError, clock};
 use crate::model::advisories::Derived;
@@ -20,6 +21,7 @@ use crate::model::gap::{Gap, Gaps, reason};
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanState, Software, Times};
 use crate::probe::Limits;
+use crate::probe::tls::plan::Depth;
 use crate::rules::{self, Pack};
 
 /// Longest scan when nobody says otherwise.
@@ -199,8 +201,8 @@ pub fn plan_families(names: &[String]) -> Result<Vec<&'static Family>, ScanError
         return Err(ScanError::Family(unknown.clone(), all.join(", ")));
     }
     let asked = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-    // Both probe families speak to the listeners.
-    let probes = asked(Services::NAME) || asked(Tls::NAME);
+    // Probe families speak to the listeners.
+    let probes = services::FAMILIES.iter().any(|f| asked(f));
     Ok(FAMILIES.iter().filter(|f| asked(f.name) || (probes && f.name == Listeners::NAME)).collect())
 }
 
@@ -287,6 +289,7 @@ pub fn conclude(
     let mut cut = cut;
     if !probes.is_empty() {
         let mut plan = judging.plan;
+        plan.depth = if probes.contains(&TlsCapabilities::NAME) { Depth::Full } else { Depth::Narrow };
         plan.listeners = local_endpoints(live, &families, &host_gaps, &probes, &mut gaps);
         let totals = Progress { families_done: planned.len() - probes.len(), families_total: planned.len(), ..Progress::default() };
         let (surveyed, in_time) = survey(&plan, &judging.limits, scan.until, totals, &mut gaps, progress)?;
@@ -369,13 +372,13 @@ fn survey(
     match result {
         Ok(Ok(surveyed)) => Ok((surveyed, true)),
         Ok(Err(_late)) => {
-            for name in [Services::NAME, Tls::NAME] {
+            for name in services::FAMILIES {
                 gaps.note(name, "", "", reason::TIMEOUT, "endpoints were not all spoken to before the deadline of the scan", "Raise scan_deadline_seconds.");
             }
             Ok((Surveyed::default(), false))
         }
         Err(_panic) => {
-            for name in [Services::NAME, Tls::NAME] {
+            for name in services::FAMILIES {
                 gaps.note(name, "", "", reason::INTERNAL, "speaking to the endpoints failed inside assay", "Report this as a defect.");
             }
             Ok((Surveyed::default(), true))
@@ -384,7 +387,11 @@ fn survey(
 }
 
 fn keep_surveyed(surveyed: Surveyed, probes: &[&'static str], families: &mut BTreeMap<String, Value>, gaps: &mut Gaps) {
-    let values = [(Services::NAME, surveyed.services.map(serde_json::to_value)), (Tls::NAME, surveyed.tls.map(serde_json::to_value))];
+    let values = [
+        (Services::NAME, surveyed.services.map(serde_json::to_value)),
+        (Tls::NAME, surveyed.tls.map(serde_json::to_value)),
+        (TlsCapabilities::NAME, surveyed.tls_capabilities.map(serde_json::to_value)),
+    ];
     for (name, value) in values.into_iter().filter(|(name, _)| probes.contains(name)) {
         match value {
             Some(Ok(value)) => {

@@ -25,6 +25,7 @@ use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanKind};
 use crate::probe::Limits;
+use crate::probe::tls::certificate::trust::Choice;
 use crate::rules::Pack;
 
 /// Time between heartbeats.
@@ -113,7 +114,7 @@ pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy, cadence: Cadence
 
 /// Endpoints of the configuration.
 pub fn plan_of(config: &AgentConfig) -> Plan {
-    Plan { listeners: Vec::new(), targets: config.targets.clone(), exclusions: config.exclusions.clone() }
+    Plan { targets: config.targets.clone(), exclusions: config.exclusions.clone(), trust: Choice::of(&config.trust_store), ..Plan::default() }
 }
 
 /// Bounds of the configuration.

@@ -25,6 +25,7 @@ use crate::model::policy::Policy;
 use crate::model::report::ScanState;
 use crate::model::roster::Roster;
 use crate::model::table::{TABLE_LIMIT, TableError};
+use crate::probe::tls::certificate::trust::Choice;
 use crate::report;
 use crate::rules::{Pack, access};
 
@@ -63,6 +64,9 @@ pub struct Arguments {
     /// Speak to this endpoint too; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     target: Vec<String>,
+    /// Judge certificates by these trust anchors: system, mozilla, or a file or folder of certificates
+    #[arg(long, value_name = "STORE")]
+    trust_store: Option<String>,
     /// Who works here and who left (CSV or JSON): judge what leavers can still do
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
@@ -93,6 +97,14 @@ pub struct Arguments {
     /// Targets, exclusions and bounds [default: /etc/assay/agent.yaml if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// A store of trust anchors; a path may be relative.
+fn trust_store(text: &str) -> anyhow::Result<Choice> {
+    match Choice::of(text) {
+        Choice::Path(path) => Ok(Choice::Path(std::path::absolute(&path)?.display().to_string())),
+        named => Ok(named),
+    }
 }
 
 /// What to print.
@@ -138,6 +150,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         anyhow::bail!("--target {wrong:?} is not HOST:PORT (IPv6 in brackets)");
     }
     plan.targets.extend(arguments.target.iter().cloned());
+    if let Some(store) = &arguments.trust_store {
+        plan.trust = trust_store(store)?;
+    }
     let limits = service::limits_of(&config);
     let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), against, advisories: advisories.as_ref() };
     let began = Instant::now();

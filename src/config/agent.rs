@@ -46,6 +46,9 @@ pub struct AgentConfig {
     pub targets: Vec<String>,
     /// Endpoints never spoken to, `ADDRESS:PORT`.
     pub exclusions: Vec<String>,
+    /// Store of trust anchors that endpoints' certificates are judged by: `system`, `mozilla` (as Debian's ca-certificates keeps
+    /// them), or the path of a file or folder of certificates.
+    pub trust_store: String,
     /// Folders or files whose protection matters, beside what is found by itself.
     pub data: Vec<DataPath>,
     /// Databases whose roles are read through their local socket.
@@ -105,6 +108,7 @@ impl Default for AgentConfig {
             probe: ProbeBounds::default(),
             targets: Vec::new(),
             exclusions: Vec::new(),
+            trust_store: "system".into(),
             data: Vec::new(),
             databases: Vec::new(),
             policy: PathBuf::new(),
@@ -187,6 +191,9 @@ impl AgentConfig {
                 return bad(key, format!("{value} is not between {least} and {most}"));
             }
         }
+        if !is_trust_store(&self.trust_store) {
+            return bad("trust_store", format!("{:?} is neither system nor mozilla nor an absolute path", self.trust_store));
+        }
         for (key, list) in [("targets", &self.targets), ("exclusions", &self.exclusions)] {
             if list.len() > MAX_ENDPOINTS {
                 return bad(key, format!("{} entries are more than {MAX_ENDPOINTS}", list.len()));
@@ -236,11 +243,20 @@ pub fn read_policy(path: &Path) -> Result<Policy, ConfigError> {
 
 /// Whether a text is `https://HOST:PORT`, a trailing slash allowed.
 pub fn is_collector_url(text: &str) -> bool {
-    text.strip_prefix("https://").is_some_and(|rest| is_endpoint(rest.trim_end_matches('/')))
+    text.strip_prefix("https://").is_some_and(|rest| is_host_and_port(rest.trim_end_matches('/')))
 }
 
-/// Whether a text is `HOST:PORT`, IPv6 in brackets.
+/// Whether `text` names a store of trust anchors.
+pub fn is_trust_store(text: &str) -> bool {
+    matches!(text, "system" | "mozilla") || text.starts_with('/')
+}
+
+/// Whether a text is `HOST:PORT`, IPv6 in brackets, `/tcp` or `/udp` behind it allowed.
 pub fn is_endpoint(text: &str) -> bool {
+    is_host_and_port(text.strip_suffix("/udp").or_else(|| text.strip_suffix("/tcp")).unwrap_or(text))
+}
+
+fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
     };
@@ -299,10 +315,10 @@ mod tests {
 
     #[test]
     fn endpoints_are_host_and_port() {
-        for good in ["web01:443", "10.0.0.1:1", "[::1]:8443", "a-b.example:65535"] {
+        for good in ["web01:443", "10.0.0.1:1", "[::1]:8443", "a-b.example:65535", "ns1:53/udp", "[::1]:53/tcp"] {
             assert!(is_endpoint(good), "{good}");
         }
-        for bad in ["web01", "web01:0", "web01:65536", "::1:443", ":443", "a b:1", "web01:+1", "x/y:1"] {
+        for bad in ["web01", "web01:0", "web01:65536", "::1:443", ":443", "a b:1", "web01:+1", "x/y:1", "ns1:53/sctp", "ns1/udp", "ns1:53/udp/udp"] {
             assert!(!is_endpoint(bad), "{bad}");
         }
     }

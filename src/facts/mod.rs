@@ -20,6 +20,7 @@ pub mod stale_processes;
 pub mod storage;
 pub mod sudo;
 pub mod tls;
+pub mod tls_capabilities;
 pub mod updates;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -114,6 +115,7 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<files::Files>(),
     Family::probe::<services::Services>(),
     Family::probe::<tls::Tls>(),
+    Family::probe::<tls_capabilities::TlsCapabilities>(),
 ];
 
 /// The family of this name.

@@ -1,6 +1,6 @@
 //! What answers behind each endpoint, found by talking to it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Document;
+use super::tls_capabilities::TlsCapabilities;
+use crate::host::Host;
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::identify::{Outcome, identify};
-use crate::probe::service::{DIRECT, Seen, UNKNOWN};
+use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
+use crate::probe::service::{self, Upgrade};
+use crate::probe::tls::certificate::trust::{Choice, Store};
+use crate::probe::tls::plan::Depth;
 use crate::probe::tls::survey::survey as survey_tls;
+use crate::probe::udp;
 
 /// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -32,14 +38,17 @@ pub struct Services {
 impl Document for Services {
     const NAME: &'static str = "services";
     const TITLE: &'static str = "Protocol behind each listening socket";
+    const VERSION: u32 = 2;
 }
 
 /// One endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// `ADDRESS:PORT/tcp`; of a local listener the same text as in `listeners`.
+    /// `ADDRESS:PORT/tcp` or `/udp`; of a local listener the same text as in `listeners`.
     pub subject: String,
+    /// `tcp` or `udp`.
+    pub transport: String,
     /// Address spoken to.
     pub address: String,
     /// Port.
@@ -54,10 +63,14 @@ pub struct Service {
     pub package: String,
     /// `identified`, `unidentified` (it answered, in no known protocol), `silent` (it accepts and says
     /// nothing), `refused`, `closed` (at once), `timeout` (no connection, or an answer without end),
-    /// `unreachable`. All but the first two leave a gap.
+    /// `unreachable`, `unasked` (UDP: excluded, or its server keeps what it hears as messages of its own).
+    /// All but the first two leave a gap; over UDP, where servers keep silent about what is not theirs, only of what is `presumed`.
     pub outcome: String,
-    /// `ftp`, `telnet`, `ssh`, `smtp`, `http`, `redis`, `postgresql`, `mysql`, `imap`, `pop3`, `tls` (an unknown protocol inside TLS), …; empty when not identified.
+    /// `ftp`, `telnet`, `ssh`, `smtp`, `http`, `redis`, `postgresql`, `mysql`, `imap`, `pop3`, `elasticsearch`, `docker`, …, `tls` (an unknown protocol
+    /// inside TLS); empty when not identified.
     pub protocol: String,
+    /// UDP: the protocol that port or process suggest where none was identified; empty when one was, and when nothing suggests any.
+    pub presumed: String,
     /// Whether the protocol runs without encryption on this endpoint, at least until an upgrade.
     pub plaintext: bool,
     /// `direct`, `optional` (an upgrade is offered), `required` (nothing useful before the upgrade; HTTP
@@ -67,6 +80,31 @@ pub struct Service {
     pub authentication: String,
     /// FTP: whether `USER anonymous` signs in; `null` for other protocols or when not tried.
     pub anonymous: Option<bool>,
+    /// What a stranger gets without authentication, beyond the mere protocol:
+    /// `anonymous-sign-in` (ftp: `USER anonymous` signed in),
+    /// `anonymous-bind` (ldap: a bind without name and password succeeded),
+    /// `anonymous-read` (ldap: entries of a naming context were returned without a name),
+    /// `commands` (redis, memcached, mongodb, elasticsearch, opensearch, etcd, docker, kubelet, amqp, mqtt: a command was answered that needs no more than a connection),
+    /// `recursion` (dns: names of others are resolved for the asker, who is this host itself where `local`),
+    /// `mode-6` and `mode-7` (ntp: control queries are answered),
+    /// `community-public` (snmp: the community `public` may read),
+    /// `smb1` (smb: the first dialect is accepted),
+    /// `guest` (smb: a session without a password was set up),
+    /// `exports-to-all` (mountd, rsync: something is offered to every address),
+    /// `no-password` (vnc, x11, rlogin, rsh, rexec: a session starts without a password),
+    /// `printers` (cups: printers are listed).
+    pub open: Vec<String>,
+    /// Protocol versions or dialects that the server showed it accepts, in the protocol's own words
+    /// (`SSH-2.0`, `SMB 3.1.1`, `RFB 003.008`).
+    pub versions: Vec<String>,
+    /// SSH: algorithms offered; `null` for other protocols and where they were not told.
+    pub ssh: Option<Ssh>,
+    /// HTTP, and what is spoken over it: head of the answer to `GET /`; `null` for other protocols.
+    pub http: Option<Http>,
+    /// NFS exports, rsync modules, SMB shares that it lists to strangers.
+    pub exports: Vec<Export>,
+    /// SMB: message signing is `required`, `enabled` or `disabled`; empty for other protocols.
+    pub signing: String,
     /// First line it sent (HTTP: and its Server header), printable characters, at most 120; product words only, never a basis for a vulnerability.
     pub banner: String,
     /// Exchange that decided.
@@ -76,21 +114,43 @@ pub struct Service {
 /// What the probe side has to look at.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Listeners of this host, as gathered; only TCP ones are spoken to.
+    /// Listeners of this host, as gathered.
     pub listeners: Vec<super::listeners::Listener>,
-    /// Other endpoints, `HOST:PORT`, from `--target` or the host's own configuration.
+    /// Other endpoints, `HOST:PORT` (TCP) or `HOST:PORT/udp`, from `--target` or the host's own configuration.
     pub targets: Vec<String>,
-    /// Subjects or `ADDRESS:PORT` never spoken to.
+    /// Subjects never spoken to, or `ADDRESS:PORT`, which stands for both transports.
     pub exclusions: Vec<String>,
+    /// How much is asked of TLS endpoints.
+    pub depth: Depth,
+    /// What endpoints are taken for.
+    pub expected: Expected,
+    /// Store of trust anchors that certificates are judged by.
+    pub trust: Choice,
 }
 
-/// Both probe families and what could not be observed; a family is `None` when it was not asked for.
+/// What endpoints are taken for before they say a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing: each is identified first.
+    #[default]
+    Anything,
+    /// TLS, or the protocol that usually has the port and upgrades to TLS.
+    Tls,
+    /// TLS from the first byte.
+    DirectTls,
+    /// This protocol, which upgrades to TLS.
+    Upgraded(Upgrade),
+}
+
+/// The probe families and what could not be observed; a family is `None` when it was not asked for.
 #[derive(Debug, Default)]
 pub struct Surveyed {
     /// Protocol per endpoint.
     pub services: Option<Services>,
     /// TLS per endpoint.
     pub tls: Option<super::tls::Tls>,
+    /// The rest about TLS per endpoint; `None` when the survey was narrow.
+    pub tls_capabilities: Option<TlsCapabilities>,
 }
 
 /// Speaks to every endpoint of `plan`; `progress(done, total)` is called as endpoints finish.
@@ -101,29 +161,32 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     let connections = Arc::new(Semaphore::new(limits.total.max(2)));
     // An endpoint's time starts when there is room for its connections.
     let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
+    let how = How { depth: plan.depth, expected: plan.expected, store: Arc::new(Store::new(plan.trust.clone())) };
     let mut running = JoinSet::new();
     let mut subjects = std::collections::HashMap::new();
     for endpoint in endpoints {
-        let (room, connections, limits) = (room.clone(), connections.clone(), limits.clone());
-        let subject = endpoint.subject.clone();
+        let (room, connections, limits, how) = (room.clone(), connections.clone(), limits.clone(), how.clone());
+        let (subject, excluded) = (endpoint.subject.clone(), is_excluded(&endpoint, plan));
         let handle = running.spawn(async move {
             let _room = room.acquire_owned().await;
-            examine(endpoint, &limits, connections).await
+            examine(endpoint, &limits, connections, how, excluded).await
         });
         subjects.insert(handle.id(), subject);
     }
-    let (mut services, mut tls, mut done) = (Vec::new(), Vec::new(), 0);
+    let (mut services, mut tls, mut chains, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     progress(0, total);
     while let Some(joined) = running.join_next().await {
         match joined {
             Ok(examined) => {
                 services.extend(examined.service);
                 tls.extend(examined.tls);
+                capabilities.extend(examined.capabilities);
+                chains.extend(examined.chains);
                 gaps.extend(examined.gaps);
             }
             Err(e) => {
                 let subject = subjects.get(&e.id()).map_or("", String::as_str);
-                both(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
+                everywhere(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
             }
         }
         done += 1;
@@ -131,15 +194,32 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     }
     services.sort_by(|a, b| a.subject.cmp(&b.subject));
     tls.sort_by(|a, b| a.subject.cmp(&b.subject));
-    Surveyed { services: Some(Services { items: services }), tls: Some(super::tls::Tls { endpoints: tls }) }
+    chains.sort_by(|a, b| a.subject.cmp(&b.subject));
+    capabilities.sort_by(|a, b| a.subject.cmp(&b.subject));
+    Surveyed {
+        services: Some(Services { items: services }),
+        tls: Some(super::tls::Tls { endpoints: tls, chains }),
+        tls_capabilities: (plan.depth == Depth::Full).then_some(TlsCapabilities { endpoints: capabilities }),
+    }
+}
+
+/// How each endpoint is examined.
+#[derive(Clone, Debug)]
+struct How {
+    depth: Depth,
+    expected: Expected,
+    store: Arc<Store>,
 }
 
 /// One endpoint to speak to.
 #[derive(Clone, Debug)]
 struct Target {
     subject: String,
+    transport: &'static str,
     address: SocketAddr,
     outward: Option<SocketAddr>,
+    /// Whether it is bound to all addresses.
+    is_wildcard: bool,
     server_name: String,
     local: bool,
     scope: String,
@@ -152,17 +232,19 @@ struct Target {
 struct Examined {
     service: Option<Service>,
     tls: Option<super::tls::Endpoint>,
+    capabilities: Option<super::tls_capabilities::Endpoint>,
+    chains: Vec<super::tls::Chain>,
     gaps: Vec<Gap>,
 }
 
 /// Listeners and targets, without what is excluded and what can't be resolved.
 async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target> {
     let mut out: Vec<Target> = Vec::new();
-    let outward = outward_address();
-    for listener in plan.listeners.iter().filter(|l| l.transport == "tcp") {
-        match of_listener(listener, outward) {
+    let outward = Outward::find();
+    for listener in &plan.listeners {
+        match of_listener(listener, &outward) {
             Some(target) => out.push(target),
-            None => both(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
+            None => everywhere(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
         }
     }
     for text in &plan.targets {
@@ -172,35 +254,63 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
                 Some(listener) => listener.scope = target.scope,
                 None => out.push(target),
             },
-            Err((id, detail)) => both(gaps, &format!("{text}/tcp"), id, &detail, "Write the target as HOST:PORT, IPv6 in brackets."),
+            Err((id, detail)) => {
+                let (text, transport) = split_transport(text);
+                everywhere(gaps, &format!("{text}/{transport}"), id, &detail, "Write the target as HOST:PORT or HOST:PORT/udp, IPv6 in brackets.");
+            }
         }
     }
-    let excluded = |t: &Target| {
-        let spoken = t.address.to_string();
-        plan.exclusions.iter().any(|e| *e == t.subject || *e == spoken || t.subject.strip_suffix("/tcp") == Some(e))
-    };
+    // Of a UDP socket its item says so.
+    let excluded = |t: &Target| t.transport == TCP && is_excluded(t, plan);
     for target in out.iter().filter(|t| excluded(t)) {
-        both(gaps, &target.subject, reason::EXCLUDED, "an exclusion names this endpoint", "Take it off the exclusions to have it examined.");
+        everywhere(gaps, &target.subject, reason::EXCLUDED, EXCLUDED, "Take it off the exclusions to have it examined.");
     }
     out.retain(|t| !excluded(t));
     out
 }
 
+/// Why an endpoint was not spoken to.
+const EXCLUDED: &str = "an exclusion names this endpoint";
+
+fn is_excluded(target: &Target, plan: &Plan) -> bool {
+    let spoken = target.address.to_string();
+    let (bound, transport) = split_transport(&target.subject);
+    plan.exclusions
+        .iter()
+        .any(|e| *e == target.subject || *e == bound || *e == spoken || e.strip_suffix(transport).is_some_and(|e| e.strip_suffix('/') == Some(&spoken)))
+}
+
+const TCP: &str = "tcp";
+const UDP: &str = "udp";
+
+/// `HOST:PORT` and the transport that may stand behind it.
+fn split_transport(text: &str) -> (&str, &'static str) {
+    match text.rsplit_once('/') {
+        Some((rest, UDP)) => (rest, UDP),
+        Some((rest, TCP)) => (rest, TCP),
+        _ => (text, TCP),
+    }
+}
+
 /// A listener is spoken to at its own address; one of all addresses, over loopback.
-fn of_listener(listener: &super::listeners::Listener, outward: Option<Ipv4Addr>) -> Option<Target> {
+fn of_listener(listener: &super::listeners::Listener, outward: &Outward) -> Option<Target> {
     let bound: IpAddr = listener.address.split('%').next()?.parse().ok()?;
+    let bound = bound.to_canonical();
     let port = u16::try_from(listener.port).ok()?;
     let address = match bound {
-        IpAddr::V4(a) if a.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(a) if a.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        other => other,
+        IpAddr::V4(a) if a.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        IpAddr::V6(a) if a.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+        IpAddr::V6(a) if a.is_unicast_link_local() => SocketAddrV6::new(a, port, 0, interface_of(a).unwrap_or(0)).into(),
+        other => SocketAddr::new(other, port),
     };
-    let outward = outward.filter(|_| bound == IpAddr::V4(Ipv4Addr::UNSPECIFIED)).map(|a| SocketAddr::from((a, port)));
+    let transport = if listener.transport == UDP { UDP } else { TCP };
     let process = listener.process.as_ref();
     Some(Target {
         subject: listener.subject.clone(),
-        address: SocketAddr::new(address, port),
-        outward,
+        transport,
+        address,
+        outward: outward.of(bound, transport).map(|ip| SocketAddr::new(ip, port)),
+        is_wildcard: bound.is_unspecified(),
         server_name: String::new(),
         local: true,
         scope: listener.scope.clone(),
@@ -209,9 +319,21 @@ fn of_listener(listener: &super::listeners::Listener, outward: Option<Ipv4Addr>)
     })
 }
 
-/// `HOST:PORT`; of a name with several addresses the first that the resolver gives.
+/// Number of the interface that has a link-local address (proc(5), if_inet6): it can't be reached without.
+fn interface_of(address: Ipv6Addr) -> Option<u32> {
+    let table = Host::live().ok()?.read_text("/proc/net/if_inet6", TABLE_LIMIT).ok()?;
+    let wanted: String = address.octets().iter().map(|b| format!("{b:02x}")).collect();
+    let mut words = table.lines().map(str::split_whitespace).find_map(|mut words| (words.next() == Some(&wanted)).then_some(words))?;
+    u32::from_str_radix(words.next()?, 16).ok()
+}
+
+/// Largest table of addresses that is read, bytes.
+const TABLE_LIMIT: usize = 1 << 20;
+
+/// `HOST:PORT`, `/udp` behind it for UDP; of a name with several addresses the first that the resolver gives.
 async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str, String)> {
     let malformed = || (reason::MALFORMED, format!("target {text:?} is not HOST:PORT"));
+    let (text, transport) = split_transport(text);
     let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
     let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(malformed)?;
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
@@ -229,56 +351,170 @@ async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str,
         }
     };
     let empty = String::new;
-    Ok(Target { subject: format!("{text}/tcp"), address, outward: None, server_name, local: false, scope: "remote".into(), process: empty(), package: empty() })
+    Ok(Target {
+        subject: format!("{text}/{transport}"),
+        transport,
+        address,
+        outward: None,
+        is_wildcard: false,
+        server_name,
+        local: false,
+        scope: "remote".into(),
+        process: empty(),
+        package: empty(),
+    })
 }
 
-/// The address from which this host reaches others, if it is not loopback. Nothing is sent:
-/// connecting a UDP socket only picks a route (192.0.2.0/24 is TEST-NET-1, RFC 5737).
-fn outward_address() -> Option<Ipv4Addr> {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    match socket.local_addr().ok()?.ip() {
-        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
-        _ => None,
+/// The addresses from which this host reaches others, if they are not loopback.
+struct Outward {
+    v4: Option<IpAddr>,
+    v6: Option<IpAddr>,
+}
+
+impl Outward {
+    /// Nothing is sent: connecting a UDP socket only picks a route (192.0.2.0/24 is TEST-NET-1,
+    /// RFC 5737; 2001:db8::/32 is for documentation, RFC 3849).
+    fn find() -> Self {
+        let from = |bind: IpAddr, to: IpAddr| {
+            let socket = std::net::UdpSocket::bind((bind, 0)).ok()?;
+            socket.connect((to, 9)).ok()?;
+            let ip = socket.local_addr().ok()?.ip();
+            (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+        };
+        Self {
+            v4: from(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+            v6: from(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+        }
+    }
+
+    /// Where others reach a socket that is bound to all addresses.
+    fn of(&self, bound: IpAddr, transport: &str) -> Option<IpAddr> {
+        match bound {
+            IpAddr::V4(a) if a.is_unspecified() => self.v4,
+            // It may hear IPv4, too; a UDP question that nobody hears is no harm.
+            IpAddr::V6(a) if a.is_unspecified() => self.v6.or(self.v4.filter(|_| transport == UDP)),
+            _ => None,
+        }
     }
 }
 
 /// Everything about one endpoint, within its deadline.
-async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>) -> Examined {
+async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, how: How, excluded: bool) -> Examined {
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
     let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
     dialer.outward = target.outward;
+    dialer.process.clone_from(&target.process);
+    if target.transport == UDP {
+        return datagrams(&target, &dialer, excluded).await;
+    }
     let subject = target.subject.clone();
-    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer)).await {
+    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer, &how)).await {
         Ok(examined) => examined,
         Err(_) => {
             let mut gaps = Gaps::new();
-            both(&mut gaps, &subject, reason::TIMEOUT, "the endpoint used up its time", "");
+            everywhere(&mut gaps, &subject, reason::TIMEOUT, "the endpoint used up its time", "");
             Examined { gaps: gaps.into_sorted(), ..Examined::default() }
         }
     }
 }
 
-async fn speak(target: &Target, dialer: &Dialer) -> Examined {
+async fn speak(target: &Target, dialer: &Dialer, how: &How) -> Examined {
+    let (mut upgrade, mut known) = (None, how.expected != Expected::Anything);
+    match how.expected {
+        Expected::Upgraded(asked) => upgrade = Some(asked),
+        Expected::Tls => upgrade = service::usual_upgrade(target.address.port()),
+        Expected::Anything | Expected::DirectTls => {}
+    }
+    let mut surveyed = None;
+    if known {
+        let survey = survey_tls(dialer, upgrade, how.depth).await;
+        // What answers in plaintext may still upgrade.
+        known = survey.is_tls() || how.expected != Expected::Tls;
+        surveyed = Some(survey);
+    }
     let mut gaps = Gaps::new();
-    let outcome = identify(dialer).await;
+    let outcome = if known { Outcome::Identified(Box::new(as_expected(upgrade))) } else { identify(dialer).await };
     let mut service = service(target, &outcome, &mut gaps);
-    let mut tls = None;
     if let Outcome::Identified(seen) = &outcome
+        && !known
         && (seen.tls == DIRECT || seen.upgrade.is_some())
     {
-        let survey = survey_tls(dialer, seen.upgrade).await;
+        upgrade = seen.upgrade;
+        surveyed = Some(survey_tls(dialer, upgrade, how.depth).await);
+    }
+    let mut examined = Examined::default();
+    if let Some(survey) = surveyed {
         if let Some(inner) = &survey.inner {
             fill(&mut service, inner, &mut gaps);
         }
-        tls = Some(super::tls::endpoint(&survey, seen.upgrade, dialer, &service, &mut gaps));
+        let endpoint = super::tls::endpoint(&survey, upgrade, dialer, &service, &mut gaps);
+        if how.depth == Depth::Full {
+            examined.capabilities = super::tls_capabilities::endpoint(&survey, survey.capabilities.as_ref(), &endpoint, &mut gaps);
+        }
+        examined.chains = super::tls::chain::chains(&survey.shown, &endpoint, &how.store, &mut gaps);
+        examined.tls = Some(endpoint);
     }
-    Examined { service: Some(service), tls, gaps: gaps.into_sorted() }
+    Examined { service: Some(service), gaps: gaps.into_sorted(), ..examined }
 }
 
-fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
-    let mut service = Service {
+/// An endpoint that was told to be TLS.
+fn as_expected(upgrade: Option<Upgrade>) -> Seen {
+    match upgrade {
+        None => Seen { plaintext: false, tls: DIRECT, ..Seen::plain("tls", b"", "ClientHello of each version") },
+        Some(upgrade) => Seen { tls: UNKNOWN, upgrade: Some(upgrade), ..Seen::plain(upgrade.name(), b"", "upgrade to TLS") },
+    }
+}
+
+/// A UDP socket: silence is normal there, so what it might have said is a gap only where something suggests it.
+async fn datagrams(target: &Target, dialer: &Dialer, excluded: bool) -> Examined {
+    let outcome = match excluded {
+        true => Outcome::Unasked(EXCLUDED.into()),
+        false => match tokio::time::timeout(dialer.left(), udp::identify(dialer)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Timeout("the endpoint used up its time".into()),
+        },
+    };
+    let mut gaps = Gaps::new();
+    let mut service = blank(target);
+    let (name, id, detail) = match outcome {
+        Outcome::Identified(mut seen) => {
+            if target.is_wildcard && target.outward.is_none() {
+                udp::trusting_loopback(&mut seen, "this host has no other address to ask at");
+            }
+            fill(&mut service, &seen, &mut gaps);
+            service.outcome = "identified".into();
+            return Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() };
+        }
+        Outcome::Unidentified { banner, head } => {
+            service.banner = banner;
+            ("unidentified", "", format!("first bytes {head}"))
+        }
+        Outcome::Silent | Outcome::Closed => ("silent", reason::TIMEOUT, "no question was answered".into()),
+        Outcome::Refused => ("refused", reason::UNREACHABLE, "the host says that nothing listens".into()),
+        Outcome::Timeout(what) => ("timeout", reason::TIMEOUT, what),
+        Outcome::Unreachable(what) => ("unreachable", reason::UNREACHABLE, what),
+        Outcome::Unasked(what) if excluded => ("unasked", reason::EXCLUDED, what),
+        Outcome::Unasked(what) => ("unasked", reason::UNSUPPORTED, what),
+    };
+    service.outcome = name.into();
+    service.source.directive.clone_from(&detail);
+    // A socket of this host that is gone meanwhile has nothing to tell.
+    let is_gone = target.local && name == "refused";
+    if let Some(presumed) = udp::presumed(&target.process, target.address.port()).filter(|_| !id.is_empty() && !is_gone) {
+        service.presumed = presumed.into();
+        let detail = format!("{}: {detail}, where {presumed} is usual", service.source.place);
+        for field in ["items.open", "items.versions", "items.exports"] {
+            gaps.note(Services::NAME, field, &target.subject, id, detail.clone(), "Look which program listens there and what its configuration offers.");
+        }
+    }
+    Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() }
+}
+
+/// An item of which nothing is known yet.
+fn blank(target: &Target) -> Service {
+    Service {
         subject: target.subject.clone(),
+        transport: target.transport.into(),
         address: target.address.ip().to_string(),
         port: u32::from(target.address.port()),
         local: target.local,
@@ -287,13 +523,24 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         package: target.package.clone(),
         outcome: String::new(),
         protocol: String::new(),
+        presumed: String::new(),
         plaintext: false,
         tls: UNKNOWN.into(),
         authentication: UNKNOWN.into(),
         anonymous: None,
+        open: Vec::new(),
+        versions: Vec::new(),
+        ssh: None,
+        http: None,
+        exports: Vec::new(),
+        signing: String::new(),
         banner: String::new(),
-        source: Source { place: format!("tcp {}", target.address), line: 0, directive: String::new() },
-    };
+        source: Source { place: format!("{} {}", target.transport, target.address), line: 0, directive: String::new() },
+    }
+}
+
+fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
+    let mut service = blank(target);
     let (name, missing): (&str, Option<(&str, String)>) = match outcome {
         Outcome::Identified(seen) => {
             fill(&mut service, seen, gaps);
@@ -308,7 +555,7 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         Outcome::Refused => ("refused", Some((reason::UNREACHABLE, "connection refused".into()))),
         Outcome::Closed => ("closed", Some((reason::UNREACHABLE, "it closes each connection at once".into()))),
         Outcome::Timeout(what) => ("timeout", Some((reason::TIMEOUT, what.clone()))),
-        Outcome::Unreachable(what) => ("unreachable", Some((reason::UNREACHABLE, what.clone()))),
+        Outcome::Unreachable(what) | Outcome::Unasked(what) => ("unreachable", Some((reason::UNREACHABLE, what.clone()))),
     };
     service.outcome = name.into();
     if let Some((id, detail)) = missing {
@@ -316,7 +563,9 @@ fn service(target: &Target, outcome: &Outcome, gaps: &mut Gaps) -> Service {
         let detail = format!("{}: {detail}", service.source.place);
         let remedy = "Look which program listens there and speak to it by hand, or exclude the endpoint.";
         gaps.note(Services::NAME, "items", &target.subject, id, detail.clone(), remedy);
-        gaps.note(super::tls::Tls::NAME, "endpoints", &target.subject, id, detail, remedy);
+        for family in [super::tls::Tls::NAME, TlsCapabilities::NAME] {
+            gaps.note(family, "endpoints", &target.subject, id, detail.clone(), remedy);
+        }
     }
     service
 }
@@ -327,6 +576,12 @@ fn fill(service: &mut Service, seen: &Seen, gaps: &mut Gaps) {
     service.tls = seen.tls.into();
     service.authentication = seen.authentication.into();
     service.anonymous = seen.anonymous;
+    service.open.clone_from(&seen.open);
+    service.versions.clone_from(&seen.versions);
+    service.ssh.clone_from(&seen.ssh);
+    service.http.clone_from(&seen.http);
+    service.exports.clone_from(&seen.exports);
+    service.signing = seen.signing.into();
     service.banner.clone_from(&seen.banner);
     service.source.directive.clone_from(&seen.exchange);
     for (field, problem) in &seen.unanswered {
@@ -335,9 +590,12 @@ fn fill(service: &mut Service, seen: &Seen, gaps: &mut Gaps) {
     }
 }
 
-/// A gap in both probe families.
-fn both(gaps: &mut Gaps, subject: &str, id: &str, detail: &str, remedy: &str) {
-    for family in [Services::NAME, super::tls::Tls::NAME] {
+/// Families that endpoints are spoken to for.
+pub const FAMILIES: [&str; 3] = [Services::NAME, super::tls::Tls::NAME, TlsCapabilities::NAME];
+
+/// A gap in every probe family.
+fn everywhere(gaps: &mut Gaps, subject: &str, id: &str, detail: &str, remedy: &str) {
+    for family in FAMILIES {
         gaps.note(family, "", subject, id, detail, remedy);
     }
 }

@@ -15,6 +15,8 @@ pub struct Policy {
     pub tls_minimum_version: String,
     /// A certificate must be valid for at least this many more days.
     pub certificate_remaining_days: i64,
+    /// Longest validity of a certificate that claims to follow the rules for public ones (CA/Browser Forum), days; 0: no limit.
+    pub certificate_validity_maximum_days: i64,
     /// Smallest RSA key, bits.
     pub rsa_minimum_bits: i64,
     /// Smallest elliptic-curve key, bits.
@@ -68,6 +70,8 @@ impl Default for Policy {
         Self {
             tls_minimum_version: "TLSv1.2".into(),
             certificate_remaining_days: 14,
+            // CA/Browser Forum Baseline Requirements section 6.3.2 since 2020-09-01; they shrink in steps from 2026-03-15.
+            certificate_validity_maximum_days: 398,
             rsa_minimum_bits: 2048,
             ec_minimum_bits: 224,
             package_lists_maximum_days: 7,
@@ -131,6 +135,7 @@ impl Policy {
     fn days(&self) -> Vec<(&'static str, i64)> {
         vec![
             ("certificate_remaining_days", self.certificate_remaining_days),
+            ("certificate_validity_maximum_days", self.certificate_validity_maximum_days),
             ("rsa_minimum_bits", self.rsa_minimum_bits),
             ("ec_minimum_bits", self.ec_minimum_bits),
             ("package_lists_maximum_days", self.package_lists_maximum_days),

@@ -69,6 +69,8 @@ pub struct Dialer {
     /// The same listener at an address of this host that is not loopback: servers that trust
     /// loopback answer there as they answer strangers. `None` for other endpoints.
     pub outward: Option<SocketAddr>,
+    /// Name of the process (`comm` of proc(5)) that listens there, of this host; empty when unknown.
+    pub process: String,
     /// Name for TLS server name indication (RFC 6066); empty for none.
     pub server_name: String,
     /// Bounds.
@@ -86,6 +88,7 @@ impl Dialer {
         Self {
             address,
             outward: None,
+            process: String::new(),
             server_name: server_name.into(),
             limits: limits.clone(),
             deadline: Instant::now() + budget,
@@ -115,14 +118,19 @@ impl Dialer {
         self.connect_to(self.outward.unwrap_or(self.address)).await
     }
 
-    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+    /// Waits for a place within the caps; it is given back when dropped.
+    pub(super) async fn places(&self) -> Result<Places, DialError> {
         let closed = |_| DialError::Unreachable("the survey has ended".into());
-        let permits = async {
+        let places = async {
             let own = self.own.clone().acquire_owned().await.map_err(closed)?;
             let total = self.total.clone().acquire_owned().await.map_err(closed)?;
             Ok([own, total])
         };
-        let permits = timeout(self.left(), permits).await.map_err(|_| DialError::Timeout)??;
+        timeout(self.left(), places).await.map_err(|_| DialError::Timeout)?
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+        let permits = self.places().await?;
         let wait = self.limits.answer_timeout.min(self.left());
         let stream = match timeout(wait, TcpStream::connect(address)).await {
             Err(_) => return Err(DialError::Timeout),
@@ -137,6 +145,9 @@ impl Dialer {
     }
 }
 
+/// A place within the cap of one endpoint and the cap of all.
+pub(super) type Places = [OwnedSemaphorePermit; 2];
+
 /// A byte stream in both directions.
 pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
@@ -146,7 +157,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 struct Capped {
     stream: TcpStream,
     remaining: usize,
-    _permits: [OwnedSemaphorePermit; 2],
+    _permits: Places,
 }
 
 impl AsyncRead for Capped {
@@ -221,6 +232,11 @@ impl Connection {
         self.some_by(self.answer_by()).await
     }
 
+    /// Bytes as they come, at least one, within `wait`.
+    pub async fn some_within(&mut self, wait: Duration) -> Result<Vec<u8>, Stop> {
+        self.some_by((Instant::now() + wait).min(self.deadline)).await
+    }
+
     /// Bytes as they come, at least one, until `end`.
     pub async fn some_by(&mut self, end: Instant) -> Result<Vec<u8>, Stop> {
         if self.pending.is_empty() {
@@ -292,14 +308,10 @@ impl Connection {
         self.pending.splice(0..0, bytes.iter().copied());
     }
 
-    /// The stream below, for a TLS handshake.
-    pub fn into_stream(self) -> Box<dyn Wire> {
-        self.stream
-    }
-
-    /// A connection over `stream` with the time limits of `dialer`.
-    pub fn over(stream: Box<dyn Wire>, dialer: &Dialer) -> Self {
-        Self { stream, pending: Vec::new(), answer_timeout: dialer.limits.answer_timeout, deadline: dialer.deadline }
+    /// The same connection with another stream over its own, such as TLS; that one is given what was read already.
+    #[must_use]
+    pub fn within(self, over: impl FnOnce(Box<dyn Wire>, Vec<u8>) -> Box<dyn Wire>) -> Self {
+        Self { stream: over(self.stream, self.pending), pending: Vec::new(), ..self }
     }
 
     /// When an answer that is awaited from now on must have ended.

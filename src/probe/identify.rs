@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::dial::{Connection, DialError, Dialer, Stop};
 use super::reader::{banner, hex_head};
-use super::service::{self, Ask, Asked, QUESTIONS, Seen};
+use super::service::{self, Asked, PROTOCOLS, Protocol, Seen};
 
 /// Time given to a greeting before the first question, beside twice the time to connect.
 const HEAD_START: Duration = Duration::from_millis(120);
@@ -48,6 +48,8 @@ pub enum Outcome {
     Timeout(String),
     /// It can't be reached.
     Unreachable(String),
+    /// UDP: nothing was said to it, for this reason.
+    Unasked(String),
 }
 
 /// Speaks to one endpoint.
@@ -61,9 +63,9 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
         Err(DialError::Unreachable(why)) => return Outcome::Unreachable(why),
     };
     let trip = began.elapsed();
-    let head_start = match Ask::usual(dialer.address.port()) {
+    let head_start = match usual(&dialer) {
+        Some(protocol) if protocol.is_greeter() => GREETED_HEAD_START,
         Some(_) => Duration::ZERO,
-        None if Ask::is_greeted(dialer.address.port()) => GREETED_HEAD_START,
         None => HEAD_START + trip * 2,
     };
     // A server that serves one client at a time answers no question while this connection waits,
@@ -109,6 +111,12 @@ fn unidentified(bytes: &[u8]) -> Outcome {
     Outcome::Unidentified { banner: banner(bytes), head: hex_head(bytes) }
 }
 
+/// The protocol that this endpoint's process or port is usually of; it only goes first.
+fn usual(dialer: &Dialer) -> Option<&'static Protocol> {
+    let by_process = PROTOCOLS.iter().find(|p| !dialer.process.is_empty() && p.processes.contains(&dialer.process.as_str()));
+    by_process.or_else(|| PROTOCOLS.iter().find(|p| p.ports.contains(&dialer.address.port())))
+}
+
 enum Greeting {
     Decided(Outcome),
     Silent,
@@ -143,8 +151,8 @@ enum Questions {
 /// protocol moves that protocol's question to the front.
 async fn ask(dialer: &Dialer, head_start: Duration) -> Questions {
     sleep(head_start).await;
-    let mut waiting: Vec<Ask> = QUESTIONS.to_vec();
-    if let Some(usual) = Ask::usual(dialer.address.port()) {
+    let mut waiting: Vec<&'static Protocol> = PROTOCOLS.iter().filter(|p| p.ask.is_some()).collect();
+    if let Some(usual) = usual(dialer) {
         promote(&mut waiting, usual);
     }
     let dialer = dialer.until(Instant::now() + dialer.left() * QUESTIONS_SHARE.0 / QUESTIONS_SHARE.1);
@@ -155,17 +163,17 @@ async fn ask(dialer: &Dialer, head_start: Duration) -> Questions {
             sleep(PAUSE.min(dialer.left() / 4)).await;
             unanswered += 1;
         }
-        let question = waiting.remove(0);
+        let Some(question) = waiting.remove(0).ask else { continue };
         let share = dialer.left() / (u32::try_from(waiting.len()).unwrap_or(0) + 1);
         if share.is_zero() {
             break;
         }
         let dialer = dialer.until(Instant::now() + share.max(QUESTION_MINIMUM).min(dialer.limits.answer_timeout));
-        match question.put(&dialer).await {
+        match question(&dialer).await {
             Asked::Found(seen) => return Questions::Found(seen),
-            Asked::Answered(bytes) if Asked::is_known(&bytes) && !super::service::http::speaks(&bytes) => return Questions::Greets,
+            Asked::Answered(bytes) if service::greeter(&bytes).is_some_and(Protocol::is_greeter) => return Questions::Greets,
             Asked::Answered(bytes) => {
-                if let Some(hinted) = Ask::hinted(&bytes) {
+                if let Some(hinted) = PROTOCOLS.iter().find(|p| p.hinted.is_some_and(|hinted| hinted(&bytes))) {
                     promote(&mut waiting, hinted);
                 }
                 if !matches!(&result, Questions::Answered(longer) if longer.len() >= bytes.len()) {
@@ -181,9 +189,9 @@ async fn ask(dialer: &Dialer, head_start: Duration) -> Questions {
     result
 }
 
-fn promote(waiting: &mut Vec<Ask>, question: Ask) {
-    if let Some(at) = waiting.iter().position(|q| *q == question) {
-        let question = waiting.remove(at);
-        waiting.insert(0, question);
+fn promote(waiting: &mut Vec<&'static Protocol>, protocol: &'static Protocol) {
+    if let Some(at) = waiting.iter().position(|p| p.name == protocol.name) {
+        let protocol = waiting.remove(at);
+        waiting.insert(0, protocol);
     }
 }

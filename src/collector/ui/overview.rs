@@ -229,12 +229,12 @@ async fn certificates(site: &Site, visit: &Visit, hosts: &[HostRow]) -> Result<(
             blind += 1;
             continue;
         };
-        for endpoint in tls.endpoints {
-            let Some(leaf) = endpoint.chain.into_iter().next() else { continue };
+        for chain in tls.chains {
+            let Some(leaf) = chain.certificates.into_iter().next() else { continue };
             if leaf.not_after - visit.at() < CERTIFICATE_DAYS * DAY {
                 let name = leaf.names.first().cloned().unwrap_or(leaf.subject_name);
                 let entry = found.entry(leaf.fingerprint).or_insert_with(|| (leaf.not_after, name, Vec::new()));
-                entry.2.push(format!("{} {}", host.name, endpoint.subject));
+                entry.2.push(format!("{} {}", host.name, chain.subject));
             }
         }
     }

@@ -1,7 +1,32 @@
 //! FTP (RFC 959) and its AUTH TLS (RFC 4217).
 
-use super::{OPTIONAL, OUR_NAME, REQUIRED, Seen, UNKNOWN, Upgrade};
+use super::{OPTIONAL, OUR_NAME, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade, smtp};
 use crate::probe::dial::{Connection, Dialer, Reply, Stop};
+
+/// FTP.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "ftp",
+    ports: &[21, 2121],
+    processes: &["vsftpd", "proftpd", "pure-ftpd"],
+    greets: Some(greets),
+    talk: Some(|dialer, mut connection, first| {
+        Box::pin(async move {
+            connection.unread(first);
+            let greeting = connection.reply().await.ok()?;
+            Some(talk(dialer, connection, &greeting).await)
+        })
+    }),
+    ..Protocol::NONE
+};
+
+/// AUTH TLS (RFC 4217).
+pub const UPGRADE: Upgrade = Upgrade { name: "ftp", is_counted: false, prepare: |connection| Box::pin(upgrade(connection)) };
+
+/// SMTP greets alike, so only a first line that says FTP tells; [`smtp`] finds out about the others.
+fn greets(first: &[u8]) -> bool {
+    let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
+    smtp::greets(first) && String::from_utf8_lossy(line).to_ascii_uppercase().contains("FTP")
+}
 
 /// A server that greets with 220 and is no SMTP: FEAT (RFC 2389) and SYST are of FTP alone.
 pub async fn is_ftp(connection: &mut Connection) -> bool {
@@ -18,8 +43,8 @@ pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> 
     if greeting.code != 220 {
         seen.tls = UNKNOWN;
         seen.exchange = format!("greeting {}", greeting.code);
-        seen.open("tls", format!("the server greets with {} only", greeting.code));
-        seen.open("anonymous", format!("the server greets with {} only", greeting.code));
+        seen.left_open("tls", format!("the server greets with {} only", greeting.code));
+        seen.left_open("anonymous", format!("the server greets with {} only", greeting.code));
         return seen;
     }
     let (offered, connection) = match offers_tls(connection).await {
@@ -27,18 +52,18 @@ pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> 
         Err(stop) => {
             seen.tls = UNKNOWN;
             seen.exchange = format!("AUTH TLS: {stop}");
-            seen.open("tls", format!("AUTH TLS: {stop}"));
+            seen.left_open("tls", format!("AUTH TLS: {stop}"));
             (false, None)
         }
     };
     if offered {
-        seen.upgrade = Some(Upgrade::Ftp);
+        seen.upgrade = Some(UPGRADE);
         seen.exchange = "AUTH TLS accepted".into();
         match named(dialer).await {
             Ok(refused) => seen.tls = if refused { REQUIRED } else { OPTIONAL },
             Err(stop) => {
                 seen.tls = UNKNOWN;
-                seen.open("tls", format!("USER: {stop}"));
+                seen.left_open("tls", format!("USER: {stop}"));
             }
         }
     }
@@ -50,7 +75,7 @@ pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> 
             }
             seen.exchange.push_str(if signed_in { ", USER anonymous signed in" } else { ", USER anonymous refused" });
         }
-        Err(stop) => seen.open("anonymous", format!("USER anonymous: {stop}")),
+        Err(stop) => seen.left_open("anonymous", format!("USER anonymous: {stop}")),
     }
     seen
 }

@@ -1,8 +1,19 @@
 //! HTTP/1.1 (RFC 9112): one GET, of which only the head is read.
 
-use super::{Asked, NONE, REQUIRED, Seen, UNKNOWN, a_line, exchange};
+use super::{Asked, NONE, Protocol, REQUIRED, Seen, UNKNOWN, a_line, exchange};
 use crate::probe::dial::{Connection, Dialer, Stop};
 use crate::probe::reader::{BANNER_LIMIT, Reader, banner};
+
+/// HTTP.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "http",
+    ports: &[80, 8000, 8080, 9090],
+    processes: &["nginx", "apache2", "httpd", "lighttpd", "caddy", "haproxy", "traefik"],
+    greets: Some(speaks),
+    talk: Some(|_, _, first| Box::pin(async move { Some(seen(first)) })),
+    ask: Some(|dialer| Box::pin(ask(dialer))),
+    hinted: Some(speaks),
+};
 
 /// A status line, or the bare page of a server that did not understand us.
 pub fn speaks(first: &[u8]) -> bool {
@@ -51,7 +62,7 @@ pub async fn read(connection: &mut Connection, first: &[u8]) -> Seen {
         Err(stop @ (Stop::Silent | Stop::Incomplete)) => {
             let mut partial = seen(first);
             partial.tls = UNKNOWN;
-            partial.open("tls", format!("GET /: {stop}"));
+            partial.left_open("tls", format!("GET /: {stop}"));
             partial
         }
     }

@@ -1,7 +1,20 @@
 //! IMAP (RFC 9051, RFC 3501): CAPABILITY.
 
-use super::{NONE, OPTIONAL, REQUIRED, Seen, UNKNOWN, Upgrade};
+use super::{NONE, OPTIONAL, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade};
 use crate::probe::dial::{Connection, Stop};
+
+/// IMAP.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "imap",
+    ports: &[143, 220],
+    processes: &["imap-login"],
+    greets: Some(greets),
+    talk: Some(|_, mut connection, first| Box::pin(async move { Some(talk(&mut connection, first).await) })),
+    ..Protocol::NONE
+};
+
+/// STARTTLS (RFC 9051).
+pub const UPGRADE: Upgrade = Upgrade { name: "imap", is_counted: false, prepare: |connection| Box::pin(upgrade(connection)) };
 
 /// `* OK`, `* PREAUTH`, `* BYE` (RFC 9051 section 7.1).
 pub fn greets(first: &[u8]) -> bool {
@@ -23,12 +36,12 @@ pub async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
                 (true, false) => OPTIONAL,
                 (false, _) => NONE,
             };
-            seen.upgrade = offered.then_some(Upgrade::Imap);
+            seen.upgrade = offered.then_some(UPGRADE);
             seen.exchange = if offered { "CAPABILITY offers STARTTLS" } else { "CAPABILITY without STARTTLS" }.into();
         }
         Err(stop) => {
             seen.tls = UNKNOWN;
-            seen.open("tls", format!("CAPABILITY: {stop}"));
+            seen.left_open("tls", format!("CAPABILITY: {stop}"));
         }
     }
     let _ = connection.send(b"a9 LOGOUT\r\n").await;

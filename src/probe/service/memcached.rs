@@ -1,7 +1,17 @@
 //! memcached text protocol (doc/protocol.txt): `version`.
 
-use super::{Asked, NONE, REQUIRED, Seen, a_line, exchange};
+use super::{Asked, NONE, Protocol, REQUIRED, Seen, a_line, exchange};
 use crate::probe::dial::Dialer;
+
+/// memcached.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "memcached",
+    ports: &[11211],
+    processes: &["memcached"],
+    ask: Some(|dialer| Box::pin(ask(dialer))),
+    hinted: Some(|answer| answer.starts_with(b"ERROR\r\n") || answer.starts_with(b"CLIENT_ERROR")),
+    ..Protocol::NONE
+};
 
 /// Asks on a fresh connection.
 pub async fn ask(dialer: &Dialer) -> Asked {

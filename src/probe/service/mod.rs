@@ -1,97 +1,113 @@
 //! One file per protocol: how its first bytes look, and what is said to learn more.
+//!
+//! [`PROTOCOLS`] lists them all; [`UPGRADES`] those whose connection becomes TLS on request.
 
 pub mod dns;
 pub mod ftp;
 pub mod http;
 pub mod imap;
+pub mod inside;
 pub mod memcached;
 pub mod mysql;
 pub mod pop3;
 pub mod postgresql;
 pub mod redis;
 pub mod rpc;
+pub mod rsync;
 pub mod smtp;
 pub mod ssh;
 pub mod telnet;
+pub mod vnc;
+
+use std::pin::Pin;
 
 use super::dial::{Connection, Dialer, Stop};
-use super::reader::banner;
+pub use super::seen::{DIRECT, Export, Http, NONE, OPTIONAL, REQUIRED, Seen, Ssh, UNKNOWN};
+use super::tls;
 
 /// The name given where a protocol asks for one.
 pub const OUR_NAME: &str = "assay";
 
-/// `tls` of an endpoint: an upgrade is offered, and plaintext works too.
-pub const OPTIONAL: &str = "optional";
-/// `tls` or `authentication`: nothing useful without.
-pub const REQUIRED: &str = "required";
-/// `tls` or `authentication`: there is none.
-pub const NONE: &str = "none";
-/// `tls`: from the first byte.
-pub const DIRECT: &str = "direct";
-/// The exchange did not tell.
-pub const UNKNOWN: &str = "unknown";
+/// A boxed future, so that functions of several protocols fit into one table.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What an endpoint turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Name of the protocol.
-    pub protocol: &'static str,
-    /// Whether it runs without encryption here, at least until an upgrade.
-    pub plaintext: bool,
-    /// [`DIRECT`], [`OPTIONAL`], [`REQUIRED`], [`NONE`] or [`UNKNOWN`].
-    pub tls: &'static str,
-    /// [`NONE`], [`REQUIRED`] or [`UNKNOWN`].
-    pub authentication: &'static str,
-    /// FTP: whether anonymous sign-in works.
-    pub anonymous: Option<bool>,
-    /// First line, printable.
-    pub banner: String,
-    /// The exchange that decided.
-    pub exchange: String,
-    /// How TLS starts, where it is offered as an upgrade.
-    pub upgrade: Option<Upgrade>,
-    /// Questions that a server of this protocol should have answered and did not: field and reason.
-    pub unanswered: Vec<(&'static str, String)>,
+/// One protocol as identification sees it.
+pub struct Protocol {
+    /// Lower-case word, as in `services.items[].protocol`.
+    pub name: &'static str,
+    /// Ports where its question goes first, or (without a question) where its greeting is awaited longer.
+    pub ports: &'static [u16],
+    /// Names of server processes (`comm` of proc(5)) that speak it: of a local listener, its question goes first.
+    pub processes: &'static [&'static str],
+    /// Whether a server's first unasked bytes are of it; then `talk` goes on with that connection.
+    pub greets: Option<fn(&[u8]) -> bool>,
+    /// Goes on after a greeting; `None` when it was no server of this protocol after all.
+    pub talk: Option<for<'a> fn(&'a Dialer, Connection, &'a [u8]) -> Later<'a, Option<Seen>>>,
+    /// Asks a server that waits for its client, on a fresh connection.
+    pub ask: Option<for<'a> fn(&'a Dialer) -> Later<'a, Asked>>,
+    /// Whether an answer to another protocol's question points to this one.
+    pub hinted: Option<fn(&[u8]) -> bool>,
 }
 
-impl Seen {
-    /// A plaintext protocol of which no more is known.
-    pub fn plain(protocol: &'static str, first: &[u8], exchange: &str) -> Self {
-        Self {
-            protocol,
-            plaintext: true,
-            tls: NONE,
-            authentication: UNKNOWN,
-            anonymous: None,
-            banner: banner(first),
-            exchange: exchange.into(),
-            upgrade: None,
-            unanswered: Vec::new(),
-        }
-    }
+impl Protocol {
+    /// A protocol that is never seen, to fill the fields that another leaves out.
+    pub const NONE: Self = Self { name: "", ports: &[], processes: &[], greets: None, talk: None, ask: None, hinted: None };
 
-    /// Marks a field that the server left open.
-    pub fn open(&mut self, field: &'static str, reason: impl ToString) {
-        self.unanswered.push((field, reason.to_string()));
+    /// Whether its server speaks first. Questions put to it while it is slow are wasted, and some
+    /// servers count them (OpenSSH's MaxStartups, MySQL's max_connect_errors).
+    pub const fn is_greeter(&self) -> bool {
+        self.greets.is_some() && self.ask.is_none()
     }
 }
 
-/// Name of a protocol, and whether the first bytes of a server are of it.
-pub type Greeter = (&'static str, fn(&[u8]) -> bool);
-
-/// Protocols whose server speaks first, by the look of its first bytes.
-pub static GREETERS: &[Greeter] = &[
-    ("ssh", ssh::greets),
-    ("telnet", telnet::greets),
-    ("mysql", mysql::greets),
-    ("imap", imap::greets),
-    ("pop3", pop3::greets),
-    ("220", smtp::greets),
-    ("redis", redis::refuses),
-    ("http", http::speaks),
-    ("rsync", |b| b.starts_with(b"@RSYNCD:")),
-    ("vnc", |b| b.starts_with(b"RFB 00")),
+/// Every protocol. Greetings are compared, and an unknown server is asked, in this order: what
+/// other servers answer with an error comes first.
+pub static PROTOCOLS: &[Protocol] = &[
+    ssh::PROTOCOL,
+    telnet::PROTOCOL,
+    mysql::PROTOCOL,
+    imap::PROTOCOL,
+    pop3::PROTOCOL,
+    ftp::PROTOCOL,
+    smtp::PROTOCOL,
+    rsync::PROTOCOL,
+    vnc::PROTOCOL,
+    tls::PROTOCOL,
+    redis::PROTOCOL,
+    http::PROTOCOL,
+    memcached::PROTOCOL,
+    postgresql::PROTOCOL,
+    dns::PROTOCOL,
+    rpc::PROTOCOL,
 ];
+
+/// Every upgrade, for the command line.
+pub static UPGRADES: &[Upgrade] = &[smtp::UPGRADE, imap::UPGRADE, pop3::UPGRADE, ftp::UPGRADE, postgresql::UPGRADE, mysql::UPGRADE];
+
+/// The upgrade that servers on this port usually have.
+pub fn usual_upgrade(port: u16) -> Option<Upgrade> {
+    let name = match port {
+        21 => "ftp",
+        25 | 587 | 2525 => "smtp",
+        24 => "lmtp",
+        110 => "pop3",
+        119 => "nntp",
+        143 => "imap",
+        389 | 3268 => "ldap",
+        3306 => "mysql",
+        3389 => "rdp",
+        4190 => "managesieve",
+        5222 | 5269 => "xmpp",
+        5432 => "postgresql",
+        _ => return None,
+    };
+    UPGRADES.iter().copied().find(|u| u.name == name)
+}
+
+/// The protocol that greets so.
+pub fn greeter(first: &[u8]) -> Option<&'static Protocol> {
+    PROTOCOLS.iter().find(|p| p.greets.is_some_and(|greets| greets(first)))
+}
 
 /// Whether the first bytes of a server are a whole greeting.
 pub fn is_complete(bytes: &[u8]) -> bool {
@@ -100,60 +116,11 @@ pub fn is_complete(bytes: &[u8]) -> bool {
 
 /// Goes on with a server that spoke first; `None` when its greeting is of no known protocol.
 pub async fn converse(dialer: &Dialer, mut connection: Connection, first: &[u8]) -> Option<Seen> {
-    let name = GREETERS.iter().find(|(_, greets)| greets(first)).map(|(name, _)| *name);
-    match name {
-        Some("ssh") => Some(ssh::talk(&mut connection, first).await),
-        Some("telnet") => Some(telnet::seen(first)),
-        Some("mysql") => Some(mysql::talk(&mut connection, first).await),
-        Some("imap") => Some(imap::talk(&mut connection, first).await),
-        Some("pop3") => Some(pop3::talk(&mut connection, first).await),
-        Some("220") => smtp_or_ftp(dialer, connection, first).await,
-        Some("redis") => Some(redis::seen(first)),
-        Some("http") => Some(http::seen(first)),
-        Some("rsync") => Some(Seen::plain("rsync", first, "greeting @RSYNCD:")),
-        Some("vnc") => Some(Seen::plain("vnc", first, "greeting RFB")),
-        _ => telnet::ask(&mut connection, first).await,
+    match greeter(first).and_then(|p| p.talk) {
+        Some(talk) => talk(dialer, connection, first).await,
+        None => telnet::ask(&mut connection, first).await,
     }
 }
-
-/// FTP and SMTP both greet with `220`: the words of the greeting decide, else the answer to EHLO.
-async fn smtp_or_ftp(dialer: &Dialer, mut connection: Connection, first: &[u8]) -> Option<Seen> {
-    connection.unread(first);
-    let greeting = connection.reply().await.ok()?;
-    if greeting.mentions("FTP") {
-        return Some(ftp::talk(dialer, connection, &greeting).await);
-    }
-    if let Some(seen) = smtp::talk(&mut connection, &greeting).await {
-        return Some(seen);
-    }
-    match ftp::is_ftp(&mut connection).await {
-        true => Some(ftp::talk(dialer, connection, &greeting).await),
-        false => None,
-    }
-}
-
-/// A question to a server that waits for its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// TLS hello.
-    Tls,
-    /// `PING`.
-    Redis,
-    /// `GET /`.
-    Http,
-    /// `version`.
-    Memcached,
-    /// SSLRequest.
-    Postgresql,
-    /// A query for the root.
-    Dns,
-    /// ONC RPC null call.
-    Rpc,
-}
-
-/// Every question, in the order in which an unknown server is asked: the ones that other servers
-/// answer with an error come first.
-pub static QUESTIONS: &[Ask] = &[Ask::Tls, Ask::Redis, Ask::Http, Ask::Memcached, Ask::Postgresql, Ask::Dns, Ask::Rpc];
 
 /// How a question ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,64 +150,6 @@ impl From<Stop> for Asked {
     }
 }
 
-impl Asked {
-    /// Whether an answer is the greeting of a known protocol.
-    pub fn is_known(answer: &[u8]) -> bool {
-        GREETERS.iter().any(|(_, greets)| greets(answer))
-    }
-}
-
-impl Ask {
-    /// The question whose protocol usually has this port; it only goes first.
-    pub const fn usual(port: u16) -> Option<Self> {
-        Some(match port {
-            443 | 465 | 636 | 853 | 990 | 993 | 995 | 8443 => Self::Tls,
-            80 | 8000 | 8080 | 9090 => Self::Http,
-            6379 => Self::Redis,
-            11211 => Self::Memcached,
-            5432 => Self::Postgresql,
-            53 => Self::Dns,
-            111 | 2049 => Self::Rpc,
-            _ => return None,
-        })
-    }
-
-    /// Whether servers on this port usually speak first. Questions put to them while they are slow
-    /// are wasted, and some count them (OpenSSH's MaxStartups, MySQL's max_connect_errors).
-    pub const fn is_greeted(port: u16) -> bool {
-        matches!(port, 21 | 22 | 23 | 25 | 110 | 119 | 143 | 220 | 587 | 2121 | 2222 | 3306 | 4190 | 5900)
-    }
-
-    /// The question that an answer to another question points to.
-    pub fn hinted(answer: &[u8]) -> Option<Self> {
-        let starts = |p: &[u8]| answer.starts_with(p);
-        if http::speaks(answer) {
-            Some(Self::Http)
-        } else if starts(b"-ERR") || starts(b"-NOAUTH") || starts(b"+PONG") {
-            Some(Self::Redis)
-        } else if starts(b"ERROR\r\n") || starts(b"CLIENT_ERROR") {
-            Some(Self::Memcached)
-        } else if super::tls::speaks(answer) {
-            Some(Self::Tls)
-        } else {
-            None
-        }
-    }
-
-    /// Asks on a fresh connection.
-    pub async fn put(self, dialer: &Dialer) -> Asked {
-        match self {
-            Self::Tls => super::tls::ask(dialer).await,
-            Self::Redis => redis::ask(dialer).await,
-            Self::Http => http::ask(dialer).await,
-            Self::Memcached => memcached::ask(dialer).await,
-            Self::Postgresql => postgresql::ask(dialer).await,
-            Self::Dns => dns::ask(dialer).await,
-            Self::Rpc => rpc::ask(dialer).await,
-        }
-    }
-}
-
 /// Opens a connection, sends `question` and reads the answer up to a line end or `enough` bytes.
 pub async fn exchange(dialer: &Dialer, question: &[u8], enough: fn(&[u8]) -> bool) -> Result<(Connection, Vec<u8>), Asked> {
     let mut connection = dialer.connect().await.map_err(|_| Asked::NoConnection)?;
@@ -256,44 +165,98 @@ pub fn a_line(bytes: &[u8]) -> bool {
 }
 
 /// A protocol whose connection becomes TLS on request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upgrade {
-    /// STARTTLS (RFC 3207).
-    Smtp,
-    /// STARTTLS (RFC 9051).
-    Imap,
-    /// STLS (RFC 2595).
-    Pop3,
-    /// AUTH TLS (RFC 4217).
-    Ftp,
-    /// SSLRequest.
-    Postgresql,
-    /// SSL request packet in place of the handshake response.
-    Mysql,
+#[derive(Clone, Copy)]
+pub struct Upgrade {
+    /// Name of the protocol.
+    pub name: &'static str,
+    /// Whether servers count handshakes that break off and lock the host out after many.
+    pub is_counted: bool,
+    /// Brings a fresh connection to where TLS starts.
+    pub prepare: for<'a> fn(&'a mut Connection) -> Later<'a, Result<(), Stop>>,
 }
 
 impl Upgrade {
     /// Name of the protocol.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Smtp => "smtp",
-            Self::Imap => "imap",
-            Self::Pop3 => "pop3",
-            Self::Ftp => "ftp",
-            Self::Postgresql => "postgresql",
-            Self::Mysql => "mysql",
-        }
+        self.name
+    }
+
+    /// Whether servers count handshakes that break off and lock the host out after many; then
+    /// less is asked of them.
+    pub const fn is_counted(self) -> bool {
+        self.is_counted
     }
 
     /// Brings a fresh connection to where TLS starts.
     pub async fn prepare(self, connection: &mut Connection) -> Result<(), Stop> {
-        match self {
-            Self::Smtp => smtp::upgrade(connection).await,
-            Self::Imap => imap::upgrade(connection).await,
-            Self::Pop3 => pop3::upgrade(connection).await,
-            Self::Ftp => ftp::upgrade(connection).await,
-            Self::Postgresql => postgresql::upgrade(connection).await,
-            Self::Mysql => mysql::upgrade(connection).await,
+        (self.prepare)(connection).await
+    }
+}
+
+impl PartialEq for Upgrade {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Upgrade {}
+
+impl std::fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upgrade({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files that are no protocol.
+    const OTHER_FILES: &[&str] = &["mod", "inside"];
+
+    #[test]
+    fn every_file_of_the_folder_is_listed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/probe/service");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap().trim_end_matches(".rs").to_string())
+            .filter(|n| !OTHER_FILES.contains(&n.as_str()))
+            .collect();
+        files.push("tls".into());
+        files.sort();
+        let mut names: Vec<&str> = PROTOCOLS.iter().map(|p| p.name).collect();
+        names.sort_unstable();
+        assert_eq!(files, names);
+    }
+
+    #[test]
+    fn every_protocol_can_be_found() {
+        for protocol in PROTOCOLS {
+            assert_eq!(protocol.greets.is_some(), protocol.talk.is_some(), "{}", protocol.name);
+            assert!(protocol.ask.is_some() || protocol.greets.is_some(), "{}", protocol.name);
         }
+        for upgrade in UPGRADES {
+            assert!(PROTOCOLS.iter().any(|p| p.name == upgrade.name()), "{upgrade:?}");
+        }
+    }
+
+    #[test]
+    fn greetings_are_told_apart() {
+        let cases: &[(&[u8], &str)] = &[
+            (b"SSH-2.0-OpenSSH_9.2\r\n", "ssh"),
+            (b"\xff\xfd\x18\xff\xfd\x20", "telnet"),
+            (b"* OK ready\r\n", "imap"),
+            (b"+OK ready\r\n", "pop3"),
+            (b"220 (vsFTPd 3.0.3)\r\n", "ftp"),
+            (b"220 mail.example ESMTP\r\n", "smtp"),
+            (b"-DENIED Redis is running in protected mode\r\n", "redis"),
+            (b"HTTP/1.1 400 Bad Request\r\n", "http"),
+            (b"@RSYNCD: 31.0\n", "rsync"),
+            (b"RFB 003.008\n", "vnc"),
+        ];
+        for (first, name) in cases {
+            assert_eq!(greeter(first).map(|p| p.name), Some(*name));
+        }
+        assert!(greeter(b"hello\r\n").is_none());
     }
 }

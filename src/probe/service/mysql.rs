@@ -3,9 +3,22 @@
 //! A server counts connections that end in the middle of a handshake and locks the host out after
 //! many (`max_connect_errors`), so the look at the plaintext side is a whole sign-in that is denied.
 
-use super::{NONE, OPTIONAL, REQUIRED, Seen, UNKNOWN, Upgrade};
+use super::{NONE, OPTIONAL, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade};
 use crate::probe::dial::{Connection, Stop};
 use crate::probe::reader::{Reader, banner};
+
+/// MySQL.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "mysql",
+    ports: &[3306],
+    processes: &["mysqld", "mariadbd"],
+    greets: Some(greets),
+    talk: Some(|_, mut connection, first| Box::pin(async move { Some(talk(&mut connection, first).await) })),
+    ..Protocol::NONE
+};
+
+/// SSL request packet in place of the handshake response; servers count broken handshakes.
+pub const UPGRADE: Upgrade = Upgrade { name: "mysql", is_counted: true, prepare: |connection| Box::pin(upgrade(connection)) };
 
 /// CLIENT_SSL.
 const SSL: u32 = 0x0800;
@@ -66,7 +79,7 @@ pub async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
         Some(Greeting::Handshake { version, capabilities }) => (version, capabilities),
         Some(Greeting::Error { number, text }) => {
             let mut seen = Seen { tls: UNKNOWN, ..Seen::plain("mysql", &text, &format!("greeting is error {number}")) };
-            seen.open("tls", format!("the server greets with error {number}"));
+            seen.left_open("tls", format!("the server greets with error {number}"));
             return seen;
         }
         None => return Seen::plain("mysql", b"", "greeting"),
@@ -74,21 +87,21 @@ pub async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
     let offered = capabilities & SSL != 0;
     let mut seen = Seen::plain("mysql", &version, if offered { "greeting with CLIENT_SSL" } else { "greeting without CLIENT_SSL" });
     seen.tls = if offered { OPTIONAL } else { NONE };
-    seen.upgrade = offered.then_some(Upgrade::Mysql);
+    seen.upgrade = offered.then_some(UPGRADE);
     match sign_in(connection).await {
         Ok(answer) => {
             told(&answer, offered, &mut seen);
             if seen.tls == OPTIONAL && seen.authentication != NONE {
                 // MariaDB and MySQL look at require_secure_transport only once the password is right.
-                seen.open("tls", "whether plaintext sign-in is possible shows only to an account; ask the server for require_secure_transport");
+                seen.left_open("tls", "whether plaintext sign-in is possible shows only to an account; ask the server for require_secure_transport");
             }
         }
         Err(stop) => {
             if offered {
                 seen.tls = UNKNOWN;
-                seen.open("tls", format!("plaintext sign-in: {stop}"));
+                seen.left_open("tls", format!("plaintext sign-in: {stop}"));
             }
-            seen.open("authentication", format!("plaintext sign-in: {stop}"));
+            seen.left_open("authentication", format!("plaintext sign-in: {stop}"));
         }
     }
     seen

@@ -1,7 +1,20 @@
 //! POP3 (RFC 1939): CAPA (RFC 2449) and STLS (RFC 2595).
 
-use super::{NONE, OPTIONAL, REQUIRED, Seen, UNKNOWN, Upgrade};
+use super::{NONE, OPTIONAL, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade};
 use crate::probe::dial::{Connection, Stop};
+
+/// POP3.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "pop3",
+    ports: &[110],
+    processes: &["pop3-login"],
+    greets: Some(greets),
+    talk: Some(|_, mut connection, first| Box::pin(async move { Some(talk(&mut connection, first).await) })),
+    ..Protocol::NONE
+};
+
+/// STLS (RFC 2595).
+pub const UPGRADE: Upgrade = Upgrade { name: "pop3", is_counted: false, prepare: |connection| Box::pin(upgrade(connection)) };
 
 /// `+OK`.
 pub fn greets(first: &[u8]) -> bool {
@@ -21,12 +34,12 @@ pub async fn talk(connection: &mut Connection, first: &[u8]) -> Seen {
                 (true, true) => OPTIONAL,
                 (false, _) => NONE,
             };
-            seen.upgrade = offered.then_some(Upgrade::Pop3);
+            seen.upgrade = offered.then_some(UPGRADE);
             seen.exchange = if offered { "CAPA offers STLS" } else { "CAPA without STLS" }.into();
         }
         Err(stop) => {
             seen.tls = UNKNOWN;
-            seen.open("tls", format!("CAPA: {stop}"));
+            seen.left_open("tls", format!("CAPA: {stop}"));
         }
     }
     let _ = connection.send(b"QUIT\r\n").await;

@@ -1,8 +1,15 @@
 //! PostgreSQL frontend/backend protocol 3.0 (chapter "Message Formats" of its manual).
 
-use super::{Asked, NONE, OPTIONAL, REQUIRED, Seen, UNKNOWN, Upgrade};
+use super::{Asked, NONE, OPTIONAL, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade};
 use crate::probe::dial::{Connection, Dialer, Stop};
 use crate::probe::reader::Reader;
+
+/// PostgreSQL.
+pub const PROTOCOL: Protocol =
+    Protocol { name: "postgresql", ports: &[5432], processes: &["postgres", "pgbouncer"], ask: Some(|dialer| Box::pin(ask(dialer))), ..Protocol::NONE };
+
+/// SSLRequest.
+pub const UPGRADE: Upgrade = Upgrade { name: "postgresql", is_counted: false, prepare: |connection| Box::pin(upgrade(connection)) };
 
 /// SSLRequest: length 8, code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -53,7 +60,7 @@ pub async fn ask(dialer: &Dialer) -> Asked {
 fn seen(offered: bool, started: Result<Startup, Stop>) -> Seen {
     let letter = if offered { "S" } else { "N" };
     let mut seen = Seen::plain("postgresql", b"", &format!("SSLRequest answered {letter}"));
-    seen.upgrade = offered.then_some(Upgrade::Postgresql);
+    seen.upgrade = offered.then_some(UPGRADE);
     seen.tls = if offered { OPTIONAL } else { NONE };
     match started {
         Ok(Startup::Authentication(kind)) => {
@@ -67,14 +74,14 @@ fn seen(offered: bool, started: Result<Startup, Stop>) -> Seen {
                 seen.authentication = REQUIRED;
                 seen.tls = if offered { REQUIRED } else { NONE };
             } else {
-                seen.open("authentication", format!("plaintext start refused with {state}"));
+                seen.left_open("authentication", format!("plaintext start refused with {state}"));
             }
         }
         Err(stop) => {
-            seen.open("authentication", format!("plaintext start: {stop}"));
+            seen.left_open("authentication", format!("plaintext start: {stop}"));
             if offered {
                 seen.tls = UNKNOWN;
-                seen.open("tls", format!("plaintext start: {stop}"));
+                seen.left_open("tls", format!("plaintext start: {stop}"));
             }
         }
     }

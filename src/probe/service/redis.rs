@@ -2,8 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Asked, NONE, REQUIRED, Seen, UNKNOWN, a_line, exchange};
+use super::{Asked, NONE, Protocol, REQUIRED, Seen, UNKNOWN, a_line, exchange};
 use crate::probe::dial::{Connection, Dialer, Stop};
+
+/// Redis.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "redis",
+    ports: &[6379],
+    processes: &["redis-server", "valkey-server"],
+    greets: Some(refuses),
+    talk: Some(|_, _, first| Box::pin(async move { Some(seen(first)) })),
+    ask: Some(|dialer| Box::pin(ask(dialer))),
+    hinted: Some(|answer| [&b"-ERR"[..], b"-NOAUTH", b"-DENIED", b"+PONG"].iter().any(|word| answer.starts_with(word))),
+};
 
 /// Longest answer to INFO that is read, bytes.
 const INFO_LIMIT: usize = 8192;
@@ -68,7 +79,7 @@ async fn ask_outward(dialer: &Dialer, found: &mut Seen) {
         Ok(_) => {}
         Err(reason) => {
             found.authentication = UNKNOWN;
-            found.open("authentication", format!("PING at an address that is not loopback: {reason}"));
+            found.left_open("authentication", format!("PING at an address that is not loopback: {reason}"));
         }
     }
 }

@@ -1,7 +1,17 @@
 //! SSH (RFC 4253): the server's identification line.
 
-use super::{NONE, REQUIRED, Seen};
+use super::{NONE, Protocol, REQUIRED, Seen};
 use crate::probe::dial::Connection;
+
+/// SSH.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "ssh",
+    ports: &[22, 2222],
+    processes: &["sshd", "dropbear"],
+    greets: Some(greets),
+    talk: Some(|_, mut connection, first| Box::pin(async move { Some(talk(&mut connection, first).await) })),
+    ..Protocol::NONE
+};
 
 /// `SSH-2.0-…` (RFC 4253 section 4.2), or OpenSSH's words to one client too many (sshd_config(5),
 /// MaxStartups).

@@ -1,7 +1,17 @@
 //! Telnet (RFC 854): option negotiation.
 
-use super::Seen;
+use super::{Protocol, Seen};
 use crate::probe::dial::Connection;
+
+/// Telnet.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "telnet",
+    ports: &[23],
+    processes: &["telnetd", "in.telnetd"],
+    greets: Some(greets),
+    talk: Some(|_, _, first| Box::pin(async move { Some(seen(first)) })),
+    ..Protocol::NONE
+};
 
 /// Interpret as command.
 const IAC: u8 = 255;

@@ -4,106 +4,180 @@ use std::net::IpAddr;
 
 use ring::rand::SecureRandom as _;
 
-use super::suites;
+use super::registry;
 
 /// TLS 1.3 (RFC 8446).
 pub const TLS13: u16 = 0x0304;
 /// TLS 1.2 (RFC 5246).
 pub const TLS12: u16 = 0x0303;
+/// TLS 1.0 (RFC 2246).
+pub const TLS10: u16 = 0x0301;
 /// SSL 3.0 (RFC 6101).
 pub const SSL3: u16 = 0x0300;
 /// SSL 2.0.
 pub const SSL2: u16 = 0x0002;
 
-/// Named groups (IANA "TLS Supported Groups"): hybrid and plain ML-KEM, elliptic curves, FFDHE.
-const GROUPS: &[u16] = &[0x11ec, 0x11eb, 0x11ed, 29, 23, 24, 25, 30, 0x0200, 0x0201, 0x0202, 256, 257, 258, 22, 26, 27, 28, 21, 19];
-/// Groups that a server older than TLS 1.3 understands.
-const OLD_GROUPS: &[u16] = &[29, 23, 24, 25, 30, 22, 26, 27, 28, 21, 19, 256, 257, 258];
-/// Signature schemes (IANA "TLS SignatureScheme"), legacy ones last.
-const SIGNATURES: &[u16] = &[
-    0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0809, 0x080a, 0x080b, 0x0401, 0x0501, 0x0601, 0x0303, 0x0301, 0x0402, 0x0502, 0x0602,
-    0x0202, 0x0203, 0x0201,
-];
+/// TLS_FALLBACK_SCSV (RFC 7507).
+pub const FALLBACK: u16 = 0x5600;
+/// DEFLATE (RFC 3749), then none.
+const COMPRESSIONS: &[u8] = &[1, 0];
 /// Some load balancers never answer hellos of 256 to 511 bytes (RFC 7685).
 const AWKWARD: std::ops::Range<usize> = 256..512;
 
-/// A hello that offers `version` and no other.
-pub fn of_version(version: u16, server_name: &str) -> Vec<u8> {
-    match version {
-        SSL2 => ssl2(),
-        SSL3 => hello(SSL3, suites::LEGACY, Vec::new()),
-        TLS13 => hello(TLS13, suites::TLS13, extensions_13(&[TLS13], server_name)),
-        _ => hello(version, suites::LEGACY, extensions(version, OLD_GROUPS, server_name)),
-    }
+/// What one hello offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The newest version offered, and but for `older` the only one.
+    pub version: u16,
+    /// With TLS 1.3: older versions offered beside it.
+    pub older: Vec<u16>,
+    /// Suites, most wanted first.
+    pub suites: Vec<u16>,
+    /// Groups, most wanted first.
+    pub groups: Vec<u16>,
+    /// Signature schemes, most wanted first; sent with TLS 1.2 and 1.3.
+    pub schemes: Vec<u16>,
+    /// TLS 1.3: public keys by group. Without any the server asks for the group that it wants.
+    pub shares: Vec<(u16, Vec<u8>)>,
+    /// TLS 1.3: cookie to be given back (RFC 8446 section 4.2.2).
+    pub cookie: Option<Vec<u8>>,
+    /// Name for server name indication (RFC 6066); empty for none, as is an address.
+    pub server_name: String,
+    /// Protocols of ALPN (RFC 7301); empty: the extension is left out.
+    pub protocols: Vec<String>,
+    /// Whether a session ticket is asked for (RFC 5077), and the one to resume.
+    pub ticket: Option<Vec<u8>>,
+    /// Session to resume, or the id that TLS 1.3 echoes.
+    pub session_id: Vec<u8>,
+    /// Client random.
+    pub random: [u8; 32],
+    /// Verify data of the first handshake when renegotiating (RFC 5746).
+    pub renegotiation: Vec<u8>,
+    /// Whether the hello says that it is a second attempt at a lower version.
+    pub fallback: bool,
+    /// Whether the heartbeat extension is sent (RFC 6520).
+    pub heartbeat: bool,
 }
 
-/// A hello that offers TLS 1.0 to 1.3.
-pub fn any_version(server_name: &str) -> Vec<u8> {
-    let all: Vec<u16> = [suites::TLS13, suites::LEGACY].concat();
-    hello(TLS13, &all, [extensions(TLS12, GROUPS, server_name), supported_versions(&[TLS13, TLS12, 0x0302, 0x0301]), extension(51, &vector(&[]))].concat())
-}
-
-fn hello(version: u16, suites: &[u16], mut extensions: Vec<u8>) -> Vec<u8> {
-    let mut body = version.min(TLS12).to_be_bytes().to_vec();
-    body.extend_from_slice(&random::<32>());
-    // A session id asks TLS 1.3 servers for the middlebox-friendly form (RFC 8446 appendix D.4).
-    match version {
-        TLS13 => {
-            body.push(32);
-            body.extend_from_slice(&random::<32>());
+impl Offer {
+    /// Everything that may be said in `version`.
+    pub fn of(version: u16, server_name: &str) -> Self {
+        let is_13 = version == TLS13;
+        Self {
+            version,
+            older: Vec::new(),
+            suites: if is_13 { registry::TLS13 } else { registry::LEGACY }.to_vec(),
+            groups: if is_13 { registry::GROUPS13 } else { registry::GROUPS12 }.to_vec(),
+            schemes: registry::SCHEMES.to_vec(),
+            shares: Vec::new(),
+            cookie: None,
+            server_name: server_name.into(),
+            protocols: Vec::new(),
+            ticket: (version >= TLS10).then(Vec::new),
+            // A session id asks TLS 1.3 servers for the middlebox-friendly form (RFC 8446 appendix D.4).
+            session_id: if is_13 { random::<32>().to_vec() } else { Vec::new() },
+            random: random(),
+            renegotiation: Vec::new(),
+            fallback: false,
+            heartbeat: version < TLS13 && version >= TLS10,
         }
-        _ => body.push(0),
     }
-    body.extend_from_slice(&codes(suites));
-    body.extend_from_slice(&[1, 0]);
-    if !extensions.is_empty() {
-        let length = 4 + body.len() + 2 + extensions.len();
-        if AWKWARD.contains(&length) {
-            extensions.extend_from_slice(&extension(21, &vec![0; AWKWARD.end.saturating_sub(length + 4)]));
+
+    /// TLS 1.0 to 1.3.
+    pub fn of_any_version(server_name: &str) -> Self {
+        Self { older: vec![TLS12, 0x0302, TLS10], suites: [registry::TLS13, registry::LEGACY].concat(), ..Self::of(TLS13, server_name) }
+    }
+
+    /// The record.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self.version {
+            SSL2 => ssl2(),
+            version => [&[22][..], &version.min(TLS10).to_be_bytes(), &vector(&self.message())].concat(),
         }
-        body.extend_from_slice(&vector(&extensions));
     }
-    let mut message = vec![1, 0];
-    message.extend_from_slice(&vector(&body));
-    let mut record = vec![22];
-    record.extend_from_slice(&version.min(0x0301).to_be_bytes());
-    record.extend_from_slice(&vector(&message));
-    record
-}
 
-fn extensions(version: u16, groups: &[u16], server_name: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    if !server_name.is_empty() && server_name.parse::<IpAddr>().is_err() {
-        // RFC 6066 section 3: one host_name.
-        let entry = [&[0][..], &vector(server_name.as_bytes())].concat();
-        out.extend_from_slice(&extension(0, &vector(&entry)));
+    /// The handshake message.
+    pub fn message(&self) -> Vec<u8> {
+        let mut body = self.version.min(TLS12).to_be_bytes().to_vec();
+        body.extend_from_slice(&self.random);
+        body.extend_from_slice(&short_vector(&self.session_id));
+        let signal = if self.fallback { &[FALLBACK][..] } else { &[] };
+        body.extend_from_slice(&codes(&[self.suites.as_slice(), signal].concat()));
+        body.extend_from_slice(&short_vector(if self.version == TLS13 { &[0] } else { COMPRESSIONS }));
+        let mut extensions = self.extensions();
+        if !extensions.is_empty() {
+            let length = 4 + body.len() + 2 + extensions.len();
+            if AWKWARD.contains(&length) {
+                extensions.extend_from_slice(&extension(21, &vec![0; AWKWARD.end.saturating_sub(length + 4)]));
+            }
+            body.extend_from_slice(&vector(&extensions));
+        }
+        [&[1, 0][..], &vector(&body)].concat()
     }
-    out.extend_from_slice(&extension(10, &codes(groups)));
-    // ec_point_formats: uncompressed (RFC 8422).
-    out.extend_from_slice(&extension(11, &[1, 0]));
-    if version >= TLS12 {
-        out.extend_from_slice(&extension(13, &codes(SIGNATURES)));
+
+    fn extensions(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.version < TLS10 {
+            return out;
+        }
+        if !self.server_name.is_empty() && self.server_name.parse::<IpAddr>().is_err() {
+            // RFC 6066 section 3: one host_name.
+            let entry = [&[0][..], &vector(self.server_name.as_bytes())].concat();
+            out.extend_from_slice(&extension(0, &vector(&entry)));
+        }
+        out.extend_from_slice(&extension(10, &codes(&self.groups)));
+        // ec_point_formats: uncompressed (RFC 8422); status_request (RFC 6066 section 8); signed timestamps (RFC 6962).
+        out.extend_from_slice(&extension(11, &[1, 0]));
+        out.extend_from_slice(&extension(5, &[1, 0, 0, 0, 0]));
+        out.extend_from_slice(&extension(18, &[]));
+        if self.version >= TLS12 {
+            out.extend_from_slice(&extension(13, &codes(&self.schemes)));
+            // How certificates are signed is another question (RFC 8446 section 4.2.3): anything goes.
+            out.extend_from_slice(&extension(50, &codes(registry::SCHEMES)));
+        }
+        // renegotiation_info (RFC 5746) and extended_master_secret (RFC 7627).
+        out.extend_from_slice(&extension(0xff01, &short_vector(&self.renegotiation)));
+        out.extend_from_slice(&extension(23, &[]));
+        if !self.protocols.is_empty() {
+            let names: Vec<u8> = self.protocols.iter().flat_map(|p| short_vector(p.as_bytes())).collect();
+            out.extend_from_slice(&extension(16, &vector(&names)));
+        }
+        if self.version < TLS13 || !self.older.is_empty() {
+            self.extensions_12(&mut out);
+        }
+        if self.version == TLS13 {
+            self.extensions_13(&mut out);
+        }
+        out
     }
-    // renegotiation_info (RFC 5746) and extended_master_secret (RFC 7627).
-    out.extend_from_slice(&extension(0xff01, &[0]));
-    out.extend_from_slice(&extension(23, &[]));
-    out
-}
 
-/// No key share at all: the answer is a HelloRetryRequest, so no key is needed for any group.
-fn extensions_13(versions: &[u16], server_name: &str) -> Vec<u8> {
-    [extensions(TLS13, GROUPS, server_name), supported_versions(versions), extension(51, &vector(&[]))].concat()
-}
+    fn extensions_12(&self, out: &mut Vec<u8>) {
+        // encrypt_then_mac (RFC 7366).
+        out.extend_from_slice(&extension(22, &[]));
+        if let Some(ticket) = &self.ticket {
+            out.extend_from_slice(&extension(35, ticket));
+        }
+        if self.heartbeat {
+            out.extend_from_slice(&extension(15, &[1]));
+        }
+    }
 
-fn supported_versions(versions: &[u16]) -> Vec<u8> {
-    let list: Vec<u8> = versions.iter().flat_map(|v| v.to_be_bytes()).collect();
-    let length = u8::try_from(list.len()).unwrap_or(0);
-    extension(43, &[&[length][..], &list].concat())
+    fn extensions_13(&self, out: &mut Vec<u8>) {
+        let versions: Vec<u8> = std::iter::once(&TLS13).chain(&self.older).flat_map(|v| v.to_be_bytes()).collect();
+        out.extend_from_slice(&extension(43, &short_vector(&versions)));
+        // psk_dhe_ke, so that tickets are given (RFC 8446 section 4.2.9).
+        out.extend_from_slice(&extension(45, &[1, 1]));
+        if let Some(cookie) = &self.cookie {
+            out.extend_from_slice(&extension(44, &vector(cookie)));
+        }
+        let shares: Vec<u8> = self.shares.iter().flat_map(|(group, key)| [&group.to_be_bytes()[..], &vector(key)].concat()).collect();
+        out.extend_from_slice(&extension(51, &vector(&shares)));
+    }
 }
 
 /// `CLIENT-HELLO` of SSL 2.0 with a challenge of 16 bytes.
 fn ssl2() -> Vec<u8> {
-    let kinds: Vec<u8> = suites::SSL2.iter().flatten().copied().collect();
+    let kinds: Vec<u8> = registry::SSL2.iter().flat_map(|(kind, _)| kind.to_be_bytes().into_iter().skip(1)).collect();
     let mut body = vec![1, 0, 2];
     for length in [kinds.len(), 0, 16] {
         body.extend_from_slice(&u16::try_from(length).unwrap_or(0).to_be_bytes());
@@ -123,12 +197,17 @@ fn codes(list: &[u16]) -> Vec<u8> {
 }
 
 /// Two bytes of length and the bytes; every vector here is far below the 65,535 they can say.
-fn vector(bytes: &[u8]) -> Vec<u8> {
+pub fn vector(bytes: &[u8]) -> Vec<u8> {
     [&u16::try_from(bytes.len()).unwrap_or(0).to_be_bytes()[..], bytes].concat()
 }
 
-/// Random bytes; zeros when the system has none, which a hello that is never finished survives.
-fn random<const N: usize>() -> [u8; N] {
+/// One byte of length and the bytes, at most 255.
+pub fn short_vector(bytes: &[u8]) -> Vec<u8> {
+    [&[u8::try_from(bytes.len()).unwrap_or(0)][..], bytes].concat()
+}
+
+/// Random bytes; zeros when the system has none, which a hello that protects nothing survives.
+pub fn random<const N: usize>() -> [u8; N] {
     let mut out = [0; N];
     let _ = ring::rand::SystemRandom::new().fill(&mut out);
     out
@@ -138,18 +217,36 @@ fn random<const N: usize>() -> [u8; N] {
 mod tests {
     use super::*;
 
+    fn check(hello: &[u8]) {
+        assert_eq!(usize::from(u16::from_be_bytes([hello[3], hello[4]])), hello.len() - 5);
+        assert_eq!(usize::from(u16::from_be_bytes([hello[7], hello[8]])), hello.len() - 9);
+        // The extensions end with the message.
+        let mut at = 9 + 2 + 32;
+        at += 1 + usize::from(hello[at]);
+        at += 2 + usize::from(u16::from_be_bytes([hello[at], hello[at + 1]]));
+        at += 1 + usize::from(hello[at]);
+        if at < hello.len() {
+            assert_eq!(at + 2 + usize::from(u16::from_be_bytes([hello[at], hello[at + 1]])), hello.len());
+        }
+    }
+
     #[test]
     fn every_hello_has_exact_lengths_and_avoids_awkward_sizes() {
-        for version in [SSL3, 0x0301, 0x0302, TLS12, TLS13] {
+        for version in [SSL3, TLS10, 0x0302, TLS12, TLS13] {
             for name in ["", "a.example", "192.0.2.1"] {
-                let hello = of_version(version, name);
-                assert_eq!(usize::from(u16::from_be_bytes([hello[3], hello[4]])), hello.len() - 5);
-                assert_eq!(usize::from(u16::from_be_bytes([hello[7], hello[8]])), hello.len() - 9);
-                assert!(version == SSL3 || !AWKWARD.contains(&(hello.len() - 5)), "{version:#06x} {}", hello.len());
-                assert_eq!(hello.windows(9).any(|w| w == b"a.example"), name == "a.example" && version != SSL3);
+                let mut offer = Offer::of(version, name);
+                offer.suites.truncate(20);
+                for suites in [offer.suites.clone(), registry::rare_suites()] {
+                    offer.suites = suites;
+                    let hello = offer.bytes();
+                    check(&hello);
+                    assert!(version == SSL3 || !AWKWARD.contains(&(hello.len() - 5)), "{version:#06x} {}", hello.len());
+                    assert_eq!(hello.windows(9).any(|w| w == b"a.example"), name == "a.example" && version != SSL3);
+                }
             }
         }
-        let hello = of_version(SSL2, "");
+        check(&Offer::of_any_version("a.example").bytes());
+        let hello = Offer::of(SSL2, "").bytes();
         assert_eq!(usize::from(u16::from_be_bytes([hello[0] & 0x7f, hello[1]])), hello.len() - 2);
     }
 }

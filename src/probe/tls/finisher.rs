@@ -1,137 +1,131 @@
-//! One finished handshake with rustls, which trusts anything: it only reads. TLS 1.3 shows its
-//! certificate in no other way, and what is spoken inside TLS is heard here.
+//! Handshakes that come to their end: TLS 1.3, whose certificate is seen in no other way, and TLS 1.2 with
+//! ECDHE and an AEAD. They trust anything: they only look. Neither protects a connection of our own.
 
-use std::net::IpAddr;
+mod tls12;
+mod tls13;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use super::client_hello::Offer;
+use super::record::Notes;
+use super::server_reply::{Collector, End, Hello, Reply};
+use crate::probe::dial::{Connection, Stop};
 
-use super::server_reply::CHAIN_LIMIT;
-use crate::probe::dial::{Connection, Dialer};
-use crate::probe::service::Upgrade;
+pub use tls12::Renegotiation;
 
-/// What the handshake showed.
-#[derive(Default)]
-pub struct Finished {
-    /// DER certificates in the order sent.
-    pub chain: Vec<Vec<u8>>,
-    /// Whether a client certificate was asked for; `None` when the handshake did not finish.
-    pub client_certificate_requested: Option<bool>,
-    /// The open connection inside TLS.
-    pub connection: Option<Connection>,
-    /// Why it did not finish.
+/// How far a handshake got.
+pub struct Handshake {
+    /// The first answer: a choice or a refusal.
+    pub reply: Reply,
+    /// First bytes of that answer, hexadecimal.
+    pub head: String,
+    /// What the whole handshake showed; `None` when the first answer was no choice of the offered version.
+    pub shown: Option<Shown>,
+    /// Why it did not come to its end.
     pub problem: Option<String>,
+    /// The connection inside TLS.
+    pub inside: Option<Inside>,
 }
 
-/// Connects, upgrades where needed, and shakes hands.
-pub async fn finish(dialer: &Dialer, upgrade: Option<Upgrade>) -> Finished {
-    let ears = Arc::new(Ears::default());
-    match shake(dialer, upgrade, &ears).await {
-        Ok(connection) => Finished { chain: ears.chain(), client_certificate_requested: Some(ears.asked()), connection: Some(connection), problem: None },
-        Err(problem) => Finished { chain: ears.chain(), client_certificate_requested: ears.asked().then_some(true), connection: None, problem: Some(problem) },
+/// What a handshake showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The choice; with TLS 1.3 completed by what was encrypted.
+    pub hello: Hello,
+    /// TLS 1.2: the ticket, if one was given.
+    pub ticket: Option<Vec<u8>>,
+}
+
+/// An open connection inside TLS.
+pub struct Inside {
+    /// To be spoken through.
+    pub connection: Connection,
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl Inside {
+    /// What the server said beside data until now.
+    pub fn notes(&self) -> Arc<Mutex<Notes>> {
+        self.notes.clone()
     }
 }
 
-async fn shake(dialer: &Dialer, upgrade: Option<Upgrade>, ears: &Arc<Ears>) -> Result<Connection, String> {
-    let mut connection = dialer.connect().await.map_err(|e| e.to_string())?;
-    if let Some(upgrade) = upgrade {
-        upgrade.prepare(&mut connection).await.map_err(|e| format!("{} upgrade: {e}", upgrade.name()))?;
-    }
-    let config = config(ears).map_err(|e| e.to_string())?;
-    let name = match ServerName::try_from(dialer.server_name.clone()) {
-        Ok(name) if !dialer.server_name.is_empty() => name,
-        _ => ServerName::IpAddress(IpAddr::into(dialer.address.ip())),
+/// A copy of the notes.
+pub fn read(notes: &Mutex<Notes>) -> Notes {
+    notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Shakes hands in TLS 1.3, on a connection where TLS starts.
+pub async fn tls13(connection: Connection, offer: Offer) -> Handshake {
+    tls13::shake(connection, offer).await
+}
+
+/// Shakes hands in TLS 1.2.
+pub async fn tls12(connection: Connection, offer: Offer) -> Handshake {
+    tls12::shake(connection, offer).await
+}
+
+/// Finishes a handshake in TLS 1.2 and begins another one inside it.
+pub async fn renegotiate(connection: Connection, offer: Offer) -> Result<Renegotiation, String> {
+    tls12::renegotiate(connection, offer).await
+}
+
+/// Sends a hello and collects the reply, which gets the time of one answer, however slowly it drips.
+pub async fn ask(connection: &mut Connection, hello: &[u8]) -> (Reply, String) {
+    // A server that hung up may have said why before.
+    let sent = connection.send(hello).await;
+    let mut collector = Collector::default();
+    let end = connection.answer_by();
+    let reply = loop {
+        match connection.some_by(end).await {
+            Ok(bytes) => {
+                if let Some(reply) = collector.feed(&bytes) {
+                    break reply;
+                }
+            }
+            Err(Stop::Silent | Stop::Incomplete) if sent.is_ok() => break collector.end(End::Time),
+            Err(Stop::Limit | Stop::Malformed) => break collector.end(End::Limit),
+            Err(_) => break collector.end(End::Closed),
+        }
     };
-    let handshake = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, connection.into_stream());
-    let wait = dialer.limits.answer_timeout.min(dialer.left());
-    match tokio::time::timeout(wait, handshake).await {
-        Err(_) => Err("handshake did not finish in time".into()),
-        Ok(Err(e)) => Err(format!("handshake failed: {e}")),
-        Ok(Ok(stream)) => Ok(Connection::over(Box::new(stream), dialer)),
-    }
+    let head = collector.head();
+    connection.unread(&collector.into_rest());
+    (reply, head)
 }
 
-fn config(ears: &Arc<Ears>) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(ears.clone())
-        .with_client_cert_resolver(ears.clone());
-    config.resumption = Resumption::disabled();
-    Ok(config)
+/// One record, protected or not.
+async fn record(connection: &mut Connection) -> Result<(u8, Vec<u8>), Stop> {
+    let head = connection.exactly(5).await?;
+    let kind = head.first().copied().unwrap_or(0);
+    let length = match head.get(3..) {
+        Some([high, low]) => usize::from(u16::from_be_bytes([*high, *low])),
+        _ => 0,
+    };
+    if !(20..=24).contains(&kind) {
+        return Err(Stop::Malformed);
+    }
+    Ok((kind, connection.exactly(length).await?))
 }
 
-/// Hears the certificates and the wish for one of ours; judges nothing.
-#[derive(Debug, Default)]
-struct Ears {
-    chain: Mutex<Vec<Vec<u8>>>,
-    asked: Mutex<bool>,
+/// Handshake messages that arrive in pieces.
+#[derive(Default)]
+struct Messages {
+    bytes: Vec<u8>,
 }
 
-impl Ears {
-    fn chain(&self) -> Vec<Vec<u8>> {
-        self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl Messages {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
-    fn asked(&self) -> bool {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ServerCertVerifier for Ears {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let chain = std::iter::once(end_entity).chain(intermediates).take(CHAIN_LIMIT).map(|c| c.to_vec()).collect();
-        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = chain;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        use SignatureScheme as S;
-        vec![
-            S::ECDSA_NISTP256_SHA256,
-            S::ECDSA_NISTP384_SHA384,
-            S::ECDSA_NISTP521_SHA512,
-            S::ED25519,
-            S::ED448,
-            S::RSA_PSS_SHA256,
-            S::RSA_PSS_SHA384,
-            S::RSA_PSS_SHA512,
-            S::RSA_PKCS1_SHA256,
-            S::RSA_PKCS1_SHA384,
-            S::RSA_PKCS1_SHA512,
-            S::ECDSA_SHA1_Legacy,
-            S::RSA_PKCS1_SHA1,
-        ]
-    }
-}
-
-impl ResolvesClientCert for Ears {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
+    /// The next whole message with its head.
+    fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+        let [kind, a, b, c] = *self.bytes.first_chunk()?;
+        let end = 4 + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c));
+        if self.bytes.len() < end {
+            return None;
+        }
+        let rest = self.bytes.split_off(end);
+        Some((kind, std::mem::replace(&mut self.bytes, rest)))
     }
 }

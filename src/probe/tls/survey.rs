@@ -1,233 +1,200 @@
-//! Which versions an endpoint accepts, its certificates, and what is spoken inside TLS.
-//!
-//! At most [`CONNECTIONS`] connections: one per version, one finished handshake, and one more
-//! question inside TLS.
+//! Runs the jobs of a [`Plan`]: one connection each, a few at a time.
+
+use std::collections::VecDeque;
 
 use tokio::task::JoinSet;
 
-use super::client_hello::{SSL2, SSL3, of_version};
-use super::finisher::{Finished, finish};
-use super::server_reply::{Collector, End, Hello, Reply, alert_name};
-use super::{certificate, suites};
-use crate::model::policy::TLS_VERSIONS;
-use crate::probe::dial::{Connection, Dialer, Stop};
-use crate::probe::service::{self, Asked, Seen, Upgrade, http, redis};
+use super::client_hello::{TLS12, TLS13};
+use super::plan::{Answer, Depth, Finished, Job, Plan, Purpose, Question};
+use super::{defects, finisher};
+use crate::probe::dial::{Connection, Dialer};
+use crate::probe::service::inside::inside;
+use crate::probe::service::{Later, Seen, Upgrade};
 
-/// Most connections that a survey of one endpoint opens.
-pub const CONNECTIONS: usize = 8;
+/// Most connections that a narrow survey of one endpoint opens: six versions, one more to its end, and
+/// the certificates of the other key and of no name; one more question inside TLS.
+pub const CONNECTIONS: usize = 10;
+/// Most connections of a full survey: a server that goes on choosing for ever is left.
+pub const CONNECTIONS_FULL: usize = 400;
 
-/// Everything one endpoint showed.
-#[derive(Debug, Default)]
-pub struct Survey {
-    /// Each version asked, oldest first.
-    pub versions: Vec<Answer>,
-    /// Certificates, leaf first.
-    pub chain: Vec<certificate::Certificate>,
-    /// Whether a client certificate is asked for.
-    pub client_certificate_requested: Option<bool>,
-    /// What is spoken inside direct TLS, where that was told.
-    pub inner: Option<Seen>,
-    /// Why the chain or a part of it is missing.
-    pub chain_problem: Option<String>,
-}
-
-/// Answer to the hello of one version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Name of the version.
-    pub name: &'static str,
-    /// Its wire code.
-    pub code: u16,
-    /// `accepted`, `refused`, `closed`, `silent`, `plaintext`, `garbage`, `unreachable`.
-    pub outcome: &'static str,
-    /// Chosen suite.
-    pub suite: String,
-    /// What decided.
-    pub detail: String,
-}
-
-/// The versions asked of an endpoint, oldest first. A server that counts broken handshakes (MySQL)
-/// is asked the four that its protocol ever had.
-pub fn versions(upgrade: Option<Upgrade>) -> Vec<(&'static str, u16)> {
-    let oldest = match upgrade {
-        Some(Upgrade::Mysql) => SSL3 + 1,
-        // SSL 2.0 has no place after an upgrade.
-        Some(_) => SSL3,
-        None => SSL2,
-    };
-    TLS_VERSIONS.into_iter().filter(|v| v.1 >= oldest).collect()
-}
-
-/// Asks one endpoint everything.
-pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>) -> Survey {
-    let mut asking = JoinSet::new();
-    for (name, code) in versions(upgrade) {
-        let dialer = dialer.clone();
-        asking.spawn(async move { (name, code, hello(&dialer, upgrade, code).await) });
-    }
-    let mut answers: Vec<(&'static str, u16, Result<Reply, String>)> = Vec::new();
-    while let Some(joined) = asking.join_next().await {
-        answers.extend(joined);
-    }
-    answers.sort_by_key(|a| a.1);
-    let (mut survey, chain) = fold(answers);
-    let modern = survey.versions.iter().any(|v| v.outcome == "accepted" && v.code >= 0x0303);
-    let finished = match modern && (chain.is_empty() || upgrade.is_none()) {
-        true => finish(dialer, upgrade).await,
-        false => Finished::default(),
-    };
-    conclude(&mut survey, chain, dialer, upgrade, finished).await;
-    survey
-}
-
-/// Certificates from whichever handshake showed them, and the protocol inside.
-async fn conclude(survey: &mut Survey, clear: Vec<Vec<u8>>, dialer: &Dialer, upgrade: Option<Upgrade>, finished: Finished) {
-    survey.client_certificate_requested = survey.client_certificate_requested.or(finished.client_certificate_requested);
-    let chain = if clear.is_empty() { finished.chain } else { clear };
-    if chain.is_empty() {
-        survey.chain_problem = Some(finished.problem.unwrap_or_else(|| "no handshake showed a certificate".into()));
-    }
-    for der in &chain {
-        match certificate::parse(der) {
-            Ok(certificate) => survey.chain.push(certificate),
-            Err(problem) => survey.chain_problem = Some(format!("certificate {} of the chain: {problem}", survey.chain.len() + 1)),
-        }
-    }
-    if let (Some(connection), None) = (finished.connection, upgrade) {
-        survey.inner = inside(dialer, connection).await;
-    }
-}
-
-/// One hello and its reply; an error when there was no connection to say it on.
-async fn hello(dialer: &Dialer, upgrade: Option<Upgrade>, version: u16) -> Result<Reply, String> {
-    let mut connection = dialer.connect().await.map_err(|e| e.to_string())?;
-    if let Some(upgrade) = upgrade {
-        upgrade.prepare(&mut connection).await.map_err(|e| format!("{} upgrade: {e}", upgrade.name()))?;
-    }
-    if connection.send(&of_version(version, &dialer.server_name)).await.is_err() {
-        return Ok(Reply::Closed);
-    }
-    Ok(collect(&mut connection).await)
-}
-
-/// The whole reply gets the time of one answer, however slowly it drips.
-async fn collect(connection: &mut Connection) -> Reply {
-    let mut collector = Collector::default();
-    let end = connection.answer_by();
+/// Asks one endpoint, until its time is up: what was seen by then counts.
+pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> Plan {
+    let mut plan = Plan::new(Question {
+        depth,
+        server_name: dialer.server_name.clone(),
+        is_upgraded: upgrade.is_some(),
+        is_counted: upgrade.is_some_and(Upgrade::is_counted),
+    });
+    let mut run = Run { running: JoinSet::new(), again: VecDeque::new(), is_alone: false, opened: 0 };
     loop {
-        match connection.some_by(end).await {
-            Ok(bytes) => {
-                if let Some(reply) = collector.feed(&bytes) {
-                    return reply;
-                }
+        for job in plan.next() {
+            run.add(job, dialer, upgrade);
+        }
+        run.repeat(dialer, upgrade);
+        match tokio::time::timeout_at(dialer.deadline, run.running.join_next()).await {
+            Ok(None) => break,
+            Ok(Some(Ok((job, company, answer)))) => run.fold(&mut plan, job, company, answer),
+            // A job that panicked is a defect of ours; the rest still counts.
+            Ok(Some(Err(_))) => plan.cut("asking failed inside assay"),
+            Err(_) => {
+                plan.cut("the endpoint's time was used up");
+                break;
             }
-            Err(Stop::Closed) => return collector.end(End::Closed),
-            Err(Stop::Silent | Stop::Incomplete) => return collector.end(End::Time),
-            Err(Stop::Limit | Stop::Malformed) => return collector.end(End::Limit),
+        }
+        if run.opened > CONNECTIONS_FULL {
+            plan.cut("the limit of connections to one endpoint was reached");
+            break;
         }
     }
+    plan
 }
 
-/// Answers of every version, and the clear chain of the newest version that showed one.
-fn fold(answers: Vec<(&'static str, u16, Result<Reply, String>)>) -> (Survey, Vec<Vec<u8>>) {
-    let mut survey = Survey::default();
-    let mut clear = Vec::new();
-    for (name, code, reply) in answers {
-        if let Ok(Reply::Hello(hello)) = &reply
-            && hello.version == code
+/// Jobs under way.
+struct Run {
+    running: JoinSet<(Job, bool, Answer)>,
+    again: VecDeque<Job>,
+    /// Whether the server was seen to answer only one connection at a time.
+    is_alone: bool,
+    opened: usize,
+}
+
+impl Run {
+    fn add(&mut self, job: Job, dialer: &Dialer, upgrade: Option<Upgrade>) {
+        if self.is_alone && !self.running.is_empty() {
+            self.again.push_back(job);
+            return;
+        }
+        self.start(job, dialer, upgrade);
+    }
+
+    fn start(&mut self, job: Job, dialer: &Dialer, upgrade: Option<Upgrade>) {
+        self.opened += 1;
+        let (dialer, has_company) = (dialer.clone(), !self.running.is_empty());
+        self.running.spawn(async move {
+            let answer = ask(&dialer, upgrade, &job).await;
+            (job, has_company, answer)
+        });
+    }
+
+    /// What waits for its turn alone.
+    fn repeat(&mut self, dialer: &Dialer, upgrade: Option<Upgrade>) {
+        if self.running.is_empty()
+            && let Some(job) = self.again.pop_front()
         {
-            survey.client_certificate_requested = hello.client_certificate_requested.or(survey.client_certificate_requested);
-            if !hello.chain.is_empty() {
-                clear.clone_from(&hello.chain);
-            }
+            self.start(job, dialer, upgrade);
         }
-        survey.versions.push(answer(name, code, reply));
     }
-    (survey, clear)
+
+    /// An answer that others at the same time may have caused is asked for again, alone. Lists do that by themselves.
+    fn fold(&mut self, plan: &mut Plan, job: Job, had_company: bool, answer: Answer) {
+        let had_company = had_company || !self.running.is_empty();
+        if had_company && matches!(job.purpose, Purpose::Version(_)) && Plan::is_doubtful(&answer) {
+            self.again.push_back(job);
+            return;
+        }
+        if !had_company && !self.again.is_empty() && matches!(&answer, Answer::Reply(..) | Answer::Finished(_)) && !Plan::is_doubtful(&answer) {
+            // Refused among others and answered alone.
+            self.is_alone = true;
+        }
+        plan.take(&job, answer);
+    }
 }
 
-fn answer(name: &'static str, code: u16, reply: Result<Reply, String>) -> Answer {
-    let (outcome, suite, detail) = match reply {
-        Ok(Reply::Hello(Hello { version, suite, .. })) if version == code => {
-            ("accepted", if code == SSL2 { String::new() } else { suites::name(suite) }, "ServerHello".into())
-        }
-        Ok(Reply::Hello(hello)) => ("refused", String::new(), format!("ServerHello of version 0x{:04x}", hello.version)),
-        Ok(Reply::Alert(description)) => ("refused", String::new(), alert_name(description)),
-        Ok(Reply::Closed) => ("closed", String::new(), "connection closed without an answer".into()),
-        Ok(Reply::Silent(detail)) => ("silent", String::new(), detail),
-        Ok(Reply::Plaintext(text)) => ("plaintext", String::new(), text),
-        Ok(Reply::Garbage(bytes)) => ("garbage", String::new(), bytes),
-        Err(problem) => ("unreachable", String::new(), problem),
+async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job) -> Answer {
+    let mut connection = match dialer.connect().await {
+        Ok(connection) => connection,
+        Err(e) => return Answer::NoConnection(e),
     };
-    Answer { name, code, outcome, suite, detail }
-}
-
-/// What is spoken inside: a greeting first on the ports of mail and FTP, else an HTTP request, else
-/// one more question on a second connection.
-async fn inside(dialer: &Dialer, mut connection: Connection) -> Option<Seen> {
-    if matches!(dialer.address.port(), 465 | 563 | 636 | 853 | 990 | 993 | 995) {
-        let wait = dialer.limits.answer_timeout.min(dialer.left());
-        return connection.greeting(wait, service::is_complete).await.ok().and_then(|first| inner(&first));
+    if let Some(upgrade) = upgrade
+        && let Err(stop) = upgrade.prepare(&mut connection).await
+    {
+        return Answer::NoUpgrade(stop);
     }
-    if dialer.address.port() != 6379 {
-        connection.send(&http::request(dialer)).await.ok()?;
-        match connection.greeting(dialer.limits.answer_timeout.min(dialer.left()), service::a_line).await {
-            Ok(first) if http::speaks(&first) => {
-                connection.unread(&first);
-                let seen = http::read(&mut connection, &first).await;
-                return Some(encrypted(seen));
-            }
-            Ok(first) if Asked::is_known(&first) => return inner(&first),
-            Ok(_) | Err(_) => {}
+    let offer = job.offer.clone();
+    match (job.purpose, offer.version) {
+        (Purpose::Renegotiation, _) => Answer::Renegotiation(finisher::renegotiate(connection, offer).await),
+        (Purpose::Heartbleed, _) => Answer::Defect(defects::heartbleed(connection, &offer).await),
+        (Purpose::EarlyChange, _) => Answer::Defect(defects::early_change(connection, &offer).await),
+        (Purpose::Version(_), TLS13) => finished(dialer, upgrade, connection, job, true).await,
+        (Purpose::OtherKey | Purpose::NoName | Purpose::Scheme(_) | Purpose::Protocol, TLS13) => finished(dialer, upgrade, connection, job, false).await,
+        (Purpose::Inside, TLS12) => finished(dialer, upgrade, connection, job, true).await,
+        (Purpose::Session | Purpose::Ticket, TLS12) => finished(dialer, upgrade, connection, job, false).await,
+        _ => {
+            let (reply, head) = finisher::ask(&mut connection, &offer.bytes()).await;
+            Answer::Reply(reply, head)
         }
-        connection = finish(dialer, None).await.connection?;
     }
-    connection.send(b"PING\r\n").await.ok()?;
-    let first = connection.line().await.ok()?;
-    redis::answers(&first).then(|| encrypted(redis::seen(&first)))
 }
 
-/// A protocol known by its greeting alone; nothing more is said.
-fn inner(first: &[u8]) -> Option<Seen> {
-    let text = String::from_utf8_lossy(first).to_ascii_uppercase();
-    let name = match service::GREETERS.iter().find(|(_, greets)| greets(first)).map(|(name, _)| *name)? {
-        "220" if text.contains("FTP") => "ftp",
-        "220" if text.contains("SMTP") => "smtp",
-        "220" => return None,
-        name => name,
+/// A handshake to its end and, if wanted, what is spoken inside it.
+async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connection, job: &Job, is_spoken: bool) -> Answer {
+    let handshake = match job.offer.version {
+        TLS13 => finisher::tls13(connection, job.offer.clone()).await,
+        _ => finisher::tls12(connection, job.offer.clone()).await,
     };
-    let mut seen = encrypted(Seen::plain(name, first, "greeting"));
-    if name == "ftp" {
-        seen.open("anonymous", "anonymous sign-in is not tried inside direct TLS");
+    let shown = handshake.shown;
+    let mut finished = Finished {
+        reply: handshake.reply,
+        head: handshake.head,
+        ticket: shown.as_ref().and_then(|s| s.ticket.clone()),
+        hello: shown.map(|s| s.hello),
+        tickets: None,
+        client_certificate_required: None,
+        inner: None,
+        problem: handshake.problem,
+    };
+    let was_asked = finished.hello.as_ref().and_then(|h| h.client_certificate_requested);
+    let Some(inside) = handshake.inside else {
+        // A server that ends the handshake because we showed no certificate requires one.
+        let refused = finished.problem.as_deref().is_some_and(is_want_of_certificate);
+        finished.client_certificate_required = (was_asked == Some(true) && refused).then_some(true);
+        return Answer::Finished(Box::new(finished));
+    };
+    if is_spoken {
+        let notes = inside.notes();
+        let heard = speak(dialer, upgrade, inside.connection, job).await;
+        let notes = finisher::read(&notes);
+        finished.tickets = (job.offer.version == TLS13).then_some(notes.tickets);
+        finished.client_certificate_required = match (was_asked, notes.alert, &heard) {
+            (Some(false), _, _) => Some(false),
+            (Some(true), Some(alert), _) if WANT_OF_CERTIFICATE.contains(&alert) => Some(true),
+            // TLS 1.2 ends with the server's consent; in TLS 1.3 only what it says afterwards shows it.
+            (Some(true), None, _) if job.offer.version < TLS13 || notes.tickets > 0 || heard.is_some() => Some(false),
+            _ => None,
+        };
+        finished.inner = heard;
     }
-    Some(seen)
+    Answer::Finished(Box::new(finished))
 }
 
-fn encrypted(seen: Seen) -> Seen {
-    let unanswered = seen.unanswered.into_iter().filter(|(field, _)| *field != "tls").collect();
-    Seen { plaintext: false, tls: service::DIRECT, upgrade: None, exchange: format!("inside TLS: {}", seen.exchange), unanswered, ..seen }
+/// handshake_failure, bad_certificate, certificate_unknown, access_denied, certificate_required: what servers say
+/// when a certificate is missing (RFC 8446 section 6.2, RFC 5246 section 7.4.6).
+const WANT_OF_CERTIFICATE: [u8; 5] = [40, 42, 46, 49, 116];
+
+fn is_want_of_certificate(problem: &str) -> bool {
+    WANT_OF_CERTIFICATE.iter().any(|alert| super::server_reply::alert_name(*alert) == problem)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_server_hello_of_the_asked_version_is_acceptance() {
-        let hello = |version| Ok(Reply::Hello(Hello { version, suite: 0xc02f, chain: vec![vec![1]], client_certificate_requested: None }));
-        let (survey, clear) = fold(vec![("TLSv1.1", 0x0302, hello(0x0301)), ("TLSv1.2", 0x0303, hello(0x0303)), ("TLSv1.3", 0x0304, Ok(Reply::Alert(70)))]);
-        let outcomes: Vec<&str> = survey.versions.iter().map(|v| v.outcome).collect();
-        assert_eq!(outcomes, ["refused", "accepted", "refused"]);
-        assert_eq!(survey.versions[1].suite, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
-        assert_eq!((survey.versions[0].detail.as_str(), survey.versions[2].detail.as_str()), ("ServerHello of version 0x0301", "alert protocol_version"));
-        assert_eq!(clear, vec![vec![1]]);
+/// What is spoken inside: nothing is said after an upgrade, the protocol is known already.
+async fn speak(dialer: &Dialer, upgrade: Option<Upgrade>, mut connection: Connection, job: &Job) -> Option<Seen> {
+    if upgrade.is_some() {
+        // A moment for tickets or for a refusal of our empty certificate.
+        let _ = connection.some_within(MOMENT).await;
+        return None;
     }
-
-    #[test]
-    fn a_survey_stays_within_its_connections() {
-        for upgrade in [None, Some(Upgrade::Smtp), Some(Upgrade::Mysql)] {
-            assert!(versions(upgrade).len() + 2 <= CONNECTIONS);
-        }
-        assert_eq!(versions(Some(Upgrade::Mysql)).len(), 4);
-    }
+    let again = || -> Later<'_, Option<Connection>> { Box::pin(again(dialer, job)) };
+    inside(dialer, connection, &again).await
 }
+
+/// Another connection inside TLS.
+async fn again(dialer: &Dialer, job: &Job) -> Option<Connection> {
+    let connection = dialer.connect().await.ok()?;
+    let handshake = match job.offer.version {
+        TLS13 => finisher::tls13(connection, job.offer.clone()).await,
+        _ => finisher::tls12(connection, job.offer.clone()).await,
+    };
+    handshake.inside.map(|i| i.connection)
+}
+
+/// Time for what a server says of itself after a handshake.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(150);

@@ -1,15 +1,18 @@
 //! What each TLS endpoint accepts and shows.
 
+pub mod chain;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use chain::Chain;
 
 use super::Document;
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 use crate::probe::dial::Dialer;
 use crate::probe::service::Upgrade;
-use crate::probe::tls::certificate;
-use crate::probe::tls::survey::Survey;
+use crate::probe::tls::plan::{self, Plan};
 
 /// Every endpoint on which TLS was spoken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,11 +20,14 @@ use crate::probe::tls::survey::Survey;
 pub struct Tls {
     /// By subject.
     pub endpoints: Vec<Endpoint>,
+    /// Certificate chains, by subject; an endpoint of which none was seen leaves a gap.
+    pub chains: Vec<Chain>,
 }
 
 impl Document for Tls {
     const NAME: &'static str = "tls";
     const TITLE: &'static str = "Accepted TLS versions and certificates";
+    const VERSION: u32 = 2;
 }
 
 /// One endpoint.
@@ -42,6 +48,11 @@ pub struct Endpoint {
     pub starttls: String,
     /// Server name sent (RFC 6066); may be empty.
     pub server_name: String,
+    /// `tls`, or why there is none: `refused` (no connection), `unreachable`, `plaintext`, `garbage`, `starttls-absent`, `alert` (to
+    /// every version), `closed`, `silent`, `not-asked`.
+    pub outcome: String,
+    /// What showed that; empty for `tls`.
+    pub outcome_detail: String,
     /// Every version asked, oldest first.
     pub versions: Vec<Version>,
     /// Names of accepted versions, oldest first.
@@ -50,8 +61,8 @@ pub struct Endpoint {
     pub lowest_code: u32,
     /// Whether the server asks for a client certificate; `null` when no handshake got that far.
     pub client_certificate_requested: Option<bool>,
-    /// Certificates as sent, leaf first; empty with a gap when none could be read.
-    pub chain: Vec<Certificate>,
+    /// Whether it goes no further without one; `null` when no handshake came to its end.
+    pub client_certificate_required: Option<bool>,
     /// The endpoint.
     pub source: Source,
 }
@@ -64,7 +75,7 @@ pub struct Version {
     pub name: String,
     /// Wire code.
     pub code: u32,
-    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `unreachable`.
+    /// `accepted`, `refused` (alert or another version), `closed`, `silent`, `plaintext`, `garbage`, `no-upgrade`, `unreachable`, `not-asked`.
     pub outcome: String,
     /// Whether the server chose this version.
     pub accepted: bool,
@@ -72,50 +83,19 @@ pub struct Version {
     pub suite: String,
     /// Alert or first bytes that decided.
     pub detail: String,
-}
-
-/// One certificate of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Certificate {
-    /// Subject, RFC 4514 text.
-    pub subject_name: String,
-    /// Issuer, RFC 4514 text.
-    pub issuer_name: String,
-    /// dNSName and iPAddress entries of the subject alternative name.
-    pub names: Vec<String>,
-    /// Serial number, hexadecimal.
-    pub serial: String,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
-    /// `rsa`, `ec`, `ed25519`, `ed448`, `dsa` or the OID.
-    pub key_kind: String,
-    /// Size of the key, bits; 0 when not known.
-    pub key_bits: u32,
-    /// Signature algorithm, such as `sha256WithRSAEncryption`.
-    pub signature: String,
-    /// `sha256`, `sha1`, `md5`, … or empty where the scheme has its own.
-    pub signature_hash: String,
-    /// Subject equals issuer and the signature verifies under its own key; where it can't be verified
-    /// (MD5, DSA, Ed448, sizes below 1024 bits), the key identifiers are equal instead.
-    pub self_signed: bool,
-    /// Basic constraints.
-    pub is_ca: bool,
-    /// SHA-256 of the DER, hexadecimal.
-    pub fingerprint: String,
+    /// First bytes of the reply, hexadecimal, at most 24.
+    pub bytes: String,
 }
 
 /// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
-pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
+pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
         "" => service.subject.clone(),
         name => format!("{} sni {name}", service.subject),
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();
     let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
-    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable")) {
+    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable" | "no-upgrade" | "not-asked")) {
         let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
         let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
         gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");
@@ -127,14 +107,15 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
             gaps.note(Tls::NAME, path, &subject, reason::UNSUPPORTED, detail.clone(), "Name the host as a target if it serves named hosts only.");
         }
     }
-    if let Some(problem) = &survey.chain_problem {
+    if survey.is_tls() && survey.shown.is_empty() {
+        let problem = survey.problems.first().map_or("no handshake showed a certificate", String::as_str);
         let detail = format!("{}: {problem}", service.source.place);
-        gaps.note(Tls::NAME, "endpoints.chain", &subject, reason::UNSUPPORTED, detail, "Look at the certificate with openssl s_client.");
+        gaps.note(Tls::NAME, "chains", &subject, reason::UNSUPPORTED, detail, "Look at the certificate with openssl s_client.");
     }
-    for (place, c) in survey.chain.iter().enumerate() {
-        unread(c, place + 1, &subject, &service.source.place, gaps);
-    }
+    let (outcome, outcome_detail) = survey.outcome();
     Endpoint {
+        outcome: outcome.into(),
+        outcome_detail,
         address: service.address.clone(),
         port: service.port,
         process: service.process.clone(),
@@ -144,26 +125,14 @@ pub(super) fn endpoint(survey: &Survey, upgrade: Option<Upgrade>, dialer: &Diale
         accepted: accepted.iter().map(|v| v.name.clone()).collect(),
         lowest_code: accepted.iter().map(|v| v.code).min().unwrap_or(0),
         client_certificate_requested: survey.client_certificate_requested,
-        chain: survey.chain.iter().map(certificate).collect(),
+        client_certificate_required: survey.client_certificate_required,
         source: Source { place: service.source.place.clone(), line: 0, directive: "ClientHello of each version".into() },
         subject,
         versions,
     }
 }
 
-/// Keys and signatures of a kind that is not known can't be called strong.
-fn unread(c: &certificate::Certificate, number: usize, subject: &str, place: &str, gaps: &mut Gaps) {
-    if c.key_bits == 0 {
-        let detail = format!("{place}: certificate {number} has a key of kind {} whose size is not known", c.key_kind);
-        gaps.note(Tls::NAME, "endpoints.chain.key_bits", subject, reason::UNSUPPORTED, detail, "");
-    }
-    if c.signature_hash.is_empty() && !matches!(c.signature.as_str(), "ed25519" | "ed448") {
-        let detail = format!("{place}: certificate {number} is signed with {}, whose hash is not known", c.signature);
-        gaps.note(Tls::NAME, "endpoints.chain.signature_hash", subject, reason::UNSUPPORTED, detail, "");
-    }
-}
-
-fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
+fn version(answer: &plan::Version) -> Version {
     Version {
         name: answer.name.into(),
         code: u32::from(answer.code),
@@ -171,24 +140,6 @@ fn version(answer: &crate::probe::tls::survey::Answer) -> Version {
         accepted: answer.outcome == "accepted",
         suite: answer.suite.clone(),
         detail: answer.detail.clone(),
-    }
-}
-
-fn certificate(c: &certificate::Certificate) -> Certificate {
-    let c = c.clone();
-    Certificate {
-        subject_name: c.subject_name,
-        issuer_name: c.issuer_name,
-        names: c.names,
-        serial: c.serial,
-        not_before: c.not_before,
-        not_after: c.not_after,
-        key_kind: c.key_kind,
-        key_bits: c.key_bits,
-        signature: c.signature,
-        signature_hash: c.signature_hash,
-        self_signed: c.self_signed,
-        is_ca: c.is_ca,
-        fingerprint: c.fingerprint,
+        bytes: answer.bytes.clone(),
     }
 }

@@ -1,0 +1,115 @@
+//! Two defects of old OpenSSL releases, asked for without harm.
+//!
+//! - **Heartbleed** (CVE-2014-0160): a heartbeat request (RFC 6520) that says its payload has 16 bytes and
+//!   carries none. A sound server drops it; a broken one answers with 16 bytes of its memory, of which the
+//!   length alone is looked at.
+//! - **CCS injection** (CVE-2014-0224): ChangeCipherSpec before the key exchange. A sound server says
+//!   `unexpected_message` at once; a broken one takes it, and stumbles over the next record instead.
+
+use std::time::Duration;
+
+use super::client_hello::{Offer, vector};
+use super::finisher::ask;
+use super::record::{ALERT, CHANGE, HANDSHAKE};
+use super::server_reply::{Reply, alert_name};
+use crate::probe::dial::{Connection, Stop};
+
+/// Record type of heartbeats (RFC 6520).
+const HEARTBEAT: u8 = 24;
+/// Payload that the request claims and does not have, bytes: the most that a broken server gives away.
+const CLAIMED: u8 = 16;
+/// Records read while waiting for an answer.
+const RECORDS: usize = 8;
+
+/// Whether a server does something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It does: what showed it.
+    Yes(String),
+    /// It does not: what showed that.
+    No(String),
+    /// It was not or could not be told: why.
+    Untold(String),
+}
+
+/// A heartbeat that claims more than it has.
+pub async fn heartbleed(mut connection: Connection, offer: &Offer) -> Told {
+    let hello = match ask(&mut connection, &offer.bytes()).await.0 {
+        Reply::Hello(hello) => hello,
+        other => return untold(&other),
+    };
+    if hello.extension(15).is_none() {
+        return Told::No("the heartbeat extension is not taken up".into());
+    }
+    if connection.send(&framed(hello.version, HEARTBEAT, &[1, 0, CLAIMED])).await.is_err() {
+        return Told::No("closed at the heartbeat".into());
+    }
+    for _ in 0..RECORDS {
+        match record(&mut connection).await {
+            Ok((HEARTBEAT, length)) if length > 3 => return Told::Yes(format!("heartbeat of 3 bytes answered with {length} bytes")),
+            Ok((ALERT, _)) => return Told::No("heartbeat answered by an alert".into()),
+            Ok(_) => {}
+            Err(Stop::Closed) => return Told::No("closed at the heartbeat".into()),
+            Err(Stop::Silent) => return Told::No("heartbeat dropped without an answer".into()),
+            Err(stop) => return Told::Untold(format!("heartbeat: {stop}")),
+        }
+    }
+    Told::Untold("heartbeat: too many records".into())
+}
+
+/// ChangeCipherSpec right after the server's hello, twice.
+pub async fn early_change(mut connection: Connection, offer: &Offer) -> Told {
+    let version = match ask(&mut connection, &offer.bytes()).await.0 {
+        Reply::Hello(hello) if hello.is_done => hello.version,
+        Reply::Hello(_) => return Told::Untold("the server's hello did not come to its end".into()),
+        other => return untold(&other),
+    };
+    if connection.send(&framed(version, CHANGE, &[1])).await.is_err() {
+        return Told::No("closed at the first ChangeCipherSpec".into());
+    }
+    match connection.some_within(FIRST_ANSWER).await {
+        // Whatever it says to the first one, it did not take it.
+        Ok(bytes) => return Told::No(told(&bytes)),
+        Err(Stop::Silent) => {}
+        Err(_) => return Told::No("closed at the first ChangeCipherSpec".into()),
+    }
+    // Taken, or a slow server: a server that took it can't decrypt what comes in clear now.
+    if connection.send(&framed(version, HANDSHAKE, &[0; 64])).await.is_err() {
+        return Told::No("closed at the first ChangeCipherSpec".into());
+    }
+    match connection.some().await {
+        Ok(bytes) => match bytes.as_slice() {
+            [ALERT, _, _, 0, 2, _, 20 | 21, ..] => Told::Yes("an early ChangeCipherSpec was taken: the next record was to be decrypted".into()),
+            other => Told::No(told(other)),
+        },
+        Err(Stop::Closed) => Told::Untold("closed after an early ChangeCipherSpec and one more record".into()),
+        Err(stop) => Told::Untold(format!("early ChangeCipherSpec: {stop}")),
+    }
+}
+
+/// Time for the answer to the first ChangeCipherSpec: a sound server answers at once.
+const FIRST_ANSWER: Duration = Duration::from_millis(1000);
+
+fn framed(version: u16, kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind][..], &version.to_be_bytes(), &vector(body)].concat()
+}
+
+fn told(bytes: &[u8]) -> String {
+    match bytes {
+        [ALERT, _, _, 0, 2, _, description, ..] => format!("early ChangeCipherSpec refused: {}", alert_name(*description)),
+        _ => "early ChangeCipherSpec answered by something else".into(),
+    }
+}
+
+fn untold(reply: &Reply) -> Told {
+    Told::Untold(format!("no ServerHello: {reply:?}").chars().take(120).collect())
+}
+
+/// Type and length of the next record; its content is read and dropped.
+async fn record(connection: &mut Connection) -> Result<(u8, usize), Stop> {
+    let head = connection.exactly(5).await?;
+    let [kind, _, _, high, low] = *head.first_chunk::<5>().ok_or(Stop::Malformed)?;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    connection.exactly(length).await?;
+    Ok((kind, length))
+}

@@ -1,0 +1,140 @@
+//! NTP: a client's request (RFC 5905 section 7.3), a control query of one variable (mode 6,
+//! RFC 9327) and the list of recent peers (mode 7, `REQ_MON_GETLIST_1` of ntpd's ntp_request.h).
+//!
+//! Mode 7 is asked with the shortest packet, and one datagram of the answer is read.
+
+use super::exchange::{Exchange, Heard};
+use super::{Asked, UdpProtocol};
+use crate::probe::dial::Dialer;
+use crate::probe::reader::{Reader, banner};
+use crate::probe::seen::{NONE, Seen};
+
+/// NTP.
+pub const PROTOCOL: UdpProtocol = UdpProtocol { name: "ntp", ports: &[123], processes: &["ntpd"], ask: |dialer| Box::pin(ask(dialer)) };
+
+/// Our transmit timestamp, which a server gives back.
+const STAMP: &[u8; 8] = b"assayntp";
+/// Sequence number of our control query.
+const SEQUENCE: u16 = 0xa55a;
+/// Length of the header without extensions, bytes.
+const HEADER: usize = 48;
+
+/// Request code of the list of recent peers.
+const MON_GETLIST_1: u8 = 42;
+/// Implementation that the code belongs to (IMPL_XNTPD).
+const IMPLEMENTATION: u8 = 3;
+
+/// Asks for the time and for one variable, then, if either is answered, for the list of peers.
+async fn ask(dialer: &Dialer) -> Asked {
+    let mut exchange = match Exchange::open(dialer).await {
+        Ok(exchange) => exchange,
+        Err(e) => return e.into(),
+    };
+    let (time, variable) = (client(), control());
+    let heard = exchange.ask_all(&[&time, &variable], which).await;
+    let answers: Vec<Answer> = heard.iter().filter_map(Heard::answer).filter_map(parse).collect();
+    if answers.is_empty() {
+        return heard.into_iter().fold(Asked::Silent, |known, next| super::further(known, next.into()));
+    }
+    let private = exchange.ask(&[0x17, 0, IMPLEMENTATION, MON_GETLIST_1, 0, 0, 0, 0], |b| parse(b) == Some(Answer::Private)).await;
+    let answers: Vec<Answer> = answers.into_iter().chain(private.answer().and_then(parse)).collect();
+    Asked::Found(Box::new(seen(&answers)))
+}
+
+/// Version 4, mode 3, and nothing but a transmit timestamp.
+fn client() -> Vec<u8> {
+    let mut packet = vec![0; HEADER - STAMP.len()];
+    if let Some(first) = packet.first_mut() {
+        *first = 4 << 3 | 3;
+    }
+    packet.extend_from_slice(STAMP);
+    packet
+}
+
+/// Version 2, mode 6, READVAR (2) of the system's `version`.
+fn control() -> Vec<u8> {
+    let name = b"version";
+    let [high, low] = SEQUENCE.to_be_bytes();
+    let mut packet = vec![2 << 3 | 6, 2, high, low, 0, 0, 0, 0, 0, 0, 0, 7];
+    packet.extend_from_slice(name);
+    // To a multiple of four bytes.
+    packet.push(0);
+    packet
+}
+
+/// An answer to one of our questions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Of a server (mode 4), the version it speaks and its stratum.
+    Time {
+        /// Version number.
+        version: u8,
+        /// 1 to 15; 0 for a kiss-of-death, 16 when it is not synchronised.
+        stratum: u8,
+    },
+    /// To a control query (mode 6), what it says: `version="…"`, or nothing with an error.
+    Control(Vec<u8>),
+    /// To a private request (mode 7), an error code or a list.
+    Private,
+}
+
+fn which(bytes: &[u8]) -> Option<usize> {
+    match parse(bytes)? {
+        Answer::Time { .. } => Some(0),
+        Answer::Control(_) => Some(1),
+        Answer::Private => None,
+    }
+}
+
+/// An answer to one of our questions; whatever else is `None`.
+pub fn parse(bytes: &[u8]) -> Option<Answer> {
+    let first = *bytes.first()?;
+    let (version, mode) = (first >> 3 & 7, first & 7);
+    match mode {
+        4 => {
+            let ours = bytes.get(24..32)? == STAMP && bytes.len() >= HEADER;
+            ours.then_some(Answer::Time { version, stratum: *bytes.get(1)? })
+        }
+        6 => {
+            let mut r = Reader::new(bytes.get(1..)?);
+            // Response bit, and the operation in the low five bits.
+            let (operation, sequence) = (r.u8()?, r.u16()?);
+            // Status, association, offset.
+            r.take(6)?;
+            let length = usize::from(r.u16()?);
+            let text = r.rest().get(..length.min(r.rest().len()))?;
+            (operation & 0x80 != 0 && operation & 0x1f == 2 && sequence == SEQUENCE).then(|| Answer::Control(text.to_vec()))
+        }
+        // Response bit; then sequence, implementation, request code.
+        7 => {
+            let [_, _, implementation, request, ..] = bytes else { return None };
+            (first & 0x80 != 0 && bytes.len() >= 8 && *implementation == IMPLEMENTATION && *request == MON_GETLIST_1).then_some(Answer::Private)
+        }
+        _ => None,
+    }
+}
+
+/// What the answers together say.
+pub fn seen(answers: &[Answer]) -> Seen {
+    let mut told = Vec::new();
+    let mut seen = Seen { authentication: NONE, ..Seen::plain("ntp", b"", "") };
+    for answer in answers {
+        match answer {
+            Answer::Time { version, stratum } => {
+                seen.versions.push(format!("NTPv{version}"));
+                told.push(format!("answer to a client, stratum {stratum}"));
+            }
+            Answer::Control(text) => {
+                seen.opens("mode-6");
+                seen.banner = banner(text);
+                told.push("answer to a control query (mode 6)".into());
+            }
+            Answer::Private => {
+                seen.opens("mode-7");
+                told.push("answer to a private request (mode 7)".into());
+            }
+        }
+    }
+    seen.exchange = told.join(", ");
+    seen
+}
