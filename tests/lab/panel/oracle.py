@@ -254,7 +254,8 @@ class Oracle:
         for protocol in offered:
             reply = self.hello(version, codes, alpn=[protocol])
             if self.accepts(version, reply) and 16 in reply.extensions:
-                found.append(reply.extensions[16][3:].decode())
+                chosen = reply.extensions[16][3:].decode()
+                found += [chosen] if chosen not in found else []
         return found
 
 
@@ -283,8 +284,10 @@ def observe(endpoint, table):
             continue
         if len(accepted) > 1:
             seen["preference"][version] = oracle.preference(version, accepted)
-        if version in ("TLSv1.2", "TLSv1.3"):
-            seen["groups"][version] = oracle.groups(version, accepted)
+        curves = [n for n in accepted if n.startswith(("TLS_ECDHE", "TLS_ECDH_anon"))]
+        if version == "TLSv1.3" or curves:
+            # Of the versions before TLS 1.3, the newest with elliptic curves.
+            seen["groups"] = {v: g for v, g in seen["groups"].items() if version == "TLSv1.3"} | {version: oracle.groups(version, accepted)}
         if version != "TLSv1.3":
             seen["dh_bits"] = oracle.dh_bits(version, [n for n in accepted if "EXPORT" not in n]) or seen["dh_bits"]
     old = [v for v in seen["versions"] if v not in ("SSLv2", "TLSv1.3")]
