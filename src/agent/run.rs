@@ -289,6 +289,7 @@ pub fn conclude(
     let mut cut = cut;
     if !probes.is_empty() {
         let mut plan = judging.plan;
+        plan.until = Some(scan.until.into());
         plan.depth = if probes.contains(&TlsCapabilities::NAME) { Depth::Full } else { Depth::Narrow };
         plan.listeners = local_endpoints(live, &families, &host_gaps, &probes, &mut gaps);
         let totals = Progress { families_done: planned.len() - probes.len(), families_total: planned.len(), ..Progress::default() };
@@ -351,6 +352,9 @@ fn local_endpoints(
     }
 }
 
+/// Time beside the deadline in which the survey tells what it saw.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Speaks to every endpoint; `false` when the deadline came first.
 fn survey(
     plan: &Plan,
@@ -364,13 +368,18 @@ fn survey(
     let report = |done, total| progress(Progress { endpoints_done: done, endpoints_total: total, ..totals });
     let mut own = Gaps::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { tokio::time::timeout_at(until.into(), services::survey(plan, limits, &mut own, &report)).await })
+        // What it saw until then is kept; the second limit is for a resolver that does not return.
+        let late = until + LAST_WORDS;
+        runtime.block_on(async { tokio::time::timeout_at(late.into(), services::survey(plan, limits, &mut own, &report)).await })
     }));
     // A resolver that hangs in the runtime's blocking pool must not hold the scan.
     runtime.shutdown_background();
     gaps.extend(own.into_sorted());
     match result {
-        Ok(Ok(surveyed)) => Ok((surveyed, true)),
+        Ok(Ok(surveyed)) => {
+            let in_time = !surveyed.is_cut;
+            Ok((surveyed, in_time))
+        }
         Ok(Err(_late)) => {
             for name in services::FAMILIES {
                 gaps.note(name, "", "", reason::TIMEOUT, "endpoints were not all spoken to before the deadline of the scan", "Raise scan_deadline_seconds.");

@@ -20,7 +20,7 @@ use crate::model::advisories::{Advisories, Advisory, Derived};
 use crate::model::fact::Observation;
 use crate::model::gap::{Gaps, reason};
 use crate::report::json::indented;
-use crate::report::table::plain;
+use crate::report::text::plain;
 
 /// Shortest time between two drawings of the progress line.
 const REDRAW: Duration = Duration::from_millis(80);

@@ -20,7 +20,7 @@ const EXIT_CODES: &str =
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Scan this machine, a mounted root or named endpoints, and show the findings
-    Scan(super::scan::Arguments),
+    Scan(Box<super::scan::Arguments>),
     /// Explain a rule, and why it fails on a subject here
     Explain(super::explain::Arguments),
     /// List, show, test and check rules

@@ -20,7 +20,7 @@ use crate::model::finding::{Citation, Finding};
 use crate::model::policy::Policy;
 use crate::model::roster::Roster;
 use crate::probe::Limits;
-use crate::report::table::plain;
+use crate::report::text::plain;
 use crate::rules::{Pack, Rule, access, framework};
 
 /// Most findings that are shown in full.

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::output;
 use crate::facts;
 use crate::report::json::indented;
-use crate::report::table::plain;
+use crate::report::text::plain;
 use crate::rules::framework::{self, Control, Framework};
 use crate::rules::{Pack, Rule, selftest};
 

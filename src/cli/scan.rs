@@ -1,12 +1,16 @@
 //! `assay scan`
 
+mod draw;
+mod ports;
+mod tls;
+
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::exit::Exit;
 use super::output;
@@ -47,8 +51,12 @@ Examples:
   assay scan --advisories advisories.idx --family os --family packages   known holes only
   assay scan --fail-on high                                exit 13 or 14 if something high or critical fails
   assay scan --family tls --target mail.example:25         one more endpoint, TLS only
+  assay scan tls www.example.com mail.example.com:25       endpoints elsewhere, everything about their TLS
+  assay scan ports db1.example.com                         what answers on the ports of a host
 
 Usage: assay scan [OPTIONS]
+       assay scan tls [OPTIONS] HOST[:PORT]…
+       assay scan ports [OPTIONS] HOST…
 
 Options:
 {options}
@@ -56,8 +64,10 @@ Options:
 
 /// Arguments of `assay scan`.
 #[derive(Args, Debug)]
-#[command(help_template = EXAMPLES)]
+#[command(help_template = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Read a mounted root instead of this machine; nothing running is looked at
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -107,6 +117,15 @@ fn trust_store(text: &str) -> anyhow::Result<Choice> {
     }
 }
 
+/// Instead of this machine.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Everything about the TLS of named endpoints
+    Tls(tls::Arguments),
+    /// What answers on the ports of named hosts
+    Ports(ports::Arguments),
+}
+
 /// What to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -118,6 +137,11 @@ enum Format {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    match &arguments.what {
+        Some(What::Tls(arguments)) => return tls::run(arguments),
+        Some(What::Ports(arguments)) => return ports::run(arguments),
+        None => {}
+    }
     seccomp::install()?;
     let config = AgentConfig::load(arguments.config.as_deref())?;
     let policy = match &arguments.policy {
@@ -193,21 +217,8 @@ pub(super) fn read_advisories(path: &Path) -> anyhow::Result<Index> {
 }
 
 fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, took: Duration) -> anyhow::Result<()> {
-    let (host, os) = named(outcome);
     let text = match arguments.format {
-        Format::Json => report::json::render(&report::json::Document {
-            host: &host,
-            os: &os,
-            pack,
-            policy,
-            times: outcome.times,
-            state: outcome.state,
-            limits: &outcome.limits,
-            findings: &outcome.findings,
-            observation: &outcome.observation,
-            advisories: outcome.advisories.as_ref(),
-            access: outcome.access.as_ref(),
-        }),
+        Format::Json => json(outcome, pack, policy),
         Format::Table => table(outcome, pack, took, arguments.all),
     };
     output::print(&text)?;
@@ -221,6 +232,24 @@ fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, 
         say(&cure);
     }
     Ok(())
+}
+
+/// Everything, for programs.
+fn json(outcome: &Outcome, pack: &Pack, policy: &Policy) -> String {
+    let (host, os) = named(outcome);
+    report::json::render(&report::json::Document {
+        host: &host,
+        os: &os,
+        pack,
+        policy,
+        times: outcome.times,
+        state: outcome.state,
+        limits: &outcome.limits,
+        findings: &outcome.findings,
+        observation: &outcome.observation,
+        advisories: outcome.advisories.as_ref(),
+        access: outcome.access.as_ref(),
+    })
 }
 
 /// The findings as a table for standard output: as wide as the terminal, coloured on one only.

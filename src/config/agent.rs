@@ -251,9 +251,10 @@ pub fn is_trust_store(text: &str) -> bool {
     matches!(text, "system" | "mozilla") || text.starts_with('/')
 }
 
-/// Whether a text is `HOST:PORT`, IPv6 in brackets, `/tcp` or `/udp` behind it allowed.
+/// Whether a text is `HOST:PORT`, IPv6 in brackets, `/tcp` or `/udp` behind it allowed, and behind that ` sni NAME`.
 pub fn is_endpoint(text: &str) -> bool {
-    is_host_and_port(text.strip_suffix("/udp").or_else(|| text.strip_suffix("/tcp")).unwrap_or(text))
+    let (text, name) = text.split_once(" sni ").unwrap_or((text, "any"));
+    is_host_name(name) && is_host_and_port(text.strip_suffix("/udp").or_else(|| text.strip_suffix("/tcp")).unwrap_or(text))
 }
 
 fn is_host_and_port(text: &str) -> bool {
@@ -263,9 +264,14 @@ fn is_host_and_port(text: &str) -> bool {
     let port = !port.starts_with('+') && port.parse::<u16>().is_ok_and(|p| p != 0);
     let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.len() <= 253 && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
+        None => is_host_name(host),
     };
     port && host
+}
+
+/// Whether a text may be a host name or an IPv4 address.
+pub fn is_host_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
 #[cfg(test)]

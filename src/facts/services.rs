@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Document;
 use super::tls_capabilities::TlsCapabilities;
@@ -16,6 +17,7 @@ use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
 use crate::probe::dial::Dialer;
+use crate::probe::halt::Halt;
 use crate::probe::identify::{Outcome, identify};
 use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
 use crate::probe::service::{self, Upgrade};
@@ -116,7 +118,7 @@ pub struct Service {
 pub struct Plan {
     /// Listeners of this host, as gathered.
     pub listeners: Vec<super::listeners::Listener>,
-    /// Other endpoints, `HOST:PORT` (TCP) or `HOST:PORT/udp`, from `--target` or the host's own configuration.
+    /// Other endpoints, `HOST:PORT` (TCP) or `HOST:PORT/udp`, ` sni NAME` behind it for another server name, from `--target` or the host's own configuration.
     pub targets: Vec<String>,
     /// Subjects never spoken to, or `ADDRESS:PORT`, which stands for both transports.
     pub exclusions: Vec<String>,
@@ -126,6 +128,10 @@ pub struct Plan {
     pub expected: Expected,
     /// Store of trust anchors that certificates are judged by.
     pub trust: Choice,
+    /// When the last word is said; `None`: when the endpoints are done.
+    pub until: Option<Instant>,
+    /// Ends it before.
+    pub halt: Halt,
 }
 
 /// What endpoints are taken for before they say a word.
@@ -151,6 +157,8 @@ pub struct Surveyed {
     pub tls: Option<super::tls::Tls>,
     /// The rest about TLS per endpoint; `None` when the survey was narrow.
     pub tls_capabilities: Option<TlsCapabilities>,
+    /// Whether it ended before every endpoint was done.
+    pub is_cut: bool,
 }
 
 /// Speaks to every endpoint of `plan`; `progress(done, total)` is called as endpoints finish.
@@ -161,7 +169,7 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
     let connections = Arc::new(Semaphore::new(limits.total.max(2)));
     // An endpoint's time starts when there is room for its connections.
     let room = Arc::new(Semaphore::new((limits.total / limits.per_target.max(2)).max(1)));
-    let how = How { depth: plan.depth, expected: plan.expected, store: Arc::new(Store::new(plan.trust.clone())) };
+    let how = How { depth: plan.depth, expected: plan.expected, store: Arc::new(Store::new(plan.trust.clone())), halt: plan.halt.clone() };
     let mut running = JoinSet::new();
     let mut subjects = std::collections::HashMap::new();
     for endpoint in endpoints {
@@ -169,28 +177,52 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
         let (subject, excluded) = (endpoint.subject.clone(), is_excluded(&endpoint, plan));
         let handle = running.spawn(async move {
             let _room = room.acquire_owned().await;
+            if how.halt.is_asked() {
+                return Examined::default();
+            }
             examine(endpoint, &limits, connections, how, excluded).await
         });
         subjects.insert(handle.id(), subject);
     }
     let (mut services, mut tls, mut chains, mut capabilities, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     progress(0, total);
-    while let Some(joined) = running.join_next().await {
+    let mut is_cut = false;
+    while !running.is_empty() {
+        let joined = tokio::select! {
+            joined = running.join_next() => joined,
+            () = ending(plan), if !is_cut => {
+                // Whoever is being surveyed says what was seen; the rest gets no time.
+                is_cut = true;
+                plan.halt.ask();
+                continue;
+            }
+            () = tokio::time::sleep(LAST_WORDS), if is_cut => break,
+        };
         match joined {
-            Ok(examined) => {
+            None => break,
+            Some(Ok(examined)) => {
                 services.extend(examined.service);
                 tls.extend(examined.tls);
-                capabilities.extend(examined.capabilities);
                 chains.extend(examined.chains);
+                capabilities.extend(examined.capabilities);
                 gaps.extend(examined.gaps);
             }
-            Err(e) => {
+            Some(Err(e)) => {
                 let subject = subjects.get(&e.id()).map_or("", String::as_str);
                 everywhere(gaps, subject, reason::INTERNAL, "speaking to the endpoint failed inside assay", "Report this as a defect.");
             }
         }
         done += 1;
         progress(done, total);
+    }
+    for subject in subjects.values().filter(|_| is_cut).filter(|s| !services.iter().any(|i: &Service| i.subject == **s)) {
+        everywhere(
+            gaps,
+            subject,
+            reason::TIMEOUT,
+            "the scan ended before this endpoint was spoken to",
+            "Raise scan_deadline_seconds, or scan fewer endpoints.",
+        );
     }
     services.sort_by(|a, b| a.subject.cmp(&b.subject));
     tls.sort_by(|a, b| a.subject.cmp(&b.subject));
@@ -200,6 +232,21 @@ pub async fn survey(plan: &Plan, limits: &Limits, gaps: &mut Gaps, progress: &(d
         services: Some(Services { items: services }),
         tls: Some(super::tls::Tls { endpoints: tls, chains }),
         tls_capabilities: (plan.depth == Depth::Full).then_some(TlsCapabilities { endpoints: capabilities }),
+        is_cut,
+    }
+}
+
+/// Time for last words once the end has come.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Returns when the survey is to end.
+async fn ending(plan: &Plan) {
+    match plan.until {
+        Some(until) => tokio::select! {
+            () = plan.halt.asked() => {}
+            () = tokio::time::sleep_until(until) => {}
+        },
+        None => plan.halt.asked().await,
     }
 }
 
@@ -209,6 +256,7 @@ struct How {
     depth: Depth,
     expected: Expected,
     store: Arc<Store>,
+    halt: Halt,
 }
 
 /// One endpoint to speak to.
@@ -252,10 +300,18 @@ async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target>
             // A listener that somebody names is one that others are meant to reach, wherever it is bound.
             Ok(target) => match out.iter_mut().find(|t| t.subject == target.subject) {
                 Some(listener) => listener.scope = target.scope,
-                None => out.push(target),
+                None => {
+                    // Another name of a listener of this host.
+                    let own = out.iter().find(|t| t.local && t.address == target.address && t.transport == target.transport);
+                    let own = own.filter(|_| !target.server_name.is_empty()).cloned();
+                    out.push(match own {
+                        Some(own) => Target { subject: target.subject, server_name: target.server_name, ..own },
+                        None => target,
+                    });
+                }
             },
             Err((id, detail)) => {
-                let (text, transport) = split_transport(text);
+                let (text, transport) = split_transport(split_name(text).0);
                 everywhere(gaps, &format!("{text}/{transport}"), id, &detail, "Write the target as HOST:PORT or HOST:PORT/udp, IPv6 in brackets.");
             }
         }
@@ -290,6 +346,14 @@ fn split_transport(text: &str) -> (&str, &'static str) {
         Some((rest, TCP)) => (rest, TCP),
         _ => (text, TCP),
     }
+}
+
+/// Between an endpoint and the server name to be asked for.
+pub const SNI: &str = " sni ";
+
+/// Endpoint and server name of a target.
+fn split_name(text: &str) -> (&str, Option<&str>) {
+    text.split_once(SNI).map_or((text, None), |(endpoint, name)| (endpoint, Some(name)))
 }
 
 /// A listener is spoken to at its own address; one of all addresses, over loopback.
@@ -333,6 +397,7 @@ const TABLE_LIMIT: usize = 1 << 20;
 /// `HOST:PORT`, `/udp` behind it for UDP; of a name with several addresses the first that the resolver gives.
 async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str, String)> {
     let malformed = || (reason::MALFORMED, format!("target {text:?} is not HOST:PORT"));
+    let (text, named) = split_name(text);
     let (text, transport) = split_transport(text);
     let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
     let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(malformed)?;
@@ -351,8 +416,12 @@ async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str,
         }
     };
     let empty = String::new;
+    let (subject, server_name) = match named {
+        Some(name) => (format!("{text}/{transport}{SNI}{name}"), name.to_string()),
+        None => (format!("{text}/{transport}"), server_name),
+    };
     Ok(Target {
-        subject: format!("{text}/{transport}"),
+        subject,
         transport,
         address,
         outward: None,
@@ -403,12 +472,14 @@ async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, h
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
     let mut dialer = Dialer::new(target.address, &target.server_name, limits, connections, budget);
     dialer.outward = target.outward;
+    dialer.halt = how.halt.clone();
     dialer.process.clone_from(&target.process);
     if target.transport == UDP {
         return datagrams(&target, &dialer, excluded).await;
     }
     let subject = target.subject.clone();
-    match tokio::time::timeout(limits.endpoint_deadline, speak(&target, &dialer, &how)).await {
+    let longest = limits.endpoint_deadline + if how.depth == Depth::Full { limits.survey_deadline } else { Duration::ZERO };
+    match tokio::time::timeout(longest, speak(&target, &dialer, &how)).await {
         Ok(examined) => examined,
         Err(_) => {
             let mut gaps = Gaps::new();

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::Limits;
+use super::halt::Halt;
 
 /// Longest line of a text protocol, bytes (RFC 5321 allows 512, IMAP servers send more).
 pub const LINE_LIMIT: usize = 4096;
@@ -77,6 +78,8 @@ pub struct Dialer {
     pub limits: Limits,
     /// When everything said to this endpoint ends.
     pub deadline: Instant,
+    /// Ends it before.
+    pub halt: Halt,
     total: Arc<Semaphore>,
     own: Arc<Semaphore>,
 }
@@ -92,6 +95,7 @@ impl Dialer {
             server_name: server_name.into(),
             limits: limits.clone(),
             deadline: Instant::now() + budget,
+            halt: Halt::default(),
             total,
             own: Arc::new(Semaphore::new(limits.per_target.max(2))),
         }
@@ -101,6 +105,12 @@ impl Dialer {
     #[must_use]
     pub fn until(&self, deadline: Instant) -> Self {
         Self { deadline: self.deadline.min(deadline), ..self.clone() }
+    }
+
+    /// The same with so much time from now on.
+    #[must_use]
+    pub fn afresh(&self, budget: Duration) -> Self {
+        Self { deadline: Instant::now() + budget, ..self.clone() }
     }
 
     /// Time left.

@@ -9,7 +9,9 @@
 
 pub mod ber;
 pub mod dial;
+pub mod halt;
 pub mod identify;
+pub mod ports;
 pub mod reader;
 pub mod seen;
 pub mod service;
@@ -23,6 +25,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Longest time for everything said to one endpoint.
     pub endpoint_deadline: Duration,
+    /// Longest time for everything else that a full survey asks of an endpoint that speaks TLS.
+    pub survey_deadline: Duration,
     /// Longest time to connect, and to wait for one answer.
     pub answer_timeout: Duration,
     /// Connections at once to one endpoint; two at least.
@@ -35,6 +39,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { endpoint_deadline: Duration::from_secs(10), answer_timeout: Duration::from_secs(3), per_target: 2, total: 64, bytes: 64 << 10 }
+        Self {
+            endpoint_deadline: Duration::from_secs(10),
+            survey_deadline: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(3),
+            per_target: 2,
+            total: 64,
+            bytes: 64 << 10,
+        }
     }
 }

@@ -91,6 +91,7 @@ pub struct Version {
 pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
         "" => service.subject.clone(),
+        _ if service.subject.contains(super::services::SNI) => service.subject.clone(),
         name => format!("{} sni {name}", service.subject),
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();

@@ -31,6 +31,9 @@ pub const OUR_NAME: &str = "assay";
 /// A boxed future, so that functions of several protocols fit into one table.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Goes on with a server whose first bytes are of the protocol.
+pub type Talk = for<'a> fn(&'a Dialer, Connection, &'a [u8]) -> Later<'a, Option<Seen>>;
+
 /// One protocol as identification sees it.
 pub struct Protocol {
     /// Lower-case word, as in `services.items[].protocol`.
@@ -42,7 +45,7 @@ pub struct Protocol {
     /// Whether a server's first unasked bytes are of it; then `talk` goes on with that connection.
     pub greets: Option<fn(&[u8]) -> bool>,
     /// Goes on after a greeting; `None` when it was no server of this protocol after all.
-    pub talk: Option<for<'a> fn(&'a Dialer, Connection, &'a [u8]) -> Later<'a, Option<Seen>>>,
+    pub talk: Option<Talk>,
     /// Asks a server that waits for its client, on a fresh connection.
     pub ask: Option<for<'a> fn(&'a Dialer) -> Later<'a, Asked>>,
     /// Whether an answer to another protocol's question points to this one.

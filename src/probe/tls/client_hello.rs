@@ -79,7 +79,7 @@ impl Offer {
             random: random(),
             renegotiation: Vec::new(),
             fallback: false,
-            heartbeat: version < TLS13 && version >= TLS10,
+            heartbeat: (TLS10..TLS13).contains(&version),
         }
     }
 

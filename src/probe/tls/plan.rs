@@ -1,6 +1,6 @@
 //! What to ask an endpoint next, and what its answers say: pure.
 //!
-//! A survey is a set of jobs of one connection each. [`Plan::next`] gives the jobs that can be asked now,
+//! A survey is a set of jobs of one connection each. [`Plan::jobs`] gives the jobs that can be asked now,
 //! [`Plan::take`] folds an answer in; which order the answers come in makes no difference to the outcome.
 
 mod capabilities;
@@ -194,7 +194,7 @@ impl Plan {
     }
 
     /// Jobs that can be asked now; each is given once. None are left when nothing is pending either.
-    pub fn next(&mut self) -> Vec<Job> {
+    pub fn jobs(&mut self) -> Vec<Job> {
         let mut jobs = Vec::new();
         if !self.has_started {
             self.has_started = true;
@@ -207,7 +207,7 @@ impl Plan {
             }
             if self.question.depth == Depth::Full && !self.question.is_counted && self.highest().is_some() {
                 let mut capabilities = self.capabilities.take().unwrap_or_else(|| Capabilities::new(&self.hellos, &self.question.server_name));
-                jobs.extend(capabilities.next(&self.pending));
+                jobs.extend(capabilities.jobs(&self.pending));
                 self.capabilities = Some(capabilities);
             }
         }
@@ -262,7 +262,7 @@ impl Plan {
             return ("tls", String::new());
         }
         // What tells most comes first; one odd answer among refusals is not the reason.
-        let reasons: [(&str, fn(&Version) -> bool); 9] = [
+        let reasons: [Reason; 9] = [
             ("plaintext", |v| v.outcome == "plaintext"),
             ("starttls-absent", |v| v.outcome == "no-upgrade" && v.detail == Stop::Malformed.to_string()),
             ("garbage", |v| v.outcome == "garbage"),
@@ -396,6 +396,9 @@ impl Plan {
         self.versions.sort_by_key(|v| v.code);
     }
 }
+
+/// Why there is no TLS, and the answers that say so.
+type Reason = (&'static str, fn(&Version) -> bool);
 
 /// Whether a signature scheme is of an RSA key.
 fn is_rsa(scheme: u16) -> bool {

@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn every_code_we_offer_has_a_name_and_is_offered_once() {
         let rare = rare_suites();
-        let lists: [(&[u16], fn(u16) -> String); 5] = [(TLS13, suite), (LEGACY, suite), (&rare, suite), (GROUPS13, group), (SCHEMES, scheme)];
+        type Named<'a> = (&'a [u16], fn(u16) -> String);
+        let lists: [Named<'_>; 5] = [(TLS13, suite), (LEGACY, suite), (&rare, suite), (GROUPS13, group), (SCHEMES, scheme)];
         for (list, name) in lists {
             let mut sorted = list.to_vec();
             sorted.sort_unstable();

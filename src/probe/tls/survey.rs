@@ -17,7 +17,8 @@ pub const CONNECTIONS: usize = 10;
 /// Most connections of a full survey: a server that goes on choosing for ever is left.
 pub const CONNECTIONS_FULL: usize = 400;
 
-/// Asks one endpoint, until its time is up: what was seen by then counts.
+/// Asks one endpoint, until its time is up or somebody asks to stop: what was seen by then counts. The second half of a full
+/// survey has a time of its own, so that a slow server can be told to its end and a tarpit holds nobody.
 pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> Plan {
     let mut plan = Plan::new(Question {
         depth,
@@ -26,12 +27,26 @@ pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> 
         is_counted: upgrade.is_some_and(Upgrade::is_counted),
     });
     let mut run = Run { running: JoinSet::new(), again: VecDeque::new(), is_alone: false, opened: 0 };
+    let mut dialer = dialer.clone();
+    let mut is_second_half = false;
     loop {
-        for job in plan.next() {
-            run.add(job, dialer, upgrade);
+        let jobs = plan.jobs();
+        if plan.capabilities.is_some() && !is_second_half {
+            is_second_half = true;
+            dialer = dialer.afresh(dialer.limits.survey_deadline);
         }
-        run.repeat(dialer, upgrade);
-        match tokio::time::timeout_at(dialer.deadline, run.running.join_next()).await {
+        for job in jobs {
+            run.add(job, &dialer, upgrade);
+        }
+        run.repeat(&dialer, upgrade);
+        let joined = tokio::select! {
+            joined = tokio::time::timeout_at(dialer.deadline, run.running.join_next()) => joined,
+            () = dialer.halt.asked() => {
+                plan.cut("the survey was stopped");
+                break;
+            }
+        };
+        match joined {
             Ok(None) => break,
             Ok(Some(Ok((job, company, answer)))) => run.fold(&mut plan, job, company, answer),
             // A job that panicked is a defect of ours; the rest still counts.

@@ -149,7 +149,7 @@ impl Capabilities {
     }
 
     /// Jobs that can be asked now, beside those that are `pending`.
-    pub fn next(&mut self, pending: &[Purpose]) -> Vec<Job> {
+    pub fn jobs(&mut self, pending: &[Purpose]) -> Vec<Job> {
         let mut jobs = Vec::new();
         self.offer_rare_suites();
         self.plan_suites(&mut jobs);
