@@ -26,6 +26,7 @@ sys.path.insert(0, str(HERE))
 import dh  # noqa: E402
 import install  # noqa: E402
 import pki  # noqa: E402
+import truth  # noqa: E402
 
 REPOSITORY = HERE.parents[2]
 LIBC = ctypes.CDLL(None)
@@ -47,7 +48,7 @@ class Panel:
         self.pki = pki.Pki(str(self.folder / "pki"), str(self.programs.folder / "keys"))
         self.endpoints, self.children = [], []
         self._next = PORTS.start + os.getpid() * 131 % len(PORTS)
-        self._certificates = {}
+        self._certificates, self._truth = {}, truth.read()
 
     def port(self):
         """A free port, on IPv4 and IPv6 alike."""
@@ -107,10 +108,12 @@ class Panel:
         self.children.append((name, child, stop))
         return child
 
-    def endpoint(self, name, port, stack, host="127.0.0.1", sni=pki.NAME, starttls="", listens=True, **truth):
+    def endpoint(self, name, port, stack, host="127.0.0.1", sni=pki.NAME, starttls="", listens=True, **said):
         """One endpoint with its truth."""
         if any(e["name"] == name for e in self.endpoints):
             raise SystemExit(f"two endpoints are called {name}")
+        # What takes many words stands in truth.txt; what is said here goes first.
+        truth = {**self._truth.get(name, {}), **said}
         self.endpoints.append({"name": name, "host": host, "port": port, "sni": sni, "starttls": starttls, "stack": stack, "listens": listens, "truth": truth})
 
     def wait(self):

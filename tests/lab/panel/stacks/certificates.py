@@ -43,9 +43,9 @@ def start(panel):
     fault("untrusted-root", "untrusted", issuer="stranger", send=lambda leaf, above, p: [leaf, p.stranger])
     fault("incomplete", "incomplete", "untrusted", send=lambda leaf, above, p: [leaf])
     fault("wrong-order", "wrong-order", send=lambda leaf, above, p: [leaf, p.root, p.inter])
-    fault("extra", "extra-certificate", send=lambda leaf, above, p: [leaf, *above, p.stranger])
+    fault("extra", "extra-certificate", "wrong-order", send=lambda leaf, above, p: [leaf, *above, p.stranger])
     fault("root-sent", facts={"chain": 3}, send=lambda leaf, above, p: [leaf, *above, p.root])
-    fault("expired-intermediate", "expired-intermediate", "untrusted", issuer="expired")
+    fault("expired-intermediate", "expired-intermediate", issuer="expired")
     fault("name-constraint", "name-constraint", "untrusted", issuer="narrow")
     # Names and purposes.
     fault("wrong-name", "wrong-name", names=("other.example",), ips=())

@@ -12,7 +12,8 @@ def start(panel):
         for certificate in certificates:
             command += ["--x509certfile", certificate.bundle, "--x509keyfile", certificate.key]
         panel.spawn(name, [*command, *arguments])
-        panel.endpoint(name, port, stack, **truth)
+        # gnutls-serv asks for a certificate unless told otherwise; without one of its own it may not (RFC 5246 7.4.4).
+        panel.endpoint(name, port, stack, **{"client_certificate": "requested" if certificates else "none", **truth})
 
     add("gnutls-all", {"versions": ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"]}, "NORMAL:+VERS-ALL:+CIPHER-ALL:+3DES-CBC:+ARCFOUR-128:+CAMELLIA-128-CBC:+CAMELLIA-256-CBC:+CAMELLIA-128-GCM:+CAMELLIA-256-GCM:+MAC-ALL:+SHA256:+SHA384:%VERIFY_ALLOW_SIGN_WITH_SHA1")
     add("gnutls-anonymous", {"versions": ["TLSv1.0", "TLSv1.1", "TLSv1.2"]}, "NORMAL:-VERS-ALL:+VERS-TLS1.0:+VERS-TLS1.1:+VERS-TLS1.2:-KX-ALL:+ANON-ECDH:+ANON-DH", certificates=())
