@@ -121,7 +121,7 @@ def endpoint(name, truth, starttls, score, told, chains, more, service):
     if "hsts" in truth:
         http = service.get("http") or {}
         score("HSTS").value(name, hsts(truth["hsts"]), (http.get("hsts_max_age_seconds"), http.get("hsts_include_subdomains")))
-    capabilities(name, truth, score, more)
+    capabilities(name, truth, starttls, score, more)
 
 
 def reason(true, told, service):
@@ -145,7 +145,9 @@ def client(name, true, told, score):
     elif not asked:
         said = "none"
     else:
-        said = "required" if demanded else "requested" if demanded is False else "asked for"
+        # Without a finished handshake nobody knows whether it is demanded too.
+        said = "required" if demanded else "requested" if demanded is False or true != "none" else "asked for"
+        true = "requested" if demanded is None and true == "required" else true
     score.value(name, true, said)
 
 
@@ -155,8 +157,12 @@ def hsts(header):
     return int(words[0].split("=")[1]), "includesubdomains" in words
 
 
-def capabilities(name, truth, score, more):
+def capabilities(name, truth, starttls, score, more):
     """Suites, groups, features, defects."""
+    if more is None and starttls == "mysql":
+        # It counts handshakes that break off and locks the client out: only versions and certificates are asked for.
+        score("not surveyed, for the server's sake").value(name, None, None)
+        return
     more = more or {"suites": [], "orders": [], "groups": [], "primes": [], "protocols": []}
     if "suites" in truth:
         true = {(v, n) for v, names in truth["suites"].items() for n in names}

@@ -51,6 +51,19 @@ def resumption(endpoint, accepted):
     return {"resumption_by_id": "Reused, " in by_id, "resumption": "Reused, " in by_ticket, "client_renegotiation": "depth=0" in after}
 
 
+def client_certificate(endpoint):
+    """Whether a CertificateRequest comes, as the openssl program tells it."""
+    if endpoint["starttls"] == "rdp":
+        return {}
+    output = s_client(endpoint, ["-tls1_2", "-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"])
+    if "Certificate chain" not in output:
+        return {}
+    asked = "Client Certificate Types:" in output
+    # Whether it is also required shows only to whoever goes on without: see the configuration.
+    said = endpoint["truth"].get("client_certificate", "none")
+    return {"client_certificate": said if asked and said != "none" else "requested" if asked else "none"}
+
+
 def flight(endpoint, hello):
     """A socket whose server has sent its first flight, and the records of it."""
     s = socket.create_connection((endpoint["host"], endpoint["port"]), SECONDS)

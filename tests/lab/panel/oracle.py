@@ -298,9 +298,9 @@ def observe(endpoint, table):
             lower = [v for v in old if v != above[-1]][-1]
             seen["fallback_scsv"] = oracle.fallback(lower, seen["suites"][lower])
         if "TLSv1.2" in old:
-            seen |= hazards.resumption(endpoint, seen["suites"]["TLSv1.2"])
+            seen |= hazards.resumption(endpoint, seen["suites"]["TLSv1.2"]) | hazards.client_certificate(endpoint)
         seen |= {"defects": {"heartbleed": hazards.heartbleed(endpoint, old[-1]), "ccs": hazards.ccs(endpoint, old[-1], seen["suites"][old[-1]])}}
-        seen["alpn"] = oracle.alpn(old[-1], seen["suites"][old[-1]], ["h2", "http/1.1", "acme-tls/1"])
+        seen["alpn"] = oracle.alpn(old[-1], seen["suites"][old[-1]], ["h2", "http/1.1", "http/1.0", "http/0.9"])
     return seen
 
 

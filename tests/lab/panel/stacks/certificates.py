@@ -51,7 +51,7 @@ def start(panel):
     fault("wrong-name", "wrong-name", names=("other.example",), ips=())
     fault("no-san", "no-san", "wrong-name", san=False)
     fault("ca-as-leaf", "ca-as-leaf", ca=True)
-    fault("no-server-auth", "no-server-auth", eku="client")
+    fault("no-server-auth", "no-server-auth", "untrusted", eku="client")
     # Keys and signatures.
     fault("rsa1024", "weak-key", key="rsa1024", facts={"key": "rsa 1024"})
     fault("rsa768", "weak-key", key="rsa768", facts={"key": "rsa 768"})
@@ -76,7 +76,7 @@ def start(panel):
     servers.append(f"server {{ listen 127.0.0.1:{port} ssl default_server; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {other.bundle}; ssl_certificate_key {other.key}; return 200; }}")
     servers.append(f"server {{ listen 127.0.0.1:{port} ssl; server_name lab.example; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {rsa.bundle}; ssl_certificate_key {rsa.key}; return 200; }}")
     panel.endpoint("cert-by-sni", port, stack, certificate={"findings": [], "differs_without_sni": True})
-    panel.endpoint("cert-by-sni-unnamed", port, stack, sni="", certificate={"findings": ["self-signed", "untrusted", "wrong-name"]})
+    panel.endpoint("cert-by-sni-unnamed", port, stack, sni="", certificate={"findings": ["self-signed", "untrusted"]})
 
     config = panel.text("certificates/nginx.conf", f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\nevents {{ worker_connections 1024; }}\nhttp {{ access_log off; "
                         + "".join(f"{n}_temp_path {folder}/{n}; " for n in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")) + "\n" + "\n".join(servers) + "\n}\n")

@@ -24,7 +24,7 @@ def start(panel):
     add("0.10.48", "openssl101u-ssl3-only", {"versions": ["SSLv3"]}, secureProtocol="SSLv3_method", ciphers="RC4-SHA:AES128-SHA")
     add("0.10.48", "openssl101u-default", {"versions": ["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2"]}, honorCipherOrder=True)
     add("0.12.18", "openssl101u-ecdhe", {"versions": ["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2"]}, ec, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-RC4-SHA", honorCipherOrder=True)
-    add("4.9.1", "openssl102-dhe1024", {"versions": ["TLSv1.0", "TLSv1.1", "TLSv1.2"]}, dhparam=panel.dh(1024), ciphers="EDH:ECDHE:!aNULL:!eNULL:!PSK:!SRP", requestCert=True, rejectUnauthorized=False, ca=panel.pki.ca_file)
+    add("4.9.1", "openssl102-dhe1024", {"versions": ["TLSv1.0", "TLSv1.1", "TLSv1.2"], "client_certificate": "requested"}, dhparam=panel.dh(1024), ciphers="EDH:ECDHE:!aNULL:!eNULL:!PSK:!SRP", requestCert=True, rejectUnauthorized=False, ca=panel.pki.ca_file)
     add("8.17.0", "openssl102-tls12-only", {"versions": ["TLSv1.2"]}, ec, secureProtocol="TLSv1_2_method")
     add("8.17.0", "openssl102-tls11-only", {"versions": ["TLSv1.1"]}, secureProtocol="TLSv1_1_method", ciphers="AES128-SHA")
     add("10.24.1", "openssl111-node10", {"versions": ["TLSv1.0", "TLSv1.1", "TLSv1.2"]}, ALPNProtocols=["h2", "http/1.1"])

@@ -78,4 +78,4 @@ https://:{ports[1]} {{
 def mbedtls(panel, certificate):
     port = panel.port()
     panel.spawn("mbedtls", [panel.programs.python, panel.server("mbedtls_server.py"), port, certificate.bundle, certificate.key])
-    panel.endpoint("mbedtls", port, "mbed TLS 2.28 (python-mbedtls 2.10)", versions=["TLSv1.0", "TLSv1.1", "TLSv1.2"])
+    panel.endpoint("mbedtls", port, "mbed TLS 2.28 (python-mbedtls 2.10)", versions=["TLSv1.0", "TLSv1.1", "TLSv1.2"], client_certificate="requested")

@@ -126,7 +126,7 @@ rsa_private_key_file={rsa.key}
 secure_chroot_dir={panel.directory('vsftpd/empty')}
 """)
     panel.spawn("vsftpd", ["/usr/sbin/vsftpd", config])
-    panel.endpoint("vsftpd-required", port, f"{OPENSSL} (vsftpd 3.0.3)", starttls="ftp", versions=["TLSv1.2", "TLSv1.3"], starttls_policy="required")
+    panel.endpoint("vsftpd-required", port, f"{OPENSSL} (vsftpd 3.0.3)", starttls="ftp", versions=["TLSv1.2", "TLSv1.3"], starttls_policy="required", client_certificate="requested")
 
 
 def slapd(panel, rsa):
@@ -178,7 +178,7 @@ exec /usr/sbin/mariadbd --no-defaults --user=mysql --bind-address=127.0.0.1 --in
  --ssl-cipher=DHE-RSA-AES256-GCM-SHA384:AES128-SHA
 """
     panel.spawn("mariadb", ["sh", "-c", script])
-    panel.endpoint("mariadb", port, f"{OPENSSL} (MariaDB 10.11)", starttls="mysql", versions=["TLSv1.2"])
+    panel.endpoint("mariadb", port, f"{OPENSSL} (MariaDB 10.11)", starttls="mysql", versions=["TLSv1.2"], client_certificate="requested")
 
 
 def prosody(panel, rsa):
