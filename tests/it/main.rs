@@ -24,6 +24,7 @@ mod layering;
 mod ledger;
 mod no_exec;
 mod pam;
+mod panel;
 mod planted;
 mod probe;
 mod protocols;
