@@ -238,7 +238,7 @@ impl Gather<'_> {
 
     /// Of a version that may be there nothing else is known.
     fn versions(&mut self, surveyed: &Surveyed) {
-        for v in surveyed.versions.iter().filter(|v| super::tls::is_doubtful(v, true)) {
+        for v in surveyed.versions.iter().filter(|v| v.is_doubtful(!surveyed.accepted.is_empty())) {
             self.gap("suites", &format!("{} was asked and the endpoint was {} {}", v.name, v.outcome, v.detail));
         }
     }
@@ -333,16 +333,21 @@ mod tests {
         }))
         .unwrap();
         let plan = Plan::new(Question { depth: Depth::Full, server_name: String::new(), is_upgraded: false, is_counted: false });
-        let mut capabilities = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xfafa, ..Hello::default() })], "");
+        let mut capabilities = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xc02f, ..Hello::default() })], "");
         capabilities.cut("time was up");
         let mut gaps = Gaps::new();
         let endpoint = endpoint(&plan, Some(&capabilities), &surveyed, &mut gaps).unwrap();
-        assert_eq!((endpoint.cut.as_slice(), endpoint.suites[0].name.as_str()), (&["suites TLSv1.2".to_string()][..], "0xfafa"));
+        assert_eq!((endpoint.cut.as_slice(), endpoint.suites[0].name.as_str()), (&["suites TLSv1.2".to_string()][..], "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
         let gaps = gaps.into_sorted();
         let of_suites: Vec<&str> = gaps.iter().filter(|g| g.path == "endpoints.suites").map(|g| g.detail.as_str()).collect();
-        for part in ["SSLv3 was asked and the endpoint was unreachable", "TLSv1.2 with 1 of suites found: time was up", "0xfafa of suites is in no registry"] {
+        for part in ["SSLv3 was asked and the endpoint was unreachable", "TLSv1.2 with 1 of suites found: time was up"] {
             assert!(of_suites.iter().any(|d| d.contains(part)), "{part}: {of_suites:?}");
         }
         assert!(!of_suites.iter().any(|d| d.contains("TLSv1.0")), "{of_suites:?}");
+
+        let nameless = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xfafa, ..Hello::default() })], "");
+        let mut gaps = Gaps::new();
+        super::endpoint(&plan, Some(&nameless), &surveyed, &mut gaps).unwrap();
+        assert!(gaps.into_sorted().iter().any(|g| g.detail.contains("0xfafa of suites is in no registry")));
     }
 }

@@ -1,6 +1,8 @@
 //! Runs the jobs of a [`Plan`]: one connection each, a few at a time.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinSet};
@@ -11,6 +13,7 @@ use super::plan::{Answer, Depth, Finished, Job, Plan, Purpose, Question};
 use super::server_reply::Reply;
 use super::{defects, finisher};
 use crate::probe::dial::{Connection, Dialer};
+use crate::probe::service::http::Again;
 use crate::probe::service::inside::inside;
 use crate::probe::service::{Later, Seen, Upgrade};
 
@@ -95,6 +98,8 @@ struct Running {
     job: Job,
     since: Instant,
     had_company: bool,
+    /// Whether its hello was answered: silence of what comes after is an answer, too.
+    is_answered: Arc<AtomicBool>,
     handle: AbortHandle,
 }
 
@@ -119,14 +124,15 @@ impl Run {
 
     fn start(&mut self, job: Job, dialer: &Dialer, upgrade: Option<Upgrade>) {
         self.opened += 1;
-        let (dialer, own, since) = (dialer.clone(), job.clone(), Instant::now());
+        let (dialer, own, since, answered) = (dialer.clone(), job.clone(), Instant::now(), Arc::new(AtomicBool::new(false)));
+        let is_answered = answered.clone();
         let handle = self.running.spawn(async move {
-            let answer = ask(&dialer, upgrade, &own).await;
+            let answer = ask(&dialer, upgrade, &own, &answered).await;
             Done { took: since.elapsed(), answer }
         });
         let had_company = !self.jobs.is_empty();
         self.jobs.values_mut().for_each(|r| r.had_company = true);
-        self.jobs.insert(handle.id(), Running { job, since, had_company, handle });
+        self.jobs.insert(handle.id(), Running { job, since, had_company, is_answered, handle });
     }
 
     /// What waits for its turn alone.
@@ -140,16 +146,21 @@ impl Run {
 
     /// When the oldest job has been silent for too long.
     fn patience(&self) -> Instant {
-        let oldest = self.jobs.values().map(|r| r.since).min();
+        let oldest = self.jobs.values().filter(|r| !r.is_answered.load(Ordering::Relaxed)).map(|r| r.since).min();
         match oldest.filter(|_| self.answers >= KNOWN) {
-            Some(since) => since + (self.slowest * TIMES_SLOWEST).max(LEAST),
+            Some(since) => since + self.longest(),
             None => Instant::now() + LONG,
         }
     }
 
-    /// Takes the oldest job for silent.
+    fn longest(&self) -> Duration {
+        (self.slowest * TIMES_SLOWEST).max(LEAST)
+    }
+
+    /// Takes the oldest job whose hello was not answered for silent.
     fn give_up(&mut self, plan: &mut Plan) {
-        let Some(id) = self.jobs.iter().min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
+        let is_late = |r: &Running| !r.is_answered.load(Ordering::Relaxed) && r.since.elapsed() >= self.longest();
+        let Some(id) = self.jobs.iter().filter(|(_, r)| is_late(r)).min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
             return;
         };
         if let Some(running) = self.jobs.get(&id) {
@@ -180,7 +191,7 @@ impl Run {
     }
 }
 
-async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job) -> Answer {
+async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job, answered: &AtomicBool) -> Answer {
     let mut connection = match dialer.connect().await {
         Ok(connection) => connection,
         Err(e) => return Answer::NoConnection(e),
@@ -192,13 +203,19 @@ async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job) -> Answer {
     }
     let offer = job.offer.clone();
     match (job.purpose, offer.version) {
-        (Purpose::Renegotiation, _) => Answer::Renegotiation(finisher::renegotiate(connection, offer).await),
-        (Purpose::Heartbleed, _) => Answer::Defect(defects::heartbleed(connection, &offer).await),
-        (Purpose::EarlyChange, _) => Answer::Defect(defects::early_change(connection, &offer).await),
-        (Purpose::Version(_), TLS13) => finished(dialer, upgrade, connection, job, true).await,
-        (Purpose::OtherKey | Purpose::NoName | Purpose::Scheme(_) | Purpose::Protocol, TLS13) => finished(dialer, upgrade, connection, job, false).await,
-        (Purpose::Inside, TLS12) => finished(dialer, upgrade, connection, job, true).await,
-        (Purpose::Session | Purpose::Ticket, TLS12) => finished(dialer, upgrade, connection, job, false).await,
+        // What is waited for here is silence.
+        (Purpose::Heartbleed | Purpose::EarlyChange | Purpose::Renegotiation, _) => {
+            answered.store(true, Ordering::Relaxed);
+            match job.purpose {
+                Purpose::Heartbleed => Answer::Defect(defects::heartbleed(connection, &offer).await),
+                Purpose::EarlyChange => Answer::Defect(defects::early_change(connection, &offer).await),
+                _ => Answer::Renegotiation(finisher::renegotiate(connection, offer).await),
+            }
+        }
+        (Purpose::Version(_), TLS13) => finished(dialer, upgrade, connection, job, Some(answered)).await,
+        (Purpose::OtherKey | Purpose::NoName | Purpose::Scheme(_) | Purpose::Protocol, TLS13) => finished(dialer, upgrade, connection, job, None).await,
+        (Purpose::Inside, TLS12) => finished(dialer, upgrade, connection, job, Some(answered)).await,
+        (Purpose::Session | Purpose::Ticket, TLS12) => finished(dialer, upgrade, connection, job, None).await,
         _ => {
             let (reply, head) = finisher::ask(&mut connection, &offer.bytes()).await;
             Answer::Reply(reply, head)
@@ -206,8 +223,8 @@ async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job) -> Answer {
     }
 }
 
-/// A handshake to its end and, if wanted, what is spoken inside it.
-async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connection, job: &Job, is_spoken: bool) -> Answer {
+/// A handshake to its end and, if wanted, what is spoken inside it; then `spoken` is told of its end.
+async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connection, job: &Job, spoken: Option<&AtomicBool>) -> Answer {
     let handshake = match job.offer.version {
         TLS13 => finisher::tls13(connection, job.offer.clone()).await,
         _ => finisher::tls12(connection, job.offer.clone()).await,
@@ -230,7 +247,8 @@ async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connect
         finished.client_certificate_required = (was_asked == Some(true) && refused).then_some(true);
         return Answer::Finished(Box::new(finished));
     };
-    if is_spoken {
+    if let Some(answered) = spoken {
+        answered.store(true, Ordering::Relaxed);
         let notes = inside.notes();
         let is_heard = upgrade.is_none() || was_asked == Some(true);
         let heard = if is_heard { speak(dialer, upgrade, inside.connection, job).await } else { None };
@@ -263,8 +281,19 @@ async fn speak(dialer: &Dialer, upgrade: Option<Upgrade>, mut connection: Connec
         let _ = connection.some_within(MOMENT).await;
         return None;
     }
-    let again = || -> Later<'_, Option<Connection>> { Box::pin(again(dialer, job)) };
-    inside(dialer, connection, &again).await
+    inside(dialer, connection, &Inside { dialer, job }).await
+}
+
+/// Opens connections inside TLS.
+struct Inside<'a> {
+    dialer: &'a Dialer,
+    job: &'a Job,
+}
+
+impl Again for Inside<'_> {
+    fn again(&self) -> Later<'_, Option<Connection>> {
+        Box::pin(again(self.dialer, self.job))
+    }
 }
 
 /// Another connection inside TLS.
