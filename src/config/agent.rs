@@ -127,7 +127,7 @@ impl Default for SpoolBounds {
 
 impl Default for ProbeBounds {
     fn default() -> Self {
-        Self { endpoint_deadline_seconds: 10, survey_deadline_seconds: 60, answer_timeout_seconds: 3, per_target: 2, total: 64 }
+        Self { endpoint_deadline_seconds: 10, survey_deadline_seconds: 60, answer_timeout_seconds: 3, per_target: 4, total: 64 }
     }
 }
 

@@ -11,6 +11,7 @@ use super::plan::{Answer, Depth, Finished, Job, Plan, Purpose, Question};
 use super::server_reply::Reply;
 use super::{defects, finisher};
 use crate::probe::dial::{Connection, Dialer};
+use crate::probe::service::http::Again;
 use crate::probe::service::inside::inside;
 use crate::probe::service::{Later, Seen, Upgrade};
 
@@ -263,8 +264,19 @@ async fn speak(dialer: &Dialer, upgrade: Option<Upgrade>, mut connection: Connec
         let _ = connection.some_within(MOMENT).await;
         return None;
     }
-    let again = || -> Later<'_, Option<Connection>> { Box::pin(again(dialer, job)) };
-    inside(dialer, connection, &again).await
+    inside(dialer, connection, &Inside { dialer, job }).await
+}
+
+/// Opens connections inside TLS.
+struct Inside<'a> {
+    dialer: &'a Dialer,
+    job: &'a Job,
+}
+
+impl Again for Inside<'_> {
+    fn again(&self) -> Later<'_, Option<Connection>> {
+        Box::pin(again(self.dialer, self.job))
+    }
 }
 
 /// Another connection inside TLS.
