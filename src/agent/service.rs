@@ -122,10 +122,11 @@ pub fn limits_of(config: &AgentConfig) -> Limits {
     let probe = &config.probe;
     Limits {
         endpoint_deadline: Duration::from_secs(probe.endpoint_deadline_seconds.into()),
+        survey_deadline: Duration::from_secs(probe.survey_deadline_seconds.into()),
         answer_timeout: Duration::from_secs(probe.answer_timeout_seconds.into()),
         per_target: probe.per_target as usize,
         total: probe.total as usize,
-        ..Limits::default()
+        bytes: Limits::default().bytes,
     }
 }
 

@@ -75,6 +75,8 @@ pub struct SpoolBounds {
 pub struct ProbeBounds {
     /// Longest time for everything said to one endpoint, seconds.
     pub endpoint_deadline_seconds: u32,
+    /// Longest time for everything else that a full survey asks of an endpoint that speaks TLS, seconds.
+    pub survey_deadline_seconds: u32,
     /// Longest wait for a connection or an answer, seconds.
     pub answer_timeout_seconds: u32,
     /// Connections at once to one endpoint.
@@ -125,7 +127,7 @@ impl Default for SpoolBounds {
 
 impl Default for ProbeBounds {
     fn default() -> Self {
-        Self { endpoint_deadline_seconds: 10, answer_timeout_seconds: 3, per_target: 2, total: 64 }
+        Self { endpoint_deadline_seconds: 10, survey_deadline_seconds: 60, answer_timeout_seconds: 3, per_target: 4, total: 64 }
     }
 }
 
@@ -219,7 +221,7 @@ impl AgentConfig {
         Ok(())
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
         [
             // Six days: the rest of the week is left for catching up.
             ("jitter_minutes", self.jitter_minutes.into(), 0, 6 * 24 * 60),
@@ -227,6 +229,7 @@ impl AgentConfig {
             ("spool.max_bytes", self.spool.max_bytes, 1 << 20, 1 << 40),
             ("spool.max_age_days", self.spool.max_age_days.into(), 36, 3_650),
             ("probe.endpoint_deadline_seconds", self.probe.endpoint_deadline_seconds.into(), 1, 600),
+            ("probe.survey_deadline_seconds", self.probe.survey_deadline_seconds.into(), 1, 3_600),
             ("probe.answer_timeout_seconds", self.probe.answer_timeout_seconds.into(), 1, 60),
             ("probe.per_target", self.probe.per_target.into(), 1, 16),
             ("probe.total", self.probe.total.into(), 1, 1024),

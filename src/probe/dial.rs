@@ -1,14 +1,14 @@
 //! Connections with a deadline and a byte cap.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -25,6 +25,10 @@ const QUIET: Duration = Duration::from_millis(400);
 const GREETING_MINIMUM: usize = 4;
 /// Longest greeting looked at, bytes.
 const GREETING_LIMIT: usize = 1024;
+/// Ports tried for [`Dialer::connect_reserved`]: the few that no service has (rresvport(3) takes them, too).
+const RESERVED: std::ops::RangeInclusive<u16> = 1012..=1022;
+/// Source address of [`Dialer::connect_as_other`].
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Bytes read at once.
 const CHUNK: usize = 4096;
 
@@ -80,6 +84,8 @@ pub struct Dialer {
     pub deadline: Instant,
     /// Ends it before.
     pub halt: Halt,
+    ready: Ready,
+    ear: Ear,
     total: Arc<Semaphore>,
     own: Arc<Semaphore>,
 }
@@ -96,6 +102,8 @@ impl Dialer {
             limits: limits.clone(),
             deadline: Instant::now() + budget,
             halt: Halt::default(),
+            ready: Ready::default(),
+            ear: Ear::default(),
             total,
             own: Arc::new(Semaphore::new(limits.per_target.max(2))),
         }
@@ -105,6 +113,13 @@ impl Dialer {
     #[must_use]
     pub fn until(&self, deadline: Instant) -> Self {
         Self { deadline: self.deadline.min(deadline), ..self.clone() }
+    }
+
+    /// The same for one question: its first connection is the one that is `ready`, and `ear` hears
+    /// when an answer begins on any of its connections.
+    #[must_use]
+    pub fn of_question(&self, ready: Option<Connection>, ear: Ear) -> Self {
+        Self { ready: Ready(Arc::new(Mutex::new(ready))), ear, ..self.clone() }
     }
 
     /// The same with so much time from now on.
@@ -126,12 +141,42 @@ impl Dialer {
 
     /// Connects to the endpoint.
     pub async fn connect(&self) -> Result<Connection, DialError> {
-        self.connect_to(self.address).await
+        match self.ready.take() {
+            Some(ready) => Ok(Connection { ear: self.ear.clone(), deadline: self.deadline, ..ready }),
+            None => self.connect_to(self.address).await,
+        }
     }
 
     /// Connects as strangers do, where that is known to be possible.
     pub async fn connect_outward(&self) -> Result<Connection, DialError> {
         self.connect_to(self.outward.unwrap_or(self.address)).await
+    }
+
+    /// Connects from a port below 1024, as some servers demand; from any port where this process
+    /// may not have such a one.
+    pub async fn connect_reserved(&self) -> Result<Connection, DialError> {
+        let any: IpAddr = if self.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        for port in RESERVED {
+            match self.open(self.address, Some(SocketAddr::new(any, port))).await {
+                Err(DialError::Unreachable(_)) => {}
+                other => return other,
+            }
+        }
+        self.connect().await
+    }
+
+    /// Connects to an endpoint on loopback from another loopback address (all of 127.0.0.0/8 is this
+    /// host): servers that take a client at their own address for safe see a stranger. `None` where
+    /// that can't be done.
+    pub async fn connect_as_other(&self) -> Option<Connection> {
+        match self.address {
+            SocketAddr::V4(v4) if *v4.ip() == Ipv4Addr::LOCALHOST => self.open(self.address, Some(SocketAddr::from((OTHER, 0)))).await.ok(),
+            _ => None,
+        }
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+        self.open(address, None).await
     }
 
     /// Waits for a place within the caps; it is given back when dropped.
@@ -145,10 +190,10 @@ impl Dialer {
         timeout(self.left(), places).await.map_err(|_| DialError::Timeout)?
     }
 
-    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+    async fn open(&self, address: SocketAddr, from: Option<SocketAddr>) -> Result<Connection, DialError> {
         let permits = self.places().await?;
         let wait = self.limits.answer_timeout.min(self.left());
-        let stream = match timeout(wait, TcpStream::connect(address)).await {
+        let stream = match timeout(wait, stream(address, from)).await {
             Err(_) => return Err(DialError::Timeout),
             Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => return Err(DialError::Refused),
             Ok(Err(e)) => return Err(DialError::Unreachable(e.kind().to_string())),
@@ -157,8 +202,51 @@ impl Dialer {
         // Only a matter of speed.
         let _ = stream.set_nodelay(true);
         let capped = Capped { stream, remaining: self.limits.bytes, _permits: permits };
-        Ok(Connection { stream: Box::new(capped), pending: Vec::new(), answer_timeout: self.limits.answer_timeout, deadline: self.deadline })
+        Ok(Connection {
+            server_name: self.server_name.clone(),
+            stream: Box::new(capped),
+            pending: Vec::new(),
+            answer_timeout: self.limits.answer_timeout,
+            deadline: self.deadline,
+            ear: self.ear.clone(),
+        })
     }
+}
+
+/// A connection that is open already, for whoever connects next.
+#[derive(Clone, Default)]
+struct Ready(Arc<Mutex<Option<Connection>>>);
+
+impl Ready {
+    fn take(&self) -> Option<Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+/// Hears when the first byte of an answer comes.
+#[derive(Clone, Debug, Default)]
+pub struct Ear(Arc<OnceLock<Instant>>);
+
+impl Ear {
+    /// When the first byte came.
+    pub fn heard(&self) -> Option<Instant> {
+        self.0.get().copied()
+    }
+}
+
+async fn stream(address: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Else the same port serves the same server again only after minutes.
+    socket.set_reuseaddr(true)?;
+    socket.bind(from)?;
+    socket.connect(address).await
 }
 
 /// A place within the cap of one endpoint and the cap of all.
@@ -205,10 +293,13 @@ impl AsyncWrite for Capped {
 
 /// One connection to one endpoint.
 pub struct Connection {
+    /// Name by which the server is asked for, where a protocol needs one; empty for none.
+    pub server_name: String,
     stream: Box<dyn Wire>,
     pending: Vec<u8>,
     answer_timeout: Duration,
     deadline: Instant,
+    ear: Ear,
 }
 
 impl Connection {
@@ -345,6 +436,8 @@ impl Connection {
             Err(_) => Err(Stop::Silent),
             Ok(Ok(0)) => Err(Stop::Closed),
             Ok(Ok(n)) => {
+                // The first byte counts, later ones change nothing.
+                let _ = self.ear.0.set(Instant::now());
                 self.pending.extend_from_slice(chunk.get(..n).unwrap_or_default());
                 Ok(())
             }

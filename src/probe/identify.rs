@@ -1,30 +1,22 @@
-//! What an endpoint speaks: a greeting is awaited on one connection while questions are put on
-//! others, one at a time. Whichever tells first ends the other.
+//! What an endpoint speaks: its greeting is awaited on the first connection; where none comes, that
+//! connection carries the first question, and others follow until one is answered in its own protocol.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::dial::{Connection, DialError, Dialer, Stop};
+use super::interview::{Interview, Verdict};
+use super::pace::Pace;
 use super::reader::{banner, hex_head};
-use super::service::{self, Asked, PROTOCOLS, Protocol, Seen};
+use super::service::{self, PROTOCOLS, Protocol, Seen, http};
 
 /// Time given to a greeting before the first question, beside twice the time to connect.
 const HEAD_START: Duration = Duration::from_millis(120);
-/// The same on ports whose servers usually speak first.
-const GREETED_HEAD_START: Duration = Duration::from_secs(2);
-/// Questions put in a row without any answer before a greeting gets more time.
-const QUESTIONS_IN_A_ROW: usize = 2;
-/// That time: a slow machine may need it to start a server's process.
-const PAUSE: Duration = Duration::from_millis(800);
 /// Share of the endpoint's time that identification may use; the rest is for TLS.
 const SHARE: (u32, u32) = (8, 10);
-/// Time for a greeting while questions are put, beside four times the time to connect.
-const FIRST_WAIT: Duration = Duration::from_millis(600);
-/// Share of the time left that the questions may use together; the rest is for a late greeting.
-const QUESTIONS_SHARE: (u32, u32) = (6, 10);
-/// Shortest time given to one question.
-const QUESTION_MINIMUM: Duration = Duration::from_millis(300);
+/// Time for a last look whether a server that hangs up on every question greets or hangs up unasked.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// What an endpoint turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,144 +46,99 @@ pub enum Outcome {
 
 /// Speaks to one endpoint.
 pub async fn identify(dialer: &Dialer) -> Outcome {
-    let dialer = dialer.until(Instant::now() + dialer.left() * SHARE.0 / SHARE.1);
+    let dialer = &dialer.until(Instant::now() + dialer.left() * SHARE.0 / SHARE.1);
     let began = Instant::now();
-    let connection = match dialer.connect().await {
+    let mut connection = match dialer.connect().await {
         Ok(connection) => connection,
         Err(DialError::Refused) => return Outcome::Refused,
         Err(DialError::Timeout) => return Outcome::Timeout(DialError::Timeout.to_string()),
         Err(DialError::Unreachable(why)) => return Outcome::Unreachable(why),
     };
     let trip = began.elapsed();
-    let head_start = match usual(&dialer) {
-        Some(protocol) if protocol.is_greeter() => GREETED_HEAD_START,
-        Some(_) => Duration::ZERO,
-        None => HEAD_START + trip * 2,
-    };
-    // A server that serves one client at a time answers no question while this connection waits,
-    // so it waits a moment only, and once more when every question was in vain.
-    let mut greeted = std::pin::pin!(greeting(&dialer, connection, FIRST_WAIT.max(head_start) + trip * 4));
-    let mut asking = std::pin::pin!(ask(&dialer, head_start));
-    let first = tokio::select! {
-        greeted = &mut greeted => greeted,
-        asked = &mut asking => match asked {
-            Questions::Found(seen) => return Outcome::Identified(seen),
-            // It waits for its client, so no greeting will come.
-            Questions::Answered(bytes) => return unidentified(&bytes),
-            unknown => return conclude(greeted.await, unknown),
+    let mut interview = Interview::new(dialer, Pace::new(trip));
+    match likely(dialer) {
+        Some(protocol) if protocol.is_greeter() => interview.listen(connection),
+        Some(protocol) => {
+            interview.prefer(protocol);
+            interview.ready = Some(connection);
+        }
+        None => match connection.greeting(HEAD_START + trip * 2, service::is_complete).await {
+            Ok(first) => return converse(dialer, connection, &first).await,
+            Err(Stop::Silent) => interview.ready = Some(connection),
+            Err(Stop::Closed) => interview.closes_unasked = true,
+            Err(Stop::Incomplete) => return Outcome::Timeout(Stop::Incomplete.to_string()),
+            Err(Stop::Limit | Stop::Malformed) => return unidentified(&[]),
         },
-    };
-    let asked = match first {
-        Greeting::Decided(outcome) => return outcome,
-        _ => asking.await,
-    };
-    match (&first, &asked) {
-        (Greeting::Silent, Questions::Closed | Questions::Silent | Questions::Greets) => match dialer.connect().await {
-            Ok(connection) => conclude(greeting(&dialer, connection, dialer.left()).await, asked),
-            Err(_) => conclude(first, asked),
-        },
-        _ => conclude(first, asked),
+    }
+    let verdict = interview.run().await;
+    conclude(dialer, verdict).await
+}
+
+/// The protocol that this endpoint's process or port is usually of; it only goes first. What is
+/// spoken over HTTP starts with HTTP's question.
+fn likely(dialer: &Dialer) -> Option<&'static Protocol> {
+    let by_process = PROTOCOLS.iter().find(|p| !dialer.process.is_empty() && p.processes.contains(&dialer.process.as_str()));
+    let likely = by_process.or_else(|| PROTOCOLS.iter().find(|p| p.ports.contains(&dialer.address.port())))?;
+    Some(if likely.over_http.is_some() { &http::PROTOCOL } else { likely })
+}
+
+/// Goes on with a server that spoke first.
+async fn converse(dialer: &Dialer, connection: Connection, first: &[u8]) -> Outcome {
+    match service::converse(dialer, connection, first).await {
+        Some(seen) => Outcome::Identified(Box::new(seen)),
+        None => unidentified(first),
     }
 }
 
-fn conclude(greeted: Greeting, asked: Questions) -> Outcome {
-    match (greeted, asked) {
-        (Greeting::Decided(outcome), _) => outcome,
-        (_, Questions::Found(seen)) => Outcome::Identified(seen),
-        (_, Questions::Answered(bytes)) => unidentified(&bytes),
-        (Greeting::Closed, _) => Outcome::Closed,
-        (Greeting::Incomplete, _) | (_, Questions::Incomplete) => Outcome::Timeout(Stop::Incomplete.to_string()),
-        // It hangs up on what we say, not on us: that is an answer, too.
-        (Greeting::Silent, Questions::Closed) => Outcome::Unidentified { banner: String::new(), head: String::new() },
-        (Greeting::Silent, Questions::Silent | Questions::Greets) => Outcome::Silent,
+async fn conclude(dialer: &Dialer, verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Found(seen) => Outcome::Identified(seen),
+        Verdict::Greeting(connection, first) => converse(dialer, connection, &first).await,
+        Verdict::Repeats(bytes) if !http::speaks(&bytes) => match late(dialer, LAST_LOOK.min(dialer.left())).await {
+            Late::Told(outcome) => outcome,
+            Late::Closed | Late::Silent => unidentified(&bytes),
+        },
+        Verdict::Greets => match late(dialer, dialer.left()).await {
+            Late::Told(outcome) => outcome,
+            Late::Closed => Outcome::Closed,
+            Late::Silent => Outcome::Timeout(Stop::Silent.to_string()),
+        },
+        Verdict::Answered(bytes) | Verdict::Repeats(bytes) if http::speaks(&bytes) => Outcome::Identified(Box::new(http::seen(&bytes))),
+        Verdict::Answered(bytes) | Verdict::Repeats(bytes) => unidentified(&bytes),
+        Verdict::Incomplete => Outcome::Timeout(Stop::Incomplete.to_string()),
+        Verdict::ClosedUnasked => Outcome::Closed,
+        Verdict::Closed => match late(dialer, LAST_LOOK.min(dialer.left())).await {
+            Late::Told(outcome) => outcome,
+            Late::Closed => Outcome::Closed,
+            // It hangs up on what we say, not on us: that is an answer, too.
+            Late::Silent => Outcome::Unidentified { banner: String::new(), head: String::new() },
+        },
+        Verdict::Silent => match late(dialer, dialer.left()).await {
+            Late::Told(outcome) => outcome,
+            // An idle connection closed in the end, after silence.
+            Late::Closed | Late::Silent => Outcome::Silent,
+        },
+    }
+}
+
+enum Late {
+    Told(Outcome),
+    Closed,
+    Silent,
+}
+
+/// One more connection on which nothing is asked.
+async fn late(dialer: &Dialer, wait: Duration) -> Late {
+    let Ok(mut connection) = dialer.connect().await else { return Late::Closed };
+    match connection.greeting(wait, service::is_complete).await {
+        Ok(first) => Late::Told(converse(dialer, connection, &first).await),
+        Err(Stop::Closed) => Late::Closed,
+        Err(Stop::Silent) => Late::Silent,
+        Err(Stop::Incomplete) => Late::Told(Outcome::Timeout(Stop::Incomplete.to_string())),
+        Err(Stop::Limit | Stop::Malformed) => Late::Told(unidentified(&[])),
     }
 }
 
 fn unidentified(bytes: &[u8]) -> Outcome {
     Outcome::Unidentified { banner: banner(bytes), head: hex_head(bytes) }
-}
-
-/// The protocol that this endpoint's process or port is usually of; it only goes first.
-fn usual(dialer: &Dialer) -> Option<&'static Protocol> {
-    let by_process = PROTOCOLS.iter().find(|p| !dialer.process.is_empty() && p.processes.contains(&dialer.process.as_str()));
-    by_process.or_else(|| PROTOCOLS.iter().find(|p| p.ports.contains(&dialer.address.port())))
-}
-
-enum Greeting {
-    Decided(Outcome),
-    Silent,
-    Incomplete,
-    Closed,
-}
-
-async fn greeting(dialer: &Dialer, mut connection: Connection, wait: Duration) -> Greeting {
-    match connection.greeting(wait, service::is_complete).await {
-        Ok(first) => Greeting::Decided(match service::converse(dialer, connection, &first).await {
-            Some(seen) => Outcome::Identified(Box::new(seen)),
-            None => unidentified(&first),
-        }),
-        Err(Stop::Silent) => Greeting::Silent,
-        Err(Stop::Incomplete) => Greeting::Incomplete,
-        Err(Stop::Closed) => Greeting::Closed,
-        Err(Stop::Limit | Stop::Malformed) => Greeting::Decided(unidentified(&[])),
-    }
-}
-
-enum Questions {
-    Found(Box<Seen>),
-    Answered(Vec<u8>),
-    Closed,
-    Incomplete,
-    Silent,
-    /// The answer was the greeting of a server that speaks first.
-    Greets,
-}
-
-/// Puts every question until one is answered in its own protocol. An answer of another known
-/// protocol moves that protocol's question to the front.
-async fn ask(dialer: &Dialer, head_start: Duration) -> Questions {
-    sleep(head_start).await;
-    let mut waiting: Vec<&'static Protocol> = PROTOCOLS.iter().filter(|p| p.ask.is_some()).collect();
-    if let Some(usual) = usual(dialer) {
-        promote(&mut waiting, usual);
-    }
-    let dialer = dialer.until(Instant::now() + dialer.left() * QUESTIONS_SHARE.0 / QUESTIONS_SHARE.1);
-    let mut result = Questions::Silent;
-    let mut unanswered = 0;
-    while !waiting.is_empty() {
-        if unanswered == QUESTIONS_IN_A_ROW {
-            sleep(PAUSE.min(dialer.left() / 4)).await;
-            unanswered += 1;
-        }
-        let Some(question) = waiting.remove(0).ask else { continue };
-        let share = dialer.left() / (u32::try_from(waiting.len()).unwrap_or(0) + 1);
-        if share.is_zero() {
-            break;
-        }
-        let dialer = dialer.until(Instant::now() + share.max(QUESTION_MINIMUM).min(dialer.limits.answer_timeout));
-        match question(&dialer).await {
-            Asked::Found(seen) => return Questions::Found(seen),
-            Asked::Answered(bytes) if service::greeter(&bytes).is_some_and(Protocol::is_greeter) => return Questions::Greets,
-            Asked::Answered(bytes) => {
-                if let Some(hinted) = PROTOCOLS.iter().find(|p| p.hinted.is_some_and(|hinted| hinted(&bytes))) {
-                    promote(&mut waiting, hinted);
-                }
-                if !matches!(&result, Questions::Answered(longer) if longer.len() >= bytes.len()) {
-                    result = Questions::Answered(bytes);
-                }
-            }
-            Asked::Silent => unanswered += 1,
-            Asked::Incomplete if !matches!(result, Questions::Answered(_)) => result = Questions::Incomplete,
-            Asked::Closed if matches!(result, Questions::Silent) => result = Questions::Closed,
-            Asked::Incomplete | Asked::Closed | Asked::NoConnection => {}
-        }
-    }
-    result
-}
-
-fn promote(waiting: &mut Vec<&'static Protocol>, protocol: &'static Protocol) {
-    if let Some(at) = waiting.iter().position(|p| p.name == protocol.name) {
-        let protocol = waiting.remove(at);
-        waiting.insert(0, protocol);
-    }
 }

@@ -1,16 +1,19 @@
 //! The only door to examined sockets: bounded in time, bytes and connections.
 //!
 //! ```text
-//! Dialer -> identify: wait for a greeting | ask politely, one fresh connection per question -> Seen
+//! Dialer -> identify: wait for a greeting, then ask politely, one connection per question -> Seen
 //!        -> udp::identify: datagrams of the protocols that its port or process suggest, then of all    -> Seen
 //!        -> tls::survey: one connection per version, then one finished handshake          -> Survey
 //! ```
 //! Nothing here judges, and nothing here changes what it speaks to.
 
 pub mod ber;
+pub mod bson;
 pub mod dial;
 pub mod halt;
 pub mod identify;
+mod interview;
+mod pace;
 pub mod ports;
 pub mod reader;
 pub mod seen;
@@ -43,7 +46,7 @@ impl Default for Limits {
             endpoint_deadline: Duration::from_secs(10),
             survey_deadline: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(3),
-            per_target: 2,
+            per_target: 4,
             total: 64,
             bytes: 64 << 10,
         }

@@ -14,6 +14,9 @@ pub const REQUIRED: &str = "required";
 pub const NONE: &str = "none";
 /// `tls`: from the first byte.
 pub const DIRECT: &str = "direct";
+/// `tls`: the list of capabilities and the answer to the command contradict each other, as where
+/// somebody on the way takes the word or the command out, or where a certificate can't be used.
+pub const STRIPPED: &str = "stripped";
 /// The exchange did not tell.
 pub const UNKNOWN: &str = "unknown";
 
@@ -24,7 +27,7 @@ pub struct Seen {
     pub protocol: &'static str,
     /// Whether it runs without encryption here, at least until an upgrade.
     pub plaintext: bool,
-    /// [`DIRECT`], [`OPTIONAL`], [`REQUIRED`], [`NONE`] or [`UNKNOWN`].
+    /// [`DIRECT`], [`OPTIONAL`], [`REQUIRED`], [`STRIPPED`], [`NONE`] or [`UNKNOWN`].
     pub tls: &'static str,
     /// [`NONE`], [`REQUIRED`] or [`UNKNOWN`].
     pub authentication: &'static str,

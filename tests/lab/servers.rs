@@ -64,10 +64,10 @@ pub fn redis(address: &str, arguments: &[&str]) -> Server {
     Server::start(port, folder, &mut command)
 }
 
-/// memcached.
-pub fn memcached() -> Server {
+/// memcached with these further arguments.
+pub fn memcached(arguments: &[&str]) -> Server {
     let port = free_port();
-    Server::start(port, folder(), Command::new("memcached").args(["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]))
+    Server::start(port, folder(), Command::new("memcached").args(["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]).args(arguments))
 }
 
 /// PostgreSQL with this `pg_hba.conf` and these settings (`name=value`).
@@ -112,24 +112,6 @@ pub fn mariadb(certificate: Option<&Certificate>, arguments: &[&str]) -> Server 
     Server::start(port, folder, command.args(arguments))
 }
 
-/// Dovecot: IMAP and, on the second port, POP3, both with STARTTLS.
-pub fn dovecot(certificate: &Certificate) -> (Server, u16) {
-    let (folder, port, pop3) = (folder(), free_port(), free_port());
-    let path = folder.path().display().to_string();
-    let config = format!(
-        "base_dir = {path}/run\nstate_dir = {path}/state\nlog_path = {path}/log\nprotocols = imap pop3\nlisten = 127.0.0.1\nmail_location = maildir:{path}/mail\n\
-         ssl = yes\nssl_cert = <{}\nssl_key = <{}\npassdb {{\n driver = static\n args = password=x\n}}\nuserdb {{\n driver = static\n args = uid=nobody gid=nogroup home={path}\n}}\n\
-         service imap-login {{\n inet_listener imap {{\n port = {port}\n }}\n inet_listener imaps {{\n port = 0\n }}\n}}\n\
-         service pop3-login {{\n inet_listener pop3 {{\n port = {pop3}\n }}\n inet_listener pop3s {{\n port = 0\n }}\n}}\n",
-        certificate.cert.display(),
-        certificate.key.display()
-    );
-    std::fs::write(folder.path().join("dovecot.conf"), config).unwrap();
-    let mut command = Command::new("/usr/sbin/dovecot");
-    command.arg("-F").arg("-c").arg(folder.path().join("dovecot.conf"));
-    (Server::start(port, folder, &mut command), pop3)
-}
-
 /// An SMTP server (aiosmtpd); with a certificate it offers STARTTLS, and demands it if told so.
 pub fn smtp(certificate: Option<&Certificate>, demand: bool) -> Server {
     let (folder, port) = (folder(), free_port());
@@ -145,18 +127,7 @@ pub fn smtp(certificate: Option<&Certificate>, demand: bool) -> Server {
     Server::start_with(port, folder, &mut command, Signal::KILL)
 }
 
-/// OpenSSH.
-pub fn sshd() -> Server {
-    let (folder, port) = (folder(), free_port());
-    let key = folder.path().join("key");
-    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
-    std::fs::create_dir_all("/run/sshd").unwrap();
-    let mut command = Command::new("/usr/sbin/sshd");
-    command.args(["-D", "-e", "-f", "/dev/null", "-o", "PidFile=none", "-o", &format!("ListenAddress=127.0.0.1:{port}"), "-h"]).arg(key);
-    Server::start(port, folder, &mut command)
-}
-
-/// A program that serves one connection on its standard input and output, as inetd starts it.
+/// A program that serves one connection on its standard input, output and error, as inetd starts it.
 pub struct Inetd {
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
@@ -173,8 +144,8 @@ impl Inetd {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let fd = OwnedFd::from(stream);
-                let (input, output) = (Stdio::from(fd.try_clone().unwrap()), Stdio::from(fd));
-                let child = Command::new(program).stdin(input).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+                let (input, errors) = (Stdio::from(fd.try_clone().unwrap()), Stdio::from(fd.try_clone().unwrap()));
+                let child = Command::new(program).stdin(input).stdout(Stdio::from(fd)).stderr(errors).spawn().unwrap();
                 started.lock().unwrap().push(child);
             }
         });

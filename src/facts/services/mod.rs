@@ -79,7 +79,8 @@ pub struct Service {
     /// Whether the protocol runs without encryption on this endpoint, at least until an upgrade.
     pub plaintext: bool,
     /// `direct`, `optional` (an upgrade is offered), `required` (nothing useful before the upgrade; HTTP
-    /// that only leads to HTTPS), `none`, or `unknown`.
+    /// that only leads to HTTPS), `stripped` (an upgrade is listed and refused, or accepted and not
+    /// listed, as where somebody on the way takes it out: clients go on without), `none`, or `unknown`.
     pub tls: String,
     /// `none` (commands were answered without), `required`, `unknown`.
     pub authentication: String,
@@ -94,9 +95,11 @@ pub struct Service {
     /// `mode-6` and `mode-7` (ntp: control queries are answered),
     /// `community-public` (snmp: the community `public` may read),
     /// `smb1` (smb: the first dialect is accepted),
-    /// `guest` (smb: a session without a password was set up),
-    /// `exports-to-all` (mountd, rsync: something is offered to every address),
-    /// `no-password` (vnc, x11, rlogin, rsh, rexec: a session starts without a password),
+    /// `guest` (smb: a session without a name was a guest's),
+    /// `null-session` (smb: a session without a name was set up, of which servers make little or much),
+    /// `exports-to-all` (mountd: something is offered to every address),
+    /// `no-password` (vnc, x11, rsh: a session starts without a password; rsync: a module opens without one),
+    /// `sign-in-screen` (rdp: the screen to sign in at is shown to everyone, without CredSSP),
     /// `printers` (cups: printers are listed).
     pub open: Vec<String>,
     /// Protocol versions or dialects that the server showed it accepts, in the protocol's own words

@@ -96,7 +96,9 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();
     let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
-    for v in versions.iter().filter(|v| matches!(v.outcome.as_str(), "silent" | "unreachable" | "no-upgrade" | "not-asked")) {
+    // A server that answers other hellos and drops this one, asked twice, does not accept it.
+    let untold = |v: &&Version| matches!(v.outcome.as_str(), "unreachable" | "no-upgrade" | "not-asked") || (v.outcome == "silent" && accepted.is_empty());
+    for v in versions.iter().filter(untold) {
         let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
         let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
         gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");

@@ -1,6 +1,6 @@
 //! FTP (RFC 959) and its AUTH TLS (RFC 4217).
 
-use super::{OPTIONAL, OUR_NAME, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade, smtp};
+use super::{OPTIONAL, OUR_NAME, Protocol, REQUIRED, STRIPPED, Seen, UNKNOWN, Upgrade, smtp};
 use crate::probe::dial::{Connection, Dialer, Reply, Stop};
 
 /// FTP.
@@ -48,7 +48,14 @@ pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> 
         return seen;
     }
     let (offered, connection) = match offers_tls(connection).await {
-        Ok(answer) => answer,
+        Ok(Offer::Accepted) => (true, None),
+        Ok(Offer::Refused { listed, connection }) => {
+            if listed {
+                seen.tls = STRIPPED;
+                seen.exchange = "FEAT lists AUTH TLS, AUTH TLS refused".into();
+            }
+            (false, connection)
+        }
         Err(stop) => {
             seen.tls = UNKNOWN;
             seen.exchange = format!("AUTH TLS: {stop}");
@@ -67,17 +74,36 @@ pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> 
             }
         }
     }
-    match anonymous(dialer, connection).await {
+    match connection {
+        Some(same) => sign_in(Some(same), &mut seen).await,
+        None => sign_in(fresh(dialer).await.ok(), &mut seen).await,
+    }
+    if seen.anonymous == Some(true) && seen.tls == REQUIRED {
+        seen.tls = OPTIONAL;
+    }
+    seen
+}
+
+/// Whether anonymous signs in, on a connection whose greeting was read.
+pub async fn sign_in(connection: Option<Connection>, seen: &mut Seen) {
+    let signed_in = match connection {
+        Some(connection) => anonymous(connection).await,
+        None => Err(Stop::Closed),
+    };
+    match signed_in {
         Ok(signed_in) => {
             seen.anonymous = Some(signed_in);
-            if signed_in && seen.tls == REQUIRED {
-                seen.tls = OPTIONAL;
+            if signed_in {
+                seen.opens("anonymous-sign-in");
             }
             seen.exchange.push_str(if signed_in { ", USER anonymous signed in" } else { ", USER anonymous refused" });
         }
-        Err(stop) => seen.left_open("anonymous", format!("USER anonymous: {stop}")),
+        Err(stop) => {
+            for field in ["anonymous", "open"] {
+                seen.left_open(field, format!("USER anonymous: {stop}"));
+            }
+        }
     }
-    seen
 }
 
 async fn fresh(dialer: &Dialer) -> Result<Connection, Stop> {
@@ -86,14 +112,26 @@ async fn fresh(dialer: &Dialer) -> Result<Connection, Stop> {
     Ok(connection)
 }
 
-/// Whether AUTH TLS is accepted; gives the connection back when it can go on in plaintext.
-async fn offers_tls(mut connection: Connection) -> Result<(bool, Option<Connection>), Stop> {
-    match command(&mut connection, "AUTH TLS").await?.code {
-        234 => Ok((true, None)),
+/// Answer to AUTH TLS.
+enum Offer {
+    Accepted,
+    /// Refused, though the list of features may name it; the connection, where it can go on in plaintext.
+    Refused {
+        listed: bool,
+        connection: Option<Connection>,
+    },
+}
+
+/// Servers need not list it (RFC 4217 section 6), so that only what is listed and refused is told apart.
+async fn offers_tls(mut connection: Connection) -> Result<Offer, Stop> {
+    let features = command(&mut connection, "FEAT").await?;
+    let listed = features.code == 211 && features.mentions("AUTH") && features.mentions("TLS");
+    Ok(match command(&mut connection, "AUTH TLS").await?.code {
+        234 => Offer::Accepted,
         // Service not available, closing the connection.
-        421 => Ok((false, None)),
-        _ => Ok((false, Some(connection))),
-    }
+        421 => Offer::Refused { listed, connection: None },
+        _ => Offer::Refused { listed, connection: Some(connection) },
+    })
 }
 
 /// Whether a name is refused for want of TLS before its password; some servers hang up after that.
@@ -103,12 +141,7 @@ async fn named(dialer: &Dialer) -> Result<bool, Stop> {
     Ok(reply.code != 331 && wants_tls(&reply))
 }
 
-/// Whether anonymous signs in without TLS, on the connection that is left or on a fresh one.
-async fn anonymous(dialer: &Dialer, connection: Option<Connection>) -> Result<bool, Stop> {
-    let mut connection = match connection {
-        Some(same) => same,
-        None => fresh(dialer).await?,
-    };
+async fn anonymous(mut connection: Connection) -> Result<bool, Stop> {
     let mut reply = command(&mut connection, "USER anonymous").await?;
     if reply.code == 331 {
         // RFC 1635: a mail address; this one names nobody. Servers let a failed sign-in wait.

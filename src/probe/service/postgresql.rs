@@ -5,8 +5,15 @@ use crate::probe::dial::{Connection, Dialer, Stop};
 use crate::probe::reader::Reader;
 
 /// PostgreSQL.
-pub const PROTOCOL: Protocol =
-    Protocol { name: "postgresql", ports: &[5432], processes: &["postgres", "pgbouncer"], ask: Some(|dialer| Box::pin(ask(dialer))), ..Protocol::NONE };
+pub const PROTOCOL: Protocol = Protocol {
+    name: "postgresql",
+    ports: &[5432, 6432],
+    processes: &["postgres", "pgbouncer"],
+    ask: Some(|dialer| Box::pin(ask(dialer))),
+    // An ErrorResponse begins with its severity.
+    hinted: Some(|answer| answer.first() == Some(&b'E') && answer.windows(6).any(|w| w == b"SFATAL" || w == b"SERROR")),
+    ..Protocol::NONE
+};
 
 /// SSLRequest.
 pub const UPGRADE: Upgrade = Upgrade { name: "postgresql", is_counted: false, prepare: |connection| Box::pin(upgrade(connection)) };

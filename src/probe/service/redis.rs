@@ -14,6 +14,7 @@ pub const PROTOCOL: Protocol = Protocol {
     talk: Some(|_, _, first| Box::pin(async move { Some(seen(first)) })),
     ask: Some(|dialer| Box::pin(ask(dialer))),
     hinted: Some(|answer| [&b"-ERR"[..], b"-NOAUTH", b"-DENIED", b"+PONG"].iter().any(|word| answer.starts_with(word))),
+    ..Protocol::NONE
 };
 
 /// Longest answer to INFO that is read, bytes.
@@ -30,8 +31,9 @@ pub fn refuses(first: &[u8]) -> bool {
 /// A server that refused or answered PING.
 pub fn seen(first: &[u8]) -> Seen {
     let authentication = if first.starts_with(b"+PONG") { NONE } else { REQUIRED };
+    let open = if authentication == NONE { vec!["commands".into()] } else { Vec::new() };
     let word = String::from_utf8_lossy(first.split(|b| *b == b' ' || *b == b'\r').next().unwrap_or_default()).into_owned();
-    Seen { authentication, ..Seen::plain("redis", first, &format!("PING answered {word}")) }
+    Seen { authentication, open, ..Seen::plain("redis", first, &format!("PING answered {word}")) }
 }
 
 /// Whether an answer to PING is of Redis.
@@ -73,13 +75,18 @@ async fn ask_outward(dialer: &Dialer, found: &mut Seen) {
     };
     match first.await {
         Ok(line) if answers(&line) => {
-            found.authentication = seen(&line).authentication;
+            let stranger = seen(&line);
+            found.authentication = stranger.authentication;
+            found.open = stranger.open;
             found.exchange = format!("{} at an address that is not loopback", seen(&line).exchange);
         }
         Ok(_) => {}
         Err(reason) => {
             found.authentication = UNKNOWN;
-            found.left_open("authentication", format!("PING at an address that is not loopback: {reason}"));
+            found.open.clear();
+            for field in ["authentication", "open"] {
+                found.left_open(field, format!("PING at an address that is not loopback: {reason}"));
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use super::service::{Asked, DIRECT, Protocol, Seen, exchange};
 /// TLS from the first byte.
 pub const PROTOCOL: Protocol = Protocol {
     name: "tls",
-    ports: &[443, 465, 563, 636, 853, 989, 990, 993, 995, 8443],
+    ports: &[443, 465, 563, 636, 853, 989, 990, 993, 995, 2376, 8443, 10250],
     processes: &["stunnel4"],
     ask: Some(|dialer| Box::pin(ask(dialer))),
     hinted: Some(speaks),

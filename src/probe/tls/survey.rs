@@ -1,13 +1,17 @@
 //! Runs the jobs of a [`Plan`]: one connection each, a few at a time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::Instant;
 
 use super::client_hello::{TLS12, TLS13};
 use super::plan::{Answer, Depth, Finished, Job, Plan, Purpose, Question};
+use super::server_reply::Reply;
 use super::{defects, finisher};
 use crate::probe::dial::{Connection, Dialer};
+use crate::probe::service::http::Again;
 use crate::probe::service::inside::inside;
 use crate::probe::service::{Later, Seen, Upgrade};
 
@@ -26,7 +30,7 @@ pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> 
         is_upgraded: upgrade.is_some(),
         is_counted: upgrade.is_some_and(Upgrade::is_counted),
     });
-    let mut run = Run { running: JoinSet::new(), again: VecDeque::new(), is_alone: false, opened: 0 };
+    let mut run = Run::new();
     let mut dialer = dialer.clone();
     let mut is_second_half = false;
     loop {
@@ -39,20 +43,22 @@ pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> 
             run.add(job, &dialer, upgrade);
         }
         run.repeat(&dialer, upgrade);
-        let joined = tokio::select! {
-            joined = tokio::time::timeout_at(dialer.deadline, run.running.join_next()) => joined,
-            () = dialer.halt.asked() => {
-                plan.cut("the survey was stopped");
+        let patience = run.patience();
+        tokio::select! {
+            joined = run.running.join_next_with_id() => match joined {
+                None => break,
+                Some(Ok((id, Done { took, answer }))) => run.fold(&mut plan, id, took, answer),
+                // A job that panicked is a defect of ours; the rest still counts.
+                Some(Err(e)) if !e.is_cancelled() => plan.cut("asking failed inside assay"),
+                Some(Err(_)) => {}
+            },
+            () = tokio::time::sleep_until(patience) => run.give_up(&mut plan),
+            () = tokio::time::sleep_until(dialer.deadline) => {
+                plan.cut("the endpoint's time was used up");
                 break;
             }
-        };
-        match joined {
-            Ok(None) => break,
-            Ok(Some(Ok((job, company, answer)))) => run.fold(&mut plan, job, company, answer),
-            // A job that panicked is a defect of ours; the rest still counts.
-            Ok(Some(Err(_))) => plan.cut("asking failed inside assay"),
-            Err(_) => {
-                plan.cut("the endpoint's time was used up");
+            () = dialer.halt.asked() => {
+                plan.cut("the survey was stopped");
                 break;
             }
         }
@@ -64,18 +70,48 @@ pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> 
     plan
 }
 
+/// An endpoint that answered so many times is known for its pace.
+const KNOWN: u32 = 3;
+/// Least time for an answer of such an endpoint, and its share of the slowest answer before: whoever is silent for longer than
+/// that, while others were answered, is taken for silent.
+const LEAST: Duration = Duration::from_millis(1500);
+const TIMES_SLOWEST: u32 = 8;
+/// Without an end in sight.
+const LONG: Duration = Duration::from_secs(24 * 3600);
+
 /// Jobs under way.
 struct Run {
-    running: JoinSet<(Job, bool, Answer)>,
+    running: JoinSet<Done>,
+    jobs: HashMap<Id, Running>,
     again: VecDeque<Job>,
     /// Whether the server was seen to answer only one connection at a time.
     is_alone: bool,
     opened: usize,
+    answers: u32,
+    slowest: Duration,
+}
+
+/// One of them.
+struct Running {
+    job: Job,
+    since: Instant,
+    had_company: bool,
+    handle: AbortHandle,
+}
+
+/// Its end.
+struct Done {
+    took: Duration,
+    answer: Answer,
 }
 
 impl Run {
+    fn new() -> Self {
+        Self { running: JoinSet::new(), jobs: HashMap::new(), again: VecDeque::new(), is_alone: false, opened: 0, answers: 0, slowest: Duration::ZERO }
+    }
+
     fn add(&mut self, job: Job, dialer: &Dialer, upgrade: Option<Upgrade>) {
-        if self.is_alone && !self.running.is_empty() {
+        if self.is_alone && !self.jobs.is_empty() {
             self.again.push_back(job);
             return;
         }
@@ -84,32 +120,62 @@ impl Run {
 
     fn start(&mut self, job: Job, dialer: &Dialer, upgrade: Option<Upgrade>) {
         self.opened += 1;
-        let (dialer, has_company) = (dialer.clone(), !self.running.is_empty());
-        self.running.spawn(async move {
-            let answer = ask(&dialer, upgrade, &job).await;
-            (job, has_company, answer)
+        let (dialer, own, since) = (dialer.clone(), job.clone(), Instant::now());
+        let handle = self.running.spawn(async move {
+            let answer = ask(&dialer, upgrade, &own).await;
+            Done { took: since.elapsed(), answer }
         });
+        let had_company = !self.jobs.is_empty();
+        self.jobs.values_mut().for_each(|r| r.had_company = true);
+        self.jobs.insert(handle.id(), Running { job, since, had_company, handle });
     }
 
     /// What waits for its turn alone.
     fn repeat(&mut self, dialer: &Dialer, upgrade: Option<Upgrade>) {
-        if self.running.is_empty()
+        if self.jobs.is_empty()
             && let Some(job) = self.again.pop_front()
         {
             self.start(job, dialer, upgrade);
         }
     }
 
+    /// When the oldest job has been silent for too long.
+    fn patience(&self) -> Instant {
+        let oldest = self.jobs.values().map(|r| r.since).min();
+        match oldest.filter(|_| self.answers >= KNOWN) {
+            Some(since) => since + (self.slowest * TIMES_SLOWEST).max(LEAST),
+            None => Instant::now() + LONG,
+        }
+    }
+
+    /// Takes the oldest job for silent.
+    fn give_up(&mut self, plan: &mut Plan) {
+        let Some(id) = self.jobs.iter().min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
+            return;
+        };
+        if let Some(running) = self.jobs.get(&id) {
+            running.handle.abort();
+            let (waited, slowest) = (running.since.elapsed().as_millis(), self.slowest.as_millis());
+            let answer = Answer::Reply(Reply::Silent(format!("for {waited} ms, while other answers took {slowest} ms at most")), String::new());
+            self.fold(plan, id, Duration::ZERO, answer);
+        }
+    }
+
     /// An answer that others at the same time may have caused is asked for again, alone. Lists do that by themselves.
-    fn fold(&mut self, plan: &mut Plan, job: Job, had_company: bool, answer: Answer) {
-        let had_company = had_company || !self.running.is_empty();
-        if had_company && matches!(job.purpose, Purpose::Version(_)) && Plan::is_doubtful(&answer) {
+    fn fold(&mut self, plan: &mut Plan, id: Id, took: Duration, answer: Answer) {
+        let Some(Running { job, had_company, .. }) = self.jobs.remove(&id) else {
+            return;
+        };
+        let is_doubtful = Plan::is_doubtful(&answer);
+        if had_company && matches!(job.purpose, Purpose::Version(_)) && is_doubtful {
             self.again.push_back(job);
             return;
         }
-        if !had_company && !self.again.is_empty() && matches!(&answer, Answer::Reply(..) | Answer::Finished(_)) && !Plan::is_doubtful(&answer) {
+        if !is_doubtful {
+            self.answers += 1;
+            self.slowest = self.slowest.max(took);
             // Refused among others and answered alone.
-            self.is_alone = true;
+            self.is_alone |= !had_company && !self.again.is_empty() && matches!(job.purpose, Purpose::Version(_));
         }
         plan.take(&job, answer);
     }
@@ -167,9 +233,10 @@ async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connect
     };
     if is_spoken {
         let notes = inside.notes();
-        let heard = speak(dialer, upgrade, inside.connection, job).await;
+        let is_heard = upgrade.is_none() || was_asked == Some(true);
+        let heard = if is_heard { speak(dialer, upgrade, inside.connection, job).await } else { None };
         let notes = finisher::read(&notes);
-        finished.tickets = (job.offer.version == TLS13).then_some(notes.tickets);
+        finished.tickets = (job.offer.version == TLS13 && is_heard).then_some(notes.tickets);
         finished.client_certificate_required = match (was_asked, notes.alert, &heard) {
             (Some(false), _, _) => Some(false),
             (Some(true), Some(alert), _) if WANT_OF_CERTIFICATE.contains(&alert) => Some(true),
@@ -193,12 +260,23 @@ fn is_want_of_certificate(problem: &str) -> bool {
 /// What is spoken inside: nothing is said after an upgrade, the protocol is known already.
 async fn speak(dialer: &Dialer, upgrade: Option<Upgrade>, mut connection: Connection, job: &Job) -> Option<Seen> {
     if upgrade.is_some() {
-        // A moment for tickets or for a refusal of our empty certificate.
+        // A moment for a refusal of our empty certificate.
         let _ = connection.some_within(MOMENT).await;
         return None;
     }
-    let again = || -> Later<'_, Option<Connection>> { Box::pin(again(dialer, job)) };
-    inside(dialer, connection, &again).await
+    inside(dialer, connection, &Inside { dialer, job }).await
+}
+
+/// Opens connections inside TLS.
+struct Inside<'a> {
+    dialer: &'a Dialer,
+    job: &'a Job,
+}
+
+impl Again for Inside<'_> {
+    fn again(&self) -> Later<'_, Option<Connection>> {
+        Box::pin(again(self.dialer, self.job))
+    }
 }
 
 /// Another connection inside TLS.
@@ -212,4 +290,4 @@ async fn again(dialer: &Dialer, job: &Job) -> Option<Connection> {
 }
 
 /// Time for what a server says of itself after a handshake.
-const MOMENT: std::time::Duration = std::time::Duration::from_millis(150);
+const MOMENT: Duration = Duration::from_millis(150);
