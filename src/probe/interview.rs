@@ -334,6 +334,7 @@ impl<'a> Interview<'a> {
                 // It was put beside the one in doubt.
                 self.asked_again.push(protocol.name);
                 self.waiting.push_back(protocol);
+                self.next_start = now + LONG_PAUSE;
                 return None;
             }
             Room::Unknown | Room::Narrow | Room::Wide => {}
