@@ -1,14 +1,14 @@
 //! Connections with a deadline and a byte cap.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -25,6 +25,10 @@ const QUIET: Duration = Duration::from_millis(400);
 const GREETING_MINIMUM: usize = 4;
 /// Longest greeting looked at, bytes.
 const GREETING_LIMIT: usize = 1024;
+/// Ports tried for [`Dialer::connect_reserved`]: the few that no service has (rresvport(3) takes them, too).
+const RESERVED: std::ops::RangeInclusive<u16> = 1012..=1022;
+/// Source address of [`Dialer::connect_as_other`].
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Bytes read at once.
 const CHUNK: usize = 4096;
 
@@ -129,6 +133,12 @@ impl Dialer {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// The same at the address where strangers reach it; itself where there is no other.
+    #[must_use]
+    pub fn as_stranger(&self) -> Self {
+        Self { address: self.outward.unwrap_or(self.address), outward: None, ..self.clone() }
+    }
+
     /// Connects to the endpoint.
     pub async fn connect(&self) -> Result<Connection, DialError> {
         match self.ready.take() {
@@ -142,6 +152,33 @@ impl Dialer {
         self.connect_to(self.outward.unwrap_or(self.address)).await
     }
 
+    /// Connects from a port below 1024, as some servers demand; from any port where this process
+    /// may not have such a one.
+    pub async fn connect_reserved(&self) -> Result<Connection, DialError> {
+        let any: IpAddr = if self.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        for port in RESERVED {
+            match self.open(self.address, Some(SocketAddr::new(any, port))).await {
+                Err(DialError::Unreachable(_)) => {}
+                other => return other,
+            }
+        }
+        self.connect().await
+    }
+
+    /// Connects to an endpoint on loopback from another loopback address (all of 127.0.0.0/8 is this
+    /// host): servers that take a client at their own address for safe see a stranger. `None` where
+    /// that can't be done.
+    pub async fn connect_as_other(&self) -> Option<Connection> {
+        match self.address {
+            SocketAddr::V4(v4) if *v4.ip() == Ipv4Addr::LOCALHOST => self.open(self.address, Some(SocketAddr::from((OTHER, 0)))).await.ok(),
+            _ => None,
+        }
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+        self.open(address, None).await
+    }
+
     /// Waits for a place within the caps; it is given back when dropped.
     pub(super) async fn places(&self) -> Result<Places, DialError> {
         let closed = |_| DialError::Unreachable("the survey has ended".into());
@@ -153,10 +190,10 @@ impl Dialer {
         timeout(self.left(), places).await.map_err(|_| DialError::Timeout)?
     }
 
-    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, DialError> {
+    async fn open(&self, address: SocketAddr, from: Option<SocketAddr>) -> Result<Connection, DialError> {
         let permits = self.places().await?;
         let wait = self.limits.answer_timeout.min(self.left());
-        let stream = match timeout(wait, TcpStream::connect(address)).await {
+        let stream = match timeout(wait, stream(address, from)).await {
             Err(_) => return Err(DialError::Timeout),
             Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => return Err(DialError::Refused),
             Ok(Err(e)) => return Err(DialError::Unreachable(e.kind().to_string())),
@@ -166,6 +203,7 @@ impl Dialer {
         let _ = stream.set_nodelay(true);
         let capped = Capped { stream, remaining: self.limits.bytes, _permits: permits };
         Ok(Connection {
+            server_name: self.server_name.clone(),
             stream: Box::new(capped),
             pending: Vec::new(),
             answer_timeout: self.limits.answer_timeout,
@@ -200,6 +238,15 @@ impl Ear {
     pub fn heard(&self) -> Option<Instant> {
         self.0.get().copied()
     }
+}
+
+async fn stream(address: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Else the same port serves the same server again only after minutes.
+    socket.set_reuseaddr(true)?;
+    socket.bind(from)?;
+    socket.connect(address).await
 }
 
 /// A place within the cap of one endpoint and the cap of all.
@@ -246,6 +293,8 @@ impl AsyncWrite for Capped {
 
 /// One connection to one endpoint.
 pub struct Connection {
+    /// Name by which the server is asked for, where a protocol needs one; empty for none.
+    pub server_name: String,
     stream: Box<dyn Wire>,
     pending: Vec<u8>,
     answer_timeout: Duration,

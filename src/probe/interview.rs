@@ -130,7 +130,7 @@ impl<'a> Interview<'a> {
             at_once: dialer.limits.per_target.saturating_sub(1).clamp(1, AT_ONCE),
             until: now + dialer.left() * QUESTIONS_SHARE.0 / QUESTIONS_SHARE.1,
             next_start: now,
-            waiting: PROTOCOLS.iter().filter(|p| p.ask.is_some()).collect(),
+            waiting: PROTOCOLS.iter().filter(|p| p.ask.is_some() && (!p.at_home_only || p.is_at_home(dialer))).collect(),
             asked_again: Vec::new(),
             room: Room::Unknown,
             left_at: None,

@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         self.take(2)?.try_into().ok().map(u16::from_be_bytes)
     }
 
-    /// Two bytes, little-endian (MySQL).
+    /// Two bytes, little-endian (MySQL, SMB, X11).
     pub fn u16_le(&mut self) -> Option<u16> {
         self.take(2)?.try_into().ok().map(u16::from_le_bytes)
     }
@@ -93,6 +93,24 @@ pub fn banner(bytes: &[u8]) -> String {
 /// The first bytes in hexadecimal, for evidence.
 pub fn hex_head(bytes: &[u8]) -> String {
     bytes.iter().take(8).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+/// What may become of recorded bytes on the way: every shorter piece of a short answer, and many
+/// changes of single bytes, the same ones in each run.
+#[cfg(test)]
+pub fn mutations(recorded: &[u8]) -> Vec<Vec<u8>> {
+    let mut out: Vec<Vec<u8>> = (0..recorded.len().min(400)).map(|end| recorded[..end].to_vec()).collect();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..2000 {
+        let mut mutated = recorded.to_vec();
+        for _ in 0..4 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = usize::try_from(state >> 33).unwrap_or(0) % recorded.len().max(1);
+            mutated[at] = state.to_be_bytes()[1];
+        }
+        out.push(mutated);
+    }
+    out
 }
 
 #[cfg(test)]

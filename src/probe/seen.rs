@@ -14,6 +14,9 @@ pub const REQUIRED: &str = "required";
 pub const NONE: &str = "none";
 /// `tls`: from the first byte.
 pub const DIRECT: &str = "direct";
+/// `tls`: the list of capabilities and the answer to the command contradict each other, as where
+/// somebody on the way takes the word or the command out, or where a certificate can't be used.
+pub const STRIPPED: &str = "stripped";
 /// The exchange did not tell.
 pub const UNKNOWN: &str = "unknown";
 
@@ -24,7 +27,7 @@ pub struct Seen {
     pub protocol: &'static str,
     /// Whether it runs without encryption here, at least until an upgrade.
     pub plaintext: bool,
-    /// [`DIRECT`], [`OPTIONAL`], [`REQUIRED`], [`NONE`] or [`UNKNOWN`].
+    /// [`DIRECT`], [`OPTIONAL`], [`REQUIRED`], [`STRIPPED`], [`NONE`] or [`UNKNOWN`].
     pub tls: &'static str,
     /// [`NONE`], [`REQUIRED`] or [`UNKNOWN`].
     pub authentication: &'static str,
@@ -77,6 +80,16 @@ impl Seen {
     /// Marks a field that the server left open.
     pub fn left_open(&mut self, field: &'static str, reason: impl ToString) {
         self.unanswered.push((field, reason.to_string()));
+    }
+
+    /// Says that what was open was seen at loopback alone, which many servers trust: nothing is
+    /// known of what strangers get.
+    pub fn trusting_loopback(&mut self, why: &str) {
+        if !self.open.is_empty() {
+            let words = self.open.join(", ");
+            self.open.clear();
+            self.left_open("open", format!("at loopback it offered {words}, and {why}"));
+        }
     }
 
     /// Marks something that a stranger gets.

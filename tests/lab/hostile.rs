@@ -157,6 +157,41 @@ fn relay(mut client: TcpStream, server: TcpStream, delay: Duration) {
     let _ = upward.join();
 }
 
+/// Relays to another local port and writes over words on the way, as packet filters do that keep
+/// the length: what servers say, what clients say. Upper and lower case count as the same.
+pub fn rewriting_relay(to: u16, of_servers: Option<&'static str>, of_clients: Option<&'static str>) -> u16 {
+    let port = free_port();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else { continue };
+            rewrite(client.try_clone().unwrap(), server.try_clone().unwrap(), of_clients);
+            rewrite(server, client, of_servers);
+        }
+    });
+    port
+}
+
+fn rewrite(mut from: TcpStream, mut to: TcpStream, word: Option<&'static str>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16_384];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            let chunk = &mut buffer[..count];
+            for at in 0..count {
+                if let Some(word) = word
+                    && chunk.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+                {
+                    chunk[at..at + word.len()].fill(b'X');
+                }
+            }
+            if to.write_all(chunk).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}
+
 fn pump(mut from: TcpStream, mut to: TcpStream) {
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut to);

@@ -2,12 +2,17 @@
 //! stopped, by its own process id, when it is dropped.
 //!
 //! Debian packages: openssl nginx vsftpd redis-server postgresql mariadb-server openssh-server
-//! inetutils-telnetd memcached dovecot-imapd dovecot-pop3d postfix python3-aiosmtpd gnutls-bin.
+//! inetutils-telnetd memcached dovecot-imapd dovecot-pop3d dovecot-managesieved dovecot-lmtpd
+//! postfix python3-aiosmtpd gnutls-bin slapd prosody xrdp dropbear-bin samba xvfb xauth x11vnc
+//! tigervnc-standalone-server rsync rsh-server; inn2 is unpacked to `target/lab` by `tests/run`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub mod daemons;
+pub mod forge;
 pub mod hostile;
 pub mod servers;
 pub mod stores;
+pub mod udp;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -112,24 +112,6 @@ pub fn mariadb(certificate: Option<&Certificate>, arguments: &[&str]) -> Server 
     Server::start(port, folder, command.args(arguments))
 }
 
-/// Dovecot: IMAP and, on the second port, POP3, both with STARTTLS.
-pub fn dovecot(certificate: &Certificate) -> (Server, u16) {
-    let (folder, port, pop3) = (folder(), free_port(), free_port());
-    let path = folder.path().display().to_string();
-    let config = format!(
-        "base_dir = {path}/run\nstate_dir = {path}/state\nlog_path = {path}/log\nprotocols = imap pop3\nlisten = 127.0.0.1\nmail_location = maildir:{path}/mail\n\
-         ssl = yes\nssl_cert = <{}\nssl_key = <{}\npassdb {{\n driver = static\n args = password=x\n}}\nuserdb {{\n driver = static\n args = uid=nobody gid=nogroup home={path}\n}}\n\
-         service imap-login {{\n inet_listener imap {{\n port = {port}\n }}\n inet_listener imaps {{\n port = 0\n }}\n}}\n\
-         service pop3-login {{\n inet_listener pop3 {{\n port = {pop3}\n }}\n inet_listener pop3s {{\n port = 0\n }}\n}}\n",
-        certificate.cert.display(),
-        certificate.key.display()
-    );
-    std::fs::write(folder.path().join("dovecot.conf"), config).unwrap();
-    let mut command = Command::new("/usr/sbin/dovecot");
-    command.arg("-F").arg("-c").arg(folder.path().join("dovecot.conf"));
-    (Server::start(port, folder, &mut command), pop3)
-}
-
 /// An SMTP server (aiosmtpd); with a certificate it offers STARTTLS, and demands it if told so.
 pub fn smtp(certificate: Option<&Certificate>, demand: bool) -> Server {
     let (folder, port) = (folder(), free_port());
@@ -145,18 +127,35 @@ pub fn smtp(certificate: Option<&Certificate>, demand: bool) -> Server {
     Server::start_with(port, folder, &mut command, Signal::KILL)
 }
 
-/// OpenSSH.
-pub fn sshd() -> Server {
+/// Postfix, its SMTP server alone, with these further lines in `main.cf`.
+pub fn postfix(certificate: &Certificate, lines: &str) -> Server {
     let (folder, port) = (folder(), free_port());
-    let key = folder.path().join("key");
-    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
-    std::fs::create_dir_all("/run/sshd").unwrap();
-    let mut command = Command::new("/usr/sbin/sshd");
-    command.args(["-D", "-e", "-f", "/dev/null", "-o", "PidFile=none", "-o", &format!("ListenAddress=127.0.0.1:{port}"), "-h"]).arg(key);
+    let path = folder.path().display().to_string();
+    for name in ["etc", "spool", "data"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    give(&folder.path().join("data"), "postfix");
+    let main = format!(
+        "compatibility_level = 3.6\nqueue_directory = {path}/spool\ndata_directory = {path}/data\nmyhostname = lab.example\nmydestination =\ninet_interfaces = 127.0.0.1\n\
+         inet_protocols = ipv4\nmaillog_file = {path}/spool/log\nmaillog_file_prefixes = {path}\nalias_maps =\nlocal_recipient_maps =\n\
+         smtpd_client_connection_rate_limit = 0\nsmtpd_client_connection_count_limit = 0\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n{lines}\n",
+        certificate.cert.display(),
+        certificate.key.display()
+    );
+    let services = format!(
+        "127.0.0.1:{port} inet n - n - - smtpd\ncleanup unix n - n - 0 cleanup\nrewrite unix - - n - - trivial-rewrite\nproxymap unix - - n - - proxymap\n\
+         anvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\npostlog unix-dgram n - n - 1 postlogd\n"
+    );
+    let etc = folder.path().join("etc");
+    std::fs::write(etc.join("main.cf"), main).unwrap();
+    std::fs::write(etc.join("master.cf"), services).unwrap();
+    run(Command::new("postfix").arg("-c").arg(&etc).arg("check"));
+    let mut command = Command::new("/usr/lib/postfix/sbin/master");
+    command.env("MAIL_CONFIG", &etc).arg("-c").arg(&etc).arg("-d");
     Server::start(port, folder, &mut command)
 }
 
-/// A program that serves one connection on its standard input and output, as inetd starts it.
+/// A program that serves one connection on its standard input, output and error, as inetd starts it.
 pub struct Inetd {
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
@@ -173,8 +172,8 @@ impl Inetd {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let fd = OwnedFd::from(stream);
-                let (input, output) = (Stdio::from(fd.try_clone().unwrap()), Stdio::from(fd));
-                let child = Command::new(program).stdin(input).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+                let (input, errors) = (Stdio::from(fd.try_clone().unwrap()), Stdio::from(fd.try_clone().unwrap()));
+                let child = Command::new(program).stdin(input).stdout(Stdio::from(fd)).stderr(errors).spawn().unwrap();
                 started.lock().unwrap().push(child);
             }
         });

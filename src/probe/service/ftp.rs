@@ -1,6 +1,6 @@
 //! FTP (RFC 959) and its AUTH TLS (RFC 4217).
 
-use super::{OPTIONAL, OUR_NAME, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade, smtp};
+use super::{OPTIONAL, OUR_NAME, Protocol, REQUIRED, STRIPPED, Seen, UNKNOWN, Upgrade, smtp};
 use crate::probe::dial::{Connection, Dialer, Reply, Stop};
 
 /// FTP.
@@ -48,7 +48,14 @@ pub async fn talk(dialer: &Dialer, connection: Connection, greeting: &Reply) -> 
         return seen;
     }
     let (offered, connection) = match offers_tls(connection).await {
-        Ok(answer) => answer,
+        Ok(Offer::Accepted) => (true, None),
+        Ok(Offer::Refused { listed, connection }) => {
+            if listed {
+                seen.tls = STRIPPED;
+                seen.exchange = "FEAT lists AUTH TLS, AUTH TLS refused".into();
+            }
+            (false, connection)
+        }
         Err(stop) => {
             seen.tls = UNKNOWN;
             seen.exchange = format!("AUTH TLS: {stop}");
@@ -105,14 +112,26 @@ async fn fresh(dialer: &Dialer) -> Result<Connection, Stop> {
     Ok(connection)
 }
 
-/// Whether AUTH TLS is accepted; gives the connection back when it can go on in plaintext.
-async fn offers_tls(mut connection: Connection) -> Result<(bool, Option<Connection>), Stop> {
-    match command(&mut connection, "AUTH TLS").await?.code {
-        234 => Ok((true, None)),
+/// Answer to AUTH TLS.
+enum Offer {
+    Accepted,
+    /// Refused, though the list of features may name it; the connection, where it can go on in plaintext.
+    Refused {
+        listed: bool,
+        connection: Option<Connection>,
+    },
+}
+
+/// Servers need not list it (RFC 4217 section 6), so that only what is listed and refused is told apart.
+async fn offers_tls(mut connection: Connection) -> Result<Offer, Stop> {
+    let features = command(&mut connection, "FEAT").await?;
+    let listed = features.code == 211 && features.mentions("AUTH") && features.mentions("TLS");
+    Ok(match command(&mut connection, "AUTH TLS").await?.code {
+        234 => Offer::Accepted,
         // Service not available, closing the connection.
-        421 => Ok((false, None)),
-        _ => Ok((false, Some(connection))),
-    }
+        421 => Offer::Refused { listed, connection: None },
+        _ => Offer::Refused { listed, connection: Some(connection) },
+    })
 }
 
 /// Whether a name is refused for want of TLS before its password; some servers hang up after that.

@@ -13,25 +13,37 @@ pub mod http;
 pub mod imap;
 pub mod inside;
 pub mod kubelet;
+pub mod ldap;
+pub mod lmtp;
+pub mod managesieve;
 pub mod memcached;
 pub mod mongodb;
 pub mod mqtt;
 pub mod mysql;
+pub mod nntp;
 pub mod opensearch;
 pub mod pop3;
 pub mod postgresql;
+pub mod rdp;
 pub mod redis;
+pub mod rexec;
+pub mod rlogin;
 pub mod rpc;
+pub mod rsh;
 pub mod rsync;
+pub mod smb;
 pub mod smtp;
 pub mod ssh;
+pub mod starttls;
 pub mod telnet;
 pub mod vnc;
+pub mod x11;
+pub mod xmpp;
 
 use std::pin::Pin;
 
 use super::dial::{Connection, Dialer, Stop};
-pub use super::seen::{DIRECT, Export, Http, NONE, OPTIONAL, REQUIRED, Seen, Ssh, UNKNOWN};
+pub use super::seen::{DIRECT, Export, Http, NONE, OPTIONAL, REQUIRED, STRIPPED, Seen, Ssh, UNKNOWN};
 use super::tls;
 
 /// The name given where a protocol asks for one.
@@ -59,13 +71,22 @@ pub struct Protocol {
     pub ask: Option<for<'a> fn(&'a Dialer) -> Later<'a, Asked>>,
     /// Whether an answer to another protocol's question points to this one.
     pub hinted: Option<fn(&[u8]) -> bool>,
+    /// Whether only its ports and processes are asked: a server that it would be put to in vain
+    /// could not be told from one that waits.
+    pub at_home_only: bool,
     /// Of what is spoken over HTTP: whether the answer to `GET /` is of it, and what more it tells.
     pub over_http: Option<for<'a> fn(&'a http::Web<'a>, &'a http::Answer) -> Later<'a, Option<Seen>>>,
 }
 
 impl Protocol {
     /// A protocol that is never seen, to fill the fields that another leaves out.
-    pub const NONE: Self = Self { name: "", ports: &[], processes: &[], greets: None, talk: None, ask: None, hinted: None, over_http: None };
+    pub const NONE: Self =
+        Self { name: "", ports: &[], processes: &[], greets: None, talk: None, ask: None, hinted: None, over_http: None, at_home_only: false };
+
+    /// Whether an endpoint's port or process is usually of it.
+    pub fn is_at_home(&self, dialer: &Dialer) -> bool {
+        self.processes.contains(&dialer.process.as_str()) || self.ports.contains(&dialer.address.port())
+    }
 
     /// Whether its server speaks first. Questions put to it while it is slow are wasted, and some
     /// servers count them (OpenSSH's MaxStartups, MySQL's max_connect_errors).
@@ -84,6 +105,9 @@ pub static PROTOCOLS: &[Protocol] = &[
     pop3::PROTOCOL,
     ftp::PROTOCOL,
     smtp::PROTOCOL,
+    lmtp::PROTOCOL,
+    nntp::PROTOCOL,
+    managesieve::PROTOCOL,
     rsync::PROTOCOL,
     vnc::PROTOCOL,
     tls::PROTOCOL,
@@ -103,10 +127,32 @@ pub static PROTOCOLS: &[Protocol] = &[
     docker::PROTOCOL,
     kubelet::PROTOCOL,
     cups::PROTOCOL,
+    xmpp::PROTOCOL,
+    ldap::PROTOCOL,
+    rdp::PROTOCOL,
+    smb::PROTOCOL,
+    x11::PROTOCOL,
+    rlogin::PROTOCOL,
+    rsh::PROTOCOL,
+    rexec::PROTOCOL,
 ];
 
 /// Every upgrade, for the command line.
-pub static UPGRADES: &[Upgrade] = &[smtp::UPGRADE, imap::UPGRADE, pop3::UPGRADE, ftp::UPGRADE, postgresql::UPGRADE, mysql::UPGRADE];
+pub static UPGRADES: &[Upgrade] = &[
+    smtp::UPGRADE,
+    lmtp::UPGRADE,
+    imap::UPGRADE,
+    pop3::UPGRADE,
+    managesieve::UPGRADE,
+    nntp::UPGRADE,
+    ftp::UPGRADE,
+    ldap::UPGRADE,
+    xmpp::UPGRADE,
+    xmpp::UPGRADE_SERVER,
+    rdp::UPGRADE,
+    postgresql::UPGRADE,
+    mysql::UPGRADE,
+];
 
 /// The upgrade that servers on this port usually have.
 pub fn usual_upgrade(port: u16) -> Option<Upgrade> {
@@ -183,6 +229,28 @@ pub async fn exchange(dialer: &Dialer, question: &[u8], enough: fn(&[u8]) -> boo
     Ok((connection, answer))
 }
 
+/// Asks where strangers reach a listener of this host, and at its own address only when nothing
+/// can be had there.
+async fn as_stranger(dialer: &Dialer, ask: for<'a> fn(&'a Dialer) -> Later<'a, Asked>) -> Asked {
+    let Some(outward) = dialer.outward else {
+        return ask(dialer).await;
+    };
+    match ask(&dialer.as_stranger()).await {
+        Asked::Found(mut seen) => {
+            seen.exchange = format!("{} (at {outward})", seen.exchange);
+            Asked::Found(seen)
+        }
+        Asked::NoConnection => match ask(dialer).await {
+            Asked::Found(mut seen) => {
+                seen.trusting_loopback(&format!("it could not be asked at {outward}"));
+                Asked::Found(seen)
+            }
+            other => other,
+        },
+        other => other,
+    }
+}
+
 /// A line of a text protocol is there.
 pub fn a_line(bytes: &[u8]) -> bool {
     bytes.contains(&b'\n')
@@ -236,7 +304,7 @@ mod tests {
     use super::*;
 
     /// Files that are no protocol.
-    const OTHER_FILES: &[&str] = &["mod", "inside"];
+    const OTHER_FILES: &[&str] = &["mod", "inside", "starttls"];
 
     #[test]
     fn every_file_of_the_folder_is_listed() {
@@ -260,7 +328,7 @@ mod tests {
             assert!(protocol.ask.is_some() || protocol.greets.is_some() || protocol.over_http.is_some(), "{}", protocol.name);
         }
         for upgrade in UPGRADES {
-            assert!(PROTOCOLS.iter().any(|p| p.name == upgrade.name()), "{upgrade:?}");
+            assert!(PROTOCOLS.iter().any(|p| upgrade.name() == p.name || upgrade.name() == format!("{}-server", p.name)), "{upgrade:?}");
         }
     }
 

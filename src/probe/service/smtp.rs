@@ -1,6 +1,7 @@
-//! SMTP (RFC 5321) and its STARTTLS (RFC 3207).
+//! SMTP (RFC 5321), LMTP (RFC 2033) and their STARTTLS (RFC 3207).
 
-use super::{NONE, OPTIONAL, Protocol, REQUIRED, Seen, UNKNOWN, Upgrade, ftp};
+use super::starttls::{self, Listed};
+use super::{Protocol, Seen, UNKNOWN, Upgrade, ftp, lmtp};
 use crate::probe::dial::{Connection, Dialer, Reply, Stop};
 
 /// SMTP.
@@ -14,9 +15,9 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 /// STARTTLS (RFC 3207).
-pub const UPGRADE: Upgrade = Upgrade { name: "smtp", is_counted: false, prepare: |connection| Box::pin(upgrade(connection)) };
+pub const UPGRADE: Upgrade = Upgrade { name: "smtp", is_counted: false, prepare: |connection| Box::pin(upgrade(connection, EHLO)) };
 
-const EHLO: &[u8] = b"EHLO assay\r\n";
+const EHLO: &str = "EHLO assay";
 
 /// `220` or a refusal `554`, `421` (RFC 5321 section 4.2); FTP greets alike.
 pub fn greets(first: &[u8]) -> bool {
@@ -39,7 +40,7 @@ async fn smtp_or_ftp(dialer: &Dialer, mut connection: Connection, first: &[u8]) 
     }
 }
 
-/// EHLO; `None` when the server is no SMTP.
+/// EHLO, or LHLO where that is no command; `None` when the server is neither SMTP nor LMTP.
 async fn talk(connection: &mut Connection, greeting: &Reply) -> Option<Seen> {
     let seen = Seen::plain("smtp", greeting.first().as_bytes(), "EHLO");
     if greeting.code != 220 {
@@ -50,7 +51,7 @@ async fn talk(connection: &mut Connection, greeting: &Reply) -> Option<Seen> {
         refused.left_open("tls", format!("the server greets with {} only", greeting.code));
         return Some(refused);
     }
-    let answer = match ehlo(connection).await {
+    let answer = match command(connection, EHLO).await {
         Ok(answer) => answer,
         Err(stop) if greeting.mentions("SMTP") => {
             let mut cut = Seen { tls: UNKNOWN, ..seen };
@@ -59,38 +60,90 @@ async fn talk(connection: &mut Connection, greeting: &Reply) -> Option<Seen> {
         }
         Err(_) => return None,
     };
-    if answer.code != 250 {
-        return greeting.mentions("SMTP").then_some(seen);
+    if answer.code == 250 {
+        return Some(upgrade_of(connection, seen, UPGRADE, &answer).await);
     }
-    let offered = answer.lines.iter().any(|l| l.get(4..).is_some_and(|w| w.trim().eq_ignore_ascii_case("STARTTLS")));
-    let tls = match offered {
-        false => NONE,
-        true if wants_tls(connection).await => REQUIRED,
-        true => OPTIONAL,
-    };
-    // Best effort: leave in order.
-    let _ = connection.send(b"QUIT\r\n").await;
-    let exchange = if offered { "EHLO offers STARTTLS" } else { "EHLO without STARTTLS" };
-    Some(Seen { tls, upgrade: offered.then_some(UPGRADE), exchange: exchange.into(), ..seen })
+    // A server of LMTP knows no EHLO (RFC 2033 section 4.1).
+    match command(connection, lmtp::LHLO).await {
+        Ok(answer) if answer.code == 250 => Some(upgrade_of(connection, Seen { protocol: "lmtp", ..seen }, lmtp::UPGRADE, &answer).await),
+        _ if greeting.mentions("SMTP") => Some(without_extensions(connection, seen).await),
+        _ => None,
+    }
 }
 
-async fn ehlo(connection: &mut Connection) -> Result<Reply, Stop> {
-    connection.send(EHLO).await?;
+/// What the extensions in `answer` and the commands say of TLS.
+async fn upgrade_of(connection: &mut Connection, mut seen: Seen, upgrade: Upgrade, answer: &Reply) -> Seen {
+    let words: Vec<String> = answer.lines.iter().skip(1).filter_map(|l| l.get(4..)).map(|w| w.trim().to_ascii_uppercase()).collect();
+    let listed = Listed::of(words.iter().map(String::as_str), "STARTTLS");
+    let may_sign_in = words.iter().any(|w| w.split([' ', '=']).next() == Some("AUTH"));
+    let demanded = listed == Listed::Yes && wants_tls(connection, may_sign_in).await;
+    let accepted = command(connection, "STARTTLS").await.map(|r| r.code == 220);
+    starttls::note(&mut seen, upgrade, "STARTTLS", listed, accepted, demanded);
+    if accepted != Ok(true) {
+        // Best effort: leave in order.
+        let _ = connection.send(b"QUIT\r\n").await;
+    }
+    seen
+}
+
+/// A server older than extensions (RFC 1869), or one whose EHLO is taken out on the way: does it
+/// know STARTTLS all the same?
+async fn without_extensions(connection: &mut Connection, mut seen: Seen) -> Seen {
+    let helo = command(connection, "HELO assay").await.is_ok_and(|r| r.code == 250);
+    let accepted = match helo {
+        true => command(connection, "STARTTLS").await.map(|r| r.code == 220),
+        false => Ok(false),
+    };
+    starttls::note(&mut seen, UPGRADE, "STARTTLS", Listed::No, accepted, false);
+    let _ = connection.send(b"QUIT\r\n").await;
+    seen
+}
+
+/// Whether a null sender is refused until TLS (RFC 3207 section 4: 530), or until a sign-in that is
+/// not offered without TLS.
+async fn wants_tls(connection: &mut Connection, may_sign_in: bool) -> bool {
+    match command(connection, "MAIL FROM:<>").await {
+        Ok(reply) => refuses_without_tls(&reply, may_sign_in),
+        Err(_) => false,
+    }
+}
+
+fn refuses_without_tls(reply: &Reply, may_sign_in: bool) -> bool {
+    match reply.code {
+        530 => reply.mentions("TLS") || !may_sign_in,
+        // Words of access rules: Exim, Sendmail.
+        538 | 550 | 554 => reply.mentions("STARTTLS") || (reply.mentions("TLS") && reply.mentions("REQUIRE")),
+        _ => false,
+    }
+}
+
+async fn command(connection: &mut Connection, line: &str) -> Result<Reply, Stop> {
+    connection.send(format!("{line}\r\n").as_bytes()).await?;
     connection.reply().await
 }
 
-/// Whether a null sender is refused until TLS (RFC 3207 section 4: 530).
-async fn wants_tls(connection: &mut Connection) -> bool {
-    if connection.send(b"MAIL FROM:<>\r\n").await.is_err() {
-        return false;
-    }
-    connection.reply().await.is_ok_and(|r| r.code == 530 && r.mentions("TLS"))
+/// The greeting, EHLO or LHLO, and STARTTLS.
+pub async fn upgrade(connection: &mut Connection, hello: &str) -> Result<(), Stop> {
+    connection.reply().await?;
+    // A refused EHLO does not decide: the next answer does.
+    command(connection, hello).await?;
+    if command(connection, "STARTTLS").await?.code == 220 { Ok(()) } else { Err(Stop::Malformed) }
 }
 
-/// EHLO and STARTTLS.
-pub async fn upgrade(connection: &mut Connection) -> Result<(), Stop> {
-    connection.reply().await?;
-    ehlo(connection).await?;
-    connection.send(b"STARTTLS\r\n").await?;
-    if connection.reply().await?.code == 220 { Ok(()) } else { Err(Stop::Malformed) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_for_want_of_tls_is_told_from_others() {
+        let reply = |code, line: &str| Reply { code, lines: vec![line.to_string()] };
+        // Postfix smtpd_tls_security_level = encrypt; Dovecot's submission service; Exim's ACL.
+        assert!(refuses_without_tls(&reply(530, "530 5.7.0 Must issue a STARTTLS command first"), true));
+        assert!(refuses_without_tls(&reply(530, "530 5.7.0 Authentication required."), false));
+        assert!(!refuses_without_tls(&reply(530, "530 5.7.0 Authentication required."), true));
+        assert!(refuses_without_tls(&reply(550, "550 STARTTLS required before mail"), true));
+        assert!(!refuses_without_tls(&reply(550, "550 no null senders here"), false));
+        assert!(!refuses_without_tls(&reply(250, "250 2.1.0 Ok"), false));
+        assert!(!refuses_without_tls(&reply(451, "451 4.7.1 TLS required, try again"), false));
+    }
 }
