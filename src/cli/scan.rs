@@ -76,7 +76,7 @@ pub struct Arguments {
     target: Vec<String>,
     /// Judge certificates by these trust anchors: system, mozilla, or a file or folder of certificates
     #[arg(long, value_name = "STORE")]
-    trust_store: Option<String>,
+    trust: Option<String>,
     /// Who works here and who left (CSV or JSON): judge what leavers can still do
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
@@ -109,9 +109,12 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// A store of trust anchors; a path may be relative.
+/// A store of trust anchors as somebody at a shell names it: a path may be relative.
 fn trust_store(text: &str) -> anyhow::Result<Choice> {
     match Choice::of(text) {
+        Choice::Path(path) if !std::path::Path::new(&path).exists() => {
+            anyhow::bail!("--trust {text:?} is neither system nor mozilla nor an existing file or folder")
+        }
         Choice::Path(path) => Ok(Choice::Path(std::path::absolute(&path)?.display().to_string())),
         named => Ok(named),
     }
@@ -174,8 +177,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         anyhow::bail!("--target {wrong:?} is not HOST:PORT (IPv6 in brackets)");
     }
     plan.targets.extend(arguments.target.iter().cloned());
-    if let Some(store) = &arguments.trust_store {
-        plan.trust = trust_store(store)?;
+    if let Some(trust) = &arguments.trust {
+        plan.trust = trust_store(trust)?;
     }
     let limits = service::limits_of(&config);
     let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), against, advisories: advisories.as_ref() };

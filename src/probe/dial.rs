@@ -133,6 +133,12 @@ impl Dialer {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// The same at the address where strangers reach it; itself where there is no other.
+    #[must_use]
+    pub fn as_stranger(&self) -> Self {
+        Self { address: self.outward.unwrap_or(self.address), outward: None, ..self.clone() }
+    }
+
     /// Connects to the endpoint.
     pub async fn connect(&self) -> Result<Connection, DialError> {
         match self.ready.take() {

@@ -82,6 +82,16 @@ impl Seen {
         self.unanswered.push((field, reason.to_string()));
     }
 
+    /// Says that what was open was seen at loopback alone, which many servers trust: nothing is
+    /// known of what strangers get.
+    pub fn trusting_loopback(&mut self, why: &str) {
+        if !self.open.is_empty() {
+            let words = self.open.join(", ");
+            self.open.clear();
+            self.left_open("open", format!("at loopback it offered {words}, and {why}"));
+        }
+    }
+
     /// Marks something that a stranger gets.
     pub fn opens(&mut self, word: &str) {
         if !self.open.iter().any(|w| w == word) {

@@ -8,9 +8,11 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, dead_code)]
 
 pub mod daemons;
+pub mod forge;
 pub mod hostile;
 pub mod servers;
 pub mod stores;
+pub mod udp;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

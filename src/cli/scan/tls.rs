@@ -175,11 +175,11 @@ fn plan(arguments: &Arguments, config: &AgentConfig) -> anyhow::Result<Plan> {
             }
         },
     };
-    let trust = arguments.trust.as_deref().unwrap_or(&config.trust_store);
-    if !agent::is_trust_store(trust) && !std::path::Path::new(trust).exists() {
-        anyhow::bail!("--trust {trust:?} is neither system nor mozilla nor an existing file or folder");
-    }
-    Ok(Plan { targets, expected, trust: Choice::of(trust), exclusions: config.exclusions.clone(), ..Plan::default() })
+    let trust = match &arguments.trust {
+        Some(trust) => super::trust_store(trust)?,
+        None => Choice::of(&config.trust_store),
+    };
+    Ok(Plan { targets, expected, trust, exclusions: config.exclusions.clone(), ..Plan::default() })
 }
 
 /// The text with port 443 if it has none.

@@ -75,6 +75,9 @@ mod tests {
 
     #[test]
     fn status_codes_are_read() {
+        let recorded = include_bytes!("../../../tests/wire/http-cups-printers.bin");
+        let body = recorded.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(status(&recorded[body..]), Some(NOT_FOUND));
         assert_eq!(status(&[2, 0, 4, 6, 0, 0, 0, 1, 1]), Some(NOT_FOUND));
         assert_eq!(status(&[2, 0, 0, 0]), Some(0));
         assert_eq!(status(b"<html>"), None);

@@ -121,8 +121,12 @@ pub fn seen(root: Option<&Answer>, version: Option<&Answer>, recursive: Option<&
     seen
 }
 
-/// Asks on a fresh connection.
+/// Asks on a fresh connection, as a stranger where that is possible: resolvers trust loopback.
 pub async fn ask(dialer: &Dialer) -> Asked {
+    super::as_stranger(dialer, |dialer| Box::pin(put(dialer))).await
+}
+
+async fn put(dialer: &Dialer) -> Asked {
     let mut connection = match dialer.connect().await {
         Ok(connection) => connection,
         Err(_) => return Asked::NoConnection,
@@ -186,4 +190,47 @@ async fn message(connection: &mut Connection) -> Result<Vec<u8>, Stop> {
     let length = connection.exactly(2).await?;
     let length = Reader::new(&length).u16().ok_or(Stop::Malformed)?;
     connection.exactly(usize::from(length)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_resolvers_are_read() {
+        let root = ROOT.answer(include_bytes!("../../../tests/wire/udp-dns-bind-root.bin")).unwrap();
+        let version = VERSION.answer(include_bytes!("../../../tests/wire/udp-dns-bind-version.bin")).unwrap();
+        let recursive = RECURSIVE.answer(include_bytes!("../../../tests/wire/udp-dns-bind-recursive.bin")).unwrap();
+        assert!(root.available && recursive.available && recursive.code == 0);
+        let open = seen(Some(&root), Some(&version), Some(&recursive));
+        assert_eq!((open.open.as_slice(), open.banner.as_str()), (&["recursion".to_string()][..], "9.18.49-1~deb12u3-Debian"));
+        // It would, and did not in time: not known.
+        let slow = seen(Some(&root), Some(&version), None);
+        assert_eq!((slow.open.len(), slow.unanswered.len()), (0, 1));
+    }
+
+    #[test]
+    fn refusals_are_no_recursion() {
+        let refused = ROOT.answer(include_bytes!("../../../tests/wire/udp-dns-unbound-refused.bin")).unwrap();
+        assert_eq!(refused, Answer { available: true, code: 5, text: None });
+        let closed = seen(Some(&refused), None, Some(&refused));
+        assert_eq!((closed.open.len(), closed.unanswered.len()), (0, 0));
+        // Unbound's to strangers has no question.
+        assert_eq!(RECURSIVE.answer(b"\xa5\x5c\x81\x05\0\0\0\0\0\0\0\0").map(|a| a.code), Some(5));
+        let authoritative = Answer { available: false, code: 5, text: None };
+        assert_eq!(seen(Some(&authoritative), None, None).unanswered.len(), 0);
+    }
+
+    #[test]
+    fn questions_of_others_are_not_answered() {
+        // What BIND and Unbound say to a question of SNMP.
+        for bytes in [
+            &include_bytes!("../../../tests/wire/udp-dns-bind-malformed-query.bin")[..],
+            include_bytes!("../../../tests/wire/udp-dns-unbound-snmp-question.bin"),
+        ] {
+            assert!([ROOT, VERSION, RECURSIVE].iter().all(|q| q.answer(bytes).is_none()));
+        }
+        assert_eq!(ROOT.answer(&ROOT.message()), None);
+        assert_eq!(ROOT.answer(&VERSION.message()), None);
+    }
 }

@@ -92,6 +92,8 @@ mod tests {
 
     #[test]
     fn binary_heads_are_read() {
+        let recorded = include_bytes!("../../../tests/wire/memcached-binary-version.bin");
+        assert_eq!(answer(&recorded[..24], VERSION), Some((0, recorded.len() - 24)));
         let mut head = [0; 24];
         (head[0], head[1], head[7], head[11]) = (0x81, VERSION, 0x20, 6);
         assert_eq!(answer(&head, VERSION), Some((0x20, 6)));

@@ -229,6 +229,28 @@ pub async fn exchange(dialer: &Dialer, question: &[u8], enough: fn(&[u8]) -> boo
     Ok((connection, answer))
 }
 
+/// Asks where strangers reach a listener of this host, and at its own address only when nothing
+/// can be had there.
+async fn as_stranger(dialer: &Dialer, ask: for<'a> fn(&'a Dialer) -> Later<'a, Asked>) -> Asked {
+    let Some(outward) = dialer.outward else {
+        return ask(dialer).await;
+    };
+    match ask(&dialer.as_stranger()).await {
+        Asked::Found(mut seen) => {
+            seen.exchange = format!("{} (at {outward})", seen.exchange);
+            Asked::Found(seen)
+        }
+        Asked::NoConnection => match ask(dialer).await {
+            Asked::Found(mut seen) => {
+                seen.trusting_loopback(&format!("it could not be asked at {outward}"));
+                Asked::Found(seen)
+            }
+            other => other,
+        },
+        other => other,
+    }
+}
+
 /// A line of a text protocol is there.
 pub fn a_line(bytes: &[u8]) -> bool {
     bytes.contains(&b'\n')

@@ -65,9 +65,8 @@ mod tests {
 
     #[test]
     fn acknowledgements_tell_whether_a_name_is_needed() {
-        // Mosquitto 2.0.11 with allow_anonymous true and false.
-        assert_eq!(seen(&[0x20, 2, 0, 0]).unwrap().authentication, NONE);
-        assert_eq!(seen(&[0x20, 2, 0, 5]).unwrap().authentication, REQUIRED);
+        assert_eq!(seen(include_bytes!("../../../tests/wire/mqtt-mosquitto-accepted.bin")).unwrap().authentication, NONE);
+        assert_eq!(seen(include_bytes!("../../../tests/wire/mqtt-mosquitto-refused.bin")).unwrap().authentication, REQUIRED);
         assert_eq!(seen(&[0x20, 2, 0, 1]).unwrap().unanswered.len(), 2);
         assert!(seen(&[0x20, 2, 0, 9]).is_none() && seen(b"HTTP/1.1").is_none() && seen(&[0x20, 2]).is_none());
         assert_eq!(connect().len(), usize::from(connect()[1]) + 2);

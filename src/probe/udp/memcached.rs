@@ -38,3 +38,14 @@ pub fn parse(bytes: &[u8]) -> Option<&[u8]> {
     let (id, _sequence, _total, _reserved) = (r.u16()?, r.u16()?, r.u16()?, r.u16()?);
     (id == ID && r.rest().starts_with(b"VERSION ")).then_some(r.rest())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_server_is_read_and_an_echo_is_none() {
+        assert_eq!(parse(include_bytes!("../../../tests/wire/udp-memcached-version.bin")), Some(&b"VERSION 1.6.18\r\n"[..]));
+        assert_eq!(parse(VERSION), None);
+    }
+}

@@ -126,22 +126,18 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
             break;
         }
     }
-    conclude(match heard {
-        (Some(other @ Asked::Other(_)), _) | (Some(other), Asked::Refused | Asked::Unreachable(_)) => other,
-        (_, ours) => ours,
-    })
+    match heard {
+        (Some(other @ Asked::Other(_)), _) | (Some(other), Asked::Refused | Asked::Unreachable(_)) => conclude(other),
+        (_, Asked::Silent) if dialer.left().is_zero() => Outcome::Timeout("its time was over before every question was put".into()),
+        (_, ours) => conclude(ours),
+    }
 }
 
 /// Where to ask: as a stranger, if that is possible, and at the address itself.
 fn places(dialer: &Dialer) -> (Option<Dialer>, Dialer) {
     let mut own = dialer.clone();
     own.outward = None;
-    let stranger = dialer.outward.map(|address| {
-        let mut stranger = own.clone();
-        stranger.address = address;
-        stranger
-    });
-    (stranger, own)
+    (dialer.outward.map(|_| dialer.as_stranger()), own)
 }
 
 /// Of this host, an answer comes soon or never.
@@ -229,18 +225,9 @@ fn only_at_loopback(mut seen: Seen, outward: Option<SocketAddr>, theirs: &Asked)
             seen.open.clear();
             seen.exchange = format!("{}; silent at {outward}", seen.exchange);
         }
-        _ => trusting_loopback(&mut seen, &format!("it could not be asked at {outward}")),
+        _ => seen.trusting_loopback(&format!("it could not be asked at {outward}")),
     }
     seen
-}
-
-/// What `seen` got at loopback says nothing of what strangers get.
-pub fn trusting_loopback(seen: &mut Seen, why: &str) {
-    if !seen.open.is_empty() {
-        let words = seen.open.join(", ");
-        seen.open.clear();
-        seen.left_open("open", format!("at loopback it offered {words}, and {why}"));
-    }
 }
 
 #[cfg(test)]
@@ -273,6 +260,40 @@ mod tests {
             ("firefox", 5353, None),
         ] {
             assert_eq!(presumed(process, port), expected, "{process} {port}");
+        }
+    }
+
+    #[test]
+    fn no_changed_reply_makes_a_parser_panic() {
+        use crate::probe::service::{dns as names, rpc as calls};
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire");
+        let paths = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+        let recorded: Vec<Vec<u8>> =
+            paths.filter(|p| p.to_string_lossy().contains("/udp-") || p.to_string_lossy().contains("/rpc-")).map(|p| std::fs::read(p).unwrap()).collect();
+        assert!(recorded.len() > 15);
+        let read = |bytes: &[u8]| {
+            let snmp: Vec<_> = snmp::parse(bytes).into_iter().collect();
+            let _ = snmp::seen(&snmp);
+            let _ = ntp::parse(bytes).map(|answer| ntp::seen(&[answer]));
+            let _ = tftp::parse(bytes).map(|answer| tftp::seen(&answer));
+            let _ = memcached::parse(bytes);
+            for query in [names::ROOT, names::VERSION, names::RECURSIVE] {
+                let answer = query.answer(bytes);
+                let _ = names::seen(answer.as_ref(), answer.as_ref(), answer.as_ref());
+            }
+            calls::read_anything(bytes);
+        };
+        for bytes in &recorded {
+            for end in 0..=bytes.len() {
+                read(&bytes[..end]);
+            }
+            for at in 0..bytes.len() {
+                let mut changed = bytes.clone();
+                for value in [0, 1, 0x7f, 0x80, 0xff, bytes[at].wrapping_add(1)] {
+                    changed[at] = value;
+                    read(&changed);
+                }
+            }
         }
     }
 }

@@ -65,12 +65,10 @@ fn control() -> Vec<u8> {
 /// An answer to one of our questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Of a server (mode 4), the version it speaks and its stratum.
+    /// Of a server (mode 4).
     Time {
-        /// Version number.
+        /// Version number that it speaks.
         version: u8,
-        /// 1 to 15; 0 for a kiss-of-death, 16 when it is not synchronised.
-        stratum: u8,
     },
     /// To a control query (mode 6), what it says: `version="…"`, or nothing with an error.
     Control(Vec<u8>),
@@ -93,7 +91,7 @@ pub fn parse(bytes: &[u8]) -> Option<Answer> {
     match mode {
         4 => {
             let ours = bytes.get(24..32)? == STAMP && bytes.len() >= HEADER;
-            ours.then_some(Answer::Time { version, stratum: *bytes.get(1)? })
+            ours.then_some(Answer::Time { version })
         }
         6 => {
             let mut r = Reader::new(bytes.get(1..)?);
@@ -120,21 +118,51 @@ pub fn seen(answers: &[Answer]) -> Seen {
     let mut seen = Seen { authentication: NONE, ..Seen::plain("ntp", b"", "") };
     for answer in answers {
         match answer {
-            Answer::Time { version, stratum } => {
+            Answer::Time { version } => {
                 seen.versions.push(format!("NTPv{version}"));
-                told.push(format!("answer to a client, stratum {stratum}"));
+                told.push("answer to a client");
             }
             Answer::Control(text) => {
                 seen.opens("mode-6");
                 seen.banner = banner(text);
-                told.push("answer to a control query (mode 6)".into());
+                told.push("answer to a control query (mode 6)");
             }
             Answer::Private => {
                 seen.opens("mode-7");
-                told.push("answer to a private request (mode 7)".into());
+                told.push("answer to a private request (mode 7)");
             }
         }
     }
     seen.exchange = told.join(", ");
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_servers_are_read() {
+        let time = parse(include_bytes!("../../../tests/wire/udp-ntp-ntpsec-time.bin")).unwrap();
+        let control = parse(include_bytes!("../../../tests/wire/udp-ntp-ntpsec-control.bin")).unwrap();
+        let private = parse(include_bytes!("../../../tests/wire/udp-ntp-ntpd-private.bin")).unwrap();
+        assert_eq!(time, Answer::Time { version: 4 });
+        assert_eq!(private, Answer::Private);
+        let closed = seen(std::slice::from_ref(&time));
+        assert_eq!((closed.versions.as_slice(), closed.open.len()), (&["NTPv4".to_string()][..], 0));
+        let open = seen(&[time, control, private]);
+        assert_eq!((open.open.as_slice(), open.banner.as_str()), (&["mode-6".to_string(), "mode-7".into()][..], "version=\"ntpd ntpsec-1.2.2\""));
+    }
+
+    #[test]
+    fn our_own_questions_are_no_answers() {
+        assert_eq!((client().len(), control().len() % 4), (HEADER, 0));
+        for question in [client(), control(), vec![0x17, 0, IMPLEMENTATION, MON_GETLIST_1, 0, 0, 0, 0]] {
+            assert_eq!(parse(&question), None);
+        }
+        // A resolver that turns our request round with the response bit of DNS is none either.
+        let mut turned = client();
+        turned[2] = 0x80;
+        assert_eq!(parse(&turned), None);
+    }
 }

@@ -139,3 +139,36 @@ pub fn seen(replies: &[Reply]) -> Option<Seen> {
     }
     Some(seen)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_agents_are_read() {
+        let one = parse(include_bytes!("../../../tests/wire/udp-snmp-netsnmp-v1.bin")).unwrap();
+        let two = parse(include_bytes!("../../../tests/wire/udp-snmp-netsnmp-v2c.bin")).unwrap();
+        let three = parse(include_bytes!("../../../tests/wire/udp-snmp-netsnmp-v3.bin")).unwrap();
+        assert_eq!((one.version, two.version, three.version), (0, 1, 3));
+        let all = seen(&[one, two, three.clone()]).unwrap();
+        assert_eq!(all.versions, ["SNMPv1", "SNMPv2c", "SNMPv3"]);
+        assert_eq!((all.open.as_slice(), all.banner.as_str(), all.authentication), (&["community-public".to_string()][..], "\"assay lab agent\"", NONE));
+        assert!(all.plaintext && all.unanswered.is_empty());
+        let alone = seen(&[three]).unwrap();
+        assert_eq!((alone.versions.as_slice(), alone.open.len(), alone.authentication), (&["SNMPv3".to_string()][..], 0, UNKNOWN));
+        // Other communities may be heard.
+        assert_eq!(alone.unanswered.iter().map(|u| u.0).collect::<Vec<_>>(), ["versions", "plaintext"]);
+        assert_eq!(seen(&[]), None);
+    }
+
+    #[test]
+    fn our_own_questions_are_no_answers() {
+        for question in [get(0), get(1), discovery()] {
+            assert_eq!(parse(&question), None);
+        }
+        // What net-snmp's own client sends for the same, but for the request id.
+        let theirs =
+            [0x30, 0x28, 2, 1, 1, 4, 6, b'p', b'u', b'b', b'l', b'i', b'c', 0xa0, 0x1b, 2, 3, 0x15, 0xa5, 0x5a, 2, 1, 0, 2, 1, 0, 0x30, 14, 0x30, 12, 6, 8];
+        assert_eq!(get(1).get(..theirs.len()), Some(&theirs[..]));
+    }
+}

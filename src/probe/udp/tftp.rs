@@ -67,3 +67,23 @@ pub fn seen(answer: &Answer) -> Seen {
     };
     Seen { authentication: NONE, ..Seen::plain("tftp", banner(text).as_bytes(), &exchange) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_servers_are_read() {
+        let error = parse(include_bytes!("../../../tests/wire/udp-tftp-hpa-error.bin")).unwrap();
+        assert_eq!(error, Answer::Error { code: 1, text: b"File not found".to_vec() });
+        assert_eq!(seen(&error).banner, "File not found");
+        assert_eq!(parse(include_bytes!("../../../tests/wire/udp-tftp-hpa-data.bin")), Some(Answer::Data));
+    }
+
+    #[test]
+    fn whatever_else_is_no_answer() {
+        for bytes in [READ, b"", b"\0\x05\0\x09x\0", b"\0\x05\0\x01\x01\x02\0", b"\0\x03\0\x02x", b"\0\x04\0\x01"] {
+            assert_eq!(parse(bytes), None, "{bytes:?}");
+        }
+    }
+}

@@ -248,10 +248,19 @@ fn facts(n: u8, at: i64) -> (BTreeMap<&'static str, Value>, Vec<Gap>) {
         json!({"subject": format!("{address}:{port}/tcp"), "address": address, "port": port, "local": true, "scope": "any", "process": "", "package": "", "outcome": "identified", "protocol": protocol,
                "plaintext": plaintext, "tls": tls, "authentication": "unknown", "anonymous": null, "open": [], "versions": [], "ssh": null, "http": null, "exports": [], "signing": "", "banner": "", "source": source})
     };
-    let certificate = json!({"subject_name": "CN=api.example.com", "issuer_name": "CN=Example CA", "names": ["api.example.com", "www.example.com"], "serial": "0a", "not_before": at - 80 * DAY,
-        "not_after": at + 6 * DAY + 3_600 + i64::from(n) * DAY, "key_kind": "rsa", "key_bits": 2048, "signature": "sha256WithRSAEncryption", "signature_hash": "sha256", "self_signed": false, "is_ca": false, "fingerprint": format!("{n:064x}")});
-    let endpoint = json!({"subject": "0.0.0.0:8443/tcp", "address": "127.0.0.1", "port": 8443, "process": "nginx", "scope": "any", "starttls": "", "server_name": "", "versions": [],
-        "accepted": ["TLSv1.0", "TLSv1.1", "TLSv1.2"], "lowest_code": 769, "client_certificate_requested": false, "chain": [certificate], "source": source});
+    let certificate = json!({"role": "leaf", "subject_name": "CN=api.example.com", "issuer_name": "CN=Example CA", "common_names": ["api.example.com"],
+        "names": ["api.example.com", "www.example.com"], "names_count": 2, "name_kinds": ["dNSName"], "version": 3, "serial": "0a", "not_before": at - 80 * DAY,
+        "not_after": at + 6 * DAY + 3_600 + i64::from(n) * DAY, "key_kind": "rsa", "key_bits": 2048, "key_curve": "", "key_exponent": 65537, "key_pss_only": false,
+        "key_sha256": format!("{n:064x}"), "signature": "sha256WithRSAEncryption", "signature_hash": "sha256", "self_signed": false, "is_ca": false,
+        "path_length": null, "key_usage": ["digitalSignature"], "extended_key_usage": ["serverAuth"], "must_staple": false, "ocsp": [], "ca_issuers": [],
+        "crl": [], "policies": [], "scts_count": 0, "subject_key_id": "", "authority_key_id": "", "unknown_critical": [], "problems": [],
+        "fingerprint": format!("{n:064x}")});
+    let chain = json!({"subject": "0.0.0.0:8443/tcp", "endpoint": "0.0.0.0:8443/tcp", "process": "nginx", "scope": "any", "starttls": "", "server_name": "",
+        "key_kind": "rsa", "certificates": [certificate], "in_order": true, "extra": [], "complete": false, "path": [1], "path_not_before": at - 80 * DAY,
+        "path_not_after": at + 6 * DAY, "store": "system", "trust": "issuer-not-found", "trust_detail": "", "violations": [], "anchor": "",
+        "anchor_fingerprint": "", "anchor_sent": false, "name_matches": null, "common_name_only": false, "staple": null, "scts": [], "source": source});
+    let endpoint = json!({"subject": "0.0.0.0:8443/tcp", "address": "127.0.0.1", "port": 8443, "process": "nginx", "scope": "any", "starttls": "", "server_name": "", "outcome": "tls", "outcome_detail": "", "versions": [],
+        "accepted": ["TLSv1.0", "TLSv1.1", "TLSv1.2"], "lowest_code": 769, "client_certificate_requested": false, "client_certificate_required": false, "source": source});
     let user = |name: &str, uid: u32, state: &str, shell: bool, can: bool| {
         json!({"subject": name, "shell_exists": true, "name": name, "uid": uid, "gid": uid, "full_name": if uid == 1000 { "Maria Keller" } else { "" }, "home": format!("/home/{name}"), "shell": "/bin/bash", "shell_allows_login": shell, "groups": [name],
                "password": {"state": state, "scheme": if state == "usable" { "yescrypt" } else { "" }, "changed_at": null, "minimum_days": null, "maximum_days": null, "warn_days": null, "inactive_days": null, "expires_at": null, "source": source},
@@ -304,7 +313,7 @@ fn facts(n: u8, at: i64) -> (BTreeMap<&'static str, Value>, Vec<Gap>) {
             "services",
             json!({"items": [service("0.0.0.0", 22, "ssh", false, "none"), service("0.0.0.0", 8443, "http", false, "direct"), service("0.0.0.0", 2121, "ftp", true, "none"), service("127.0.0.1", 5432, "postgresql", true, "optional")]}),
         ),
-        ("tls", json!({"endpoints": [endpoint]})),
+        ("tls", json!({"endpoints": [endpoint], "chains": [chain]})),
         (
             "updates",
             json!({"lists": [], "oldest_list_at": at - 41 * DAY, "pending": [{"name": "openssl", "architecture": "amd64", "installed": "3.0.15-1~deb12u1", "candidate": "3.0.17-1~deb12u3", "security": true, "held": false, "repository": "", "source": source}],

@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn recorded_answers_are_read() {
+        let docker = head(include_bytes!("../../../../tests/wire/http-docker-version.bin"));
+        assert_eq!((docker.status, docker.field("api-version"), docker.field("ostype")), (200, Some("1.41"), Some("linux")));
+        let etcd = head(include_bytes!("../../../../tests/wire/http-etcd-root.bin"));
+        assert_eq!((etcd.status, etcd.field("content-type")), (404, Some("text/plain; charset=utf-8")));
+    }
+
+    #[test]
     fn chunks_are_joined_and_broken_ones_end_it() {
         assert_eq!(joined(b"5\r\nhello\r\n6;x=1\r\n world\r\n0\r\n\r\n"), b"hello world");
         assert_eq!(joined(b"ffffffffffffffff\r\nhello"), b"");

@@ -122,3 +122,28 @@ pub fn read_opaque<'a>(r: &mut Reader<'a>) -> Option<&'a [u8]> {
     r.take(length.next_multiple_of(4) - length)?;
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_are_told_apart() {
+        assert_eq!(parse(include_bytes!("../../../../tests/wire/rpc-ganesha-version-mismatch.bin")), Some(Reply::VersionMismatch { low: 3, high: 4 }));
+        assert_eq!(parse(include_bytes!("../../../../tests/wire/rpc-ganesha-unavailable.bin")), Some(Reply::Unavailable));
+        assert_eq!(parse(&words(&[XID, 1, 1, 1, 5])), Some(Reply::Denied));
+        let call = Call::plain(100_000, 2, 0);
+        assert_eq!(parse(&call.bytes()), None);
+        assert!(!call.is_reply(&call.bytes()));
+    }
+
+    #[test]
+    fn strings_fill_whole_words() {
+        for (text, length) in [(&b""[..], 4), (b"a", 8), (b"abcd", 8), (b"abcde", 12)] {
+            let written = opaque(text);
+            assert_eq!(written.len(), length);
+            assert_eq!(read_opaque(&mut Reader::new(&written)), Some(text));
+        }
+        assert_eq!(read_opaque(&mut Reader::new(&[0xff, 0xff, 0xff, 0xff])), None);
+    }
+}

@@ -28,8 +28,12 @@ pub const PROTOCOL: Protocol = Protocol {
 const OTHERS: &[(u32, u32, &str)] =
     &[(100_024, 1, "status"), (100_021, 4, "nlockmgr"), (100_011, 1, "rquotad"), (100_004, 2, "ypserv"), (100_227, 3, "nfs_acl")];
 
-/// Asks on a fresh connection.
+/// Asks on a fresh connection, as a stranger where that is possible: exports differ by address.
 pub async fn ask(dialer: &Dialer) -> Asked {
+    super::as_stranger(dialer, |dialer| Box::pin(put(dialer))).await
+}
+
+async fn put(dialer: &Dialer) -> Asked {
     let call = first_call();
     match exchange(dialer, &message::record(&call.bytes()), |b| b.len() >= 12).await {
         Err(asked) => asked,
@@ -69,6 +73,18 @@ pub async fn talk(channel: &mut Channel, first: &[u8]) -> Seen {
         }
     }
     Seen::plain("rpc", b"", "reply to a null call")
+}
+
+/// Reads bytes as every kind of reply, for tests and fuzzing: whatever they are, nothing panics.
+pub fn read_anything(bytes: &[u8]) {
+    if let Some(reply) = parse(bytes) {
+        let _ = rpcbind::programs(reply);
+        let _ = mount::exports(reply);
+        if let Some(done) = nfs::done(reply) {
+            let _ = nfs::listed(&done.results);
+            let _ = nfs::flavour_list(&done.results);
+        }
+    }
 }
 
 /// Whether a program is served, in whatever version.

@@ -78,3 +78,17 @@ pub fn exports(reply: Reply<'_>) -> Option<(Vec<Export>, bool)> {
     }
     Some((out, whole))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_list_is_read() {
+        let reply = parse(include_bytes!("../../../../tests/wire/rpc-ganesha-exports.bin")).unwrap();
+        let (exports, whole) = exports(reply).unwrap();
+        let shown: Vec<(&str, &str)> = exports.iter().map(|e| (e.name.as_str(), e.to[0].as_str())).collect();
+        assert_eq!(shown, [("/tmp/udplab/gan/one", "*"), ("/tmp/udplab/gan/two", "10.0.0.0/8")]);
+        assert!(whole);
+    }
+}

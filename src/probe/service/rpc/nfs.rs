@@ -21,8 +21,10 @@ const READDIR: u32 = 26;
 const SECINFO: u32 = 33;
 const GETATTR: u32 = 9;
 
-/// The attribute that tells one file system from another.
+/// The attribute that tells one file system from another, 16 bytes.
 const FSID: u32 = 1 << 8;
+/// The attribute by which a folder is told although an entry's attributes can't be (RFC 7530 section 16.24.4).
+const RDATTR_ERROR: u32 = 1 << 11;
 const WRONGSEC: u32 = 10_016;
 const MINOR_MISMATCH: u32 = 10_021;
 
@@ -67,6 +69,9 @@ async fn flavours(channel: &mut Channel, seen: &mut Seen) {
     match walk(channel).await {
         Ok(exports) if exports.is_empty() => seen.left_open("exports", "nothing that it exports is visible from here"),
         Ok(exports) => {
+            if exports.iter().any(|e| e.security.is_empty()) {
+                seen.left_open("exports", "of some exports the security flavours are not told");
+            }
             seen.exchange = format!("security flavours of {} exports", exports.len());
             seen.exports = exports;
         }
@@ -99,23 +104,34 @@ impl Folder {
 /// Reads folders from the root: an entry of another file system is an export, one of the same
 /// leads to more.
 async fn walk(channel: &mut Channel) -> Result<Vec<Export>, String> {
-    let mut waiting = VecDeque::from([Folder::default()]);
+    let mut waiting = VecDeque::from([(Folder::default(), Vec::new())]);
     let (mut exports, mut below_root, mut calls) = (Vec::new(), Vec::new(), 0);
-    while let Some(folder) = waiting.pop_front() {
-        let listed = list(channel, &folder).await?;
+    while let Some((folder, security)) = waiting.pop_front() {
+        let listed = match list(channel, &folder).await? {
+            Ok(listed) => listed,
+            Err(status) if folder.names.is_empty() => return Err(format!("the root can't be read: status {status}")),
+            // It demands other security, and its folder did not say so.
+            Err(WRONGSEC) => {
+                exports.push(Export { name: folder.path(), to: Vec::new(), security });
+                continue;
+            }
+            // Folders that nobody may read are below an exported root.
+            Err(_) => continue,
+        };
         for entry in listed.entries {
             calls += 1;
             if calls > CALLS {
                 return Err(format!("more than {CALLS} folders lead to the exports"));
             }
             let child = folder.child(&entry.name);
-            let security = security(channel, &folder, &entry.name).await?;
-            if entry.file_system != listed.file_system {
+            let security = demanded(channel, &folder, &entry.name).await?;
+            // What keeps its attributes to itself demands other security than its folder.
+            if entry.file_system.is_none() || entry.file_system != listed.file_system {
                 exports.push(Export { name: child.path(), to: Vec::new(), security });
             } else {
-                below_root.extend(security);
+                below_root.extend(security.iter().cloned());
                 if child.names.len() < DEPTH {
-                    waiting.push_back(child);
+                    waiting.push_back((child, security));
                 }
             }
         }
@@ -133,7 +149,7 @@ async fn walk(channel: &mut Channel) -> Result<Vec<Export>, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The file system that the folder is of.
-    pub file_system: Vec<u8>,
+    pub file_system: Option<Vec<u8>>,
     /// Its entries.
     pub entries: Vec<Entry>,
 }
@@ -143,33 +159,33 @@ pub struct Listed {
 pub struct Entry {
     /// Name.
     pub name: Vec<u8>,
-    /// The file system that it is of.
-    pub file_system: Vec<u8>,
+    /// The file system that it is of; `None` when that is told to callers with other security alone.
+    pub file_system: Option<Vec<u8>>,
 }
 
-async fn list(channel: &mut Channel, folder: &Folder) -> Result<Listed, String> {
+/// What a folder holds, or the status that says why it is not told.
+async fn list(channel: &mut Channel, folder: &Folder) -> Result<Result<Listed, u32>, String> {
     let mut operations = folder.enter();
     operations.push(words(&[GETATTR, 1, FSID]));
     // Cookie, verifier, sizes, attributes.
-    operations.push(words(&[READDIR, 0, 0, 0, 0, 2048, 8192, 1, FSID]));
+    operations.push(words(&[READDIR, 0, 0, 0, 0, 2048, 8192, 1, FSID | RDATTR_ERROR]));
     let done = compound(channel, 0, &operations).await.map_err(|e| e.to_string())?;
     match done.status {
-        0 => {}
-        WRONGSEC => return Err(format!("{} can't be read with the flavour sys", folder.path())),
-        other => return Err(format!("{} can't be read: status {other}", folder.path())),
+        0 => listed(&done.results).map(Ok).ok_or_else(|| format!("{}: the answer is malformed or too long", folder.path())),
+        status => Ok(Err(status)),
     }
-    listed(&done.results).ok_or_else(|| format!("{}: the answer is malformed or too long", folder.path()))
 }
 
 /// The flavours that are demanded of one who enters `name`.
-async fn security(channel: &mut Channel, folder: &Folder, name: &[u8]) -> Result<Vec<String>, String> {
+async fn demanded(channel: &mut Channel, folder: &Folder, name: &[u8]) -> Result<Vec<String>, String> {
     let mut operations = folder.enter();
     operations.push([words(&[SECINFO]), opaque(name)].concat());
     let done = compound(channel, 0, &operations).await.map_err(|e| e.to_string())?;
     let path = folder.child(name).path();
     match done.status {
         0 => flavour_list(&done.results).ok_or_else(|| format!("security of {path}: the answer is malformed")),
-        other => Err(format!("security of {path}: status {other}")),
+        // It may not even be asked about.
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -239,11 +255,16 @@ pub fn listed(results: &[u8]) -> Option<Listed> {
     (r.u32()? == 1).then_some(Listed { file_system, entries })
 }
 
-/// A bitmap of attributes, and their values.
-fn attributes(r: &mut Reader<'_>) -> Option<Vec<u8>> {
+/// A bitmap of attributes, and their values: the file system, if it is among them.
+fn attributes(r: &mut Reader<'_>) -> Option<Option<Vec<u8>>> {
     let count = usize::try_from(r.u32()?).ok()?.checked_mul(4)?;
-    r.take(count)?;
-    read_opaque(r).map(<[u8]>::to_vec)
+    let present = Reader::new(r.take(count)?).u32().unwrap_or(0);
+    let values = read_opaque(r)?;
+    // In the order of their numbers.
+    let mut values = Reader::new(values);
+    let id = if present & FSID == 0 { None } else { Some(values.take(16)?.to_vec()) };
+    let error = if present & RDATTR_ERROR == 0 { 0 } else { values.u32()? };
+    Some(id.filter(|_| error == 0))
 }
 
 /// The results of SECINFO.
@@ -269,4 +290,36 @@ pub fn flavour_list(results: &[u8]) -> Option<Vec<String>> {
         out.push(word);
     }
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(bytes: &[u8]) -> Vec<u8> {
+        let done = done(parse(bytes).unwrap()).unwrap();
+        assert_eq!(done.status, 0);
+        done.results
+    }
+
+    #[test]
+    fn a_real_root_is_read() {
+        let listed = listed(&results(include_bytes!("../../../../tests/wire/rpc-ganesha-root.bin"))).unwrap();
+        let shown: Vec<(&[u8], bool)> = listed.entries.iter().map(|e| (e.name.as_slice(), e.file_system == listed.file_system)).collect();
+        // One leads to an export, the other is one.
+        assert_eq!(shown, [(&b"data"[..], true), (b"two", false)]);
+    }
+
+    #[test]
+    fn an_entry_with_other_security_is_of_no_known_file_system() {
+        let listed = listed(&results(include_bytes!("../../../../tests/wire/rpc-ganesha-root-with-kerberos.bin"))).unwrap();
+        let shown: Vec<(&[u8], bool)> = listed.entries.iter().map(|e| (e.name.as_slice(), e.file_system.is_some())).collect();
+        assert_eq!(shown, [(&b"data"[..], true), (b"two", false)]);
+    }
+
+    #[test]
+    fn real_flavours_are_named() {
+        let all = flavour_list(&results(include_bytes!("../../../../tests/wire/rpc-ganesha-flavours.bin"))).unwrap();
+        assert_eq!(all, ["krb5p", "krb5i", "krb5", "sys", "none"]);
+    }
 }

@@ -82,3 +82,15 @@ fn told(programs: &Programs) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_list_is_read() {
+        let reply = parse(include_bytes!("../../../../tests/wire/rpc-rpcbind-dump.bin")).unwrap();
+        assert_eq!(told(&programs(reply).unwrap()), "rpcbind 2 3 4, nfs 3 4, mountd 1 3");
+        assert_eq!(programs(Reply::Denied), None);
+    }
+}

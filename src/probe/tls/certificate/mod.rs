@@ -22,6 +22,8 @@ mod path;
 mod raw;
 mod rsa;
 pub mod sct;
+#[cfg(test)]
+mod tests;
 pub mod trust;
 mod verify;
 

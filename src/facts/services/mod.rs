@@ -1,6 +1,9 @@
 //! What answers behind each endpoint, found by talking to it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+mod datagrams;
+mod outward;
+mod targets;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use self::targets::SNI;
+use self::targets::{Target, UDP, endpoints, is_excluded};
 use super::Document;
 use super::tls_capabilities::TlsCapabilities;
-use crate::host::Host;
 use crate::model::fact::Source;
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::probe::Limits;
@@ -24,7 +28,6 @@ use crate::probe::service::{self, Upgrade};
 use crate::probe::tls::certificate::trust::{Choice, Store};
 use crate::probe::tls::plan::Depth;
 use crate::probe::tls::survey::survey as survey_tls;
-use crate::probe::udp;
 
 /// Part of an endpoint's time kept back, so that what was seen is told before the time is up.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -262,22 +265,6 @@ struct How {
     halt: Halt,
 }
 
-/// One endpoint to speak to.
-#[derive(Clone, Debug)]
-struct Target {
-    subject: String,
-    transport: &'static str,
-    address: SocketAddr,
-    outward: Option<SocketAddr>,
-    /// Whether it is bound to all addresses.
-    is_wildcard: bool,
-    server_name: String,
-    local: bool,
-    scope: String,
-    process: String,
-    package: String,
-}
-
 /// What was seen at one endpoint.
 #[derive(Default)]
 struct Examined {
@@ -288,188 +275,6 @@ struct Examined {
     gaps: Vec<Gap>,
 }
 
-/// Listeners and targets, without what is excluded and what can't be resolved.
-async fn endpoints(plan: &Plan, limits: &Limits, gaps: &mut Gaps) -> Vec<Target> {
-    let mut out: Vec<Target> = Vec::new();
-    let outward = Outward::find();
-    for listener in &plan.listeners {
-        match of_listener(listener, &outward) {
-            Some(target) => out.push(target),
-            None => everywhere(gaps, &listener.subject, reason::MALFORMED, "the listener's address is not an IP address and port", ""),
-        }
-    }
-    for text in &plan.targets {
-        match of_target(text, limits).await {
-            // A listener that somebody names is one that others are meant to reach, wherever it is bound.
-            Ok(target) => match out.iter_mut().find(|t| t.subject == target.subject) {
-                Some(listener) => listener.scope = target.scope,
-                None => {
-                    // Another name of a listener of this host.
-                    let own = out.iter().find(|t| t.local && t.address == target.address && t.transport == target.transport);
-                    let own = own.filter(|_| !target.server_name.is_empty()).cloned();
-                    out.push(match own {
-                        Some(own) => Target { subject: target.subject, server_name: target.server_name, ..own },
-                        None => target,
-                    });
-                }
-            },
-            Err((id, detail)) => {
-                let (text, transport) = split_transport(split_name(text).0);
-                everywhere(gaps, &format!("{text}/{transport}"), id, &detail, "Write the target as HOST:PORT or HOST:PORT/udp, IPv6 in brackets.");
-            }
-        }
-    }
-    // Of a UDP socket its item says so.
-    let excluded = |t: &Target| t.transport == TCP && is_excluded(t, plan);
-    for target in out.iter().filter(|t| excluded(t)) {
-        everywhere(gaps, &target.subject, reason::EXCLUDED, EXCLUDED, "Take it off the exclusions to have it examined.");
-    }
-    out.retain(|t| !excluded(t));
-    out
-}
-
-/// Why an endpoint was not spoken to.
-const EXCLUDED: &str = "an exclusion names this endpoint";
-
-fn is_excluded(target: &Target, plan: &Plan) -> bool {
-    let spoken = target.address.to_string();
-    let (bound, transport) = split_transport(&target.subject);
-    plan.exclusions
-        .iter()
-        .any(|e| *e == target.subject || *e == bound || *e == spoken || e.strip_suffix(transport).is_some_and(|e| e.strip_suffix('/') == Some(&spoken)))
-}
-
-const TCP: &str = "tcp";
-const UDP: &str = "udp";
-
-/// `HOST:PORT` and the transport that may stand behind it.
-fn split_transport(text: &str) -> (&str, &'static str) {
-    match text.rsplit_once('/') {
-        Some((rest, UDP)) => (rest, UDP),
-        Some((rest, TCP)) => (rest, TCP),
-        _ => (text, TCP),
-    }
-}
-
-/// Between an endpoint and the server name to be asked for.
-pub const SNI: &str = " sni ";
-
-/// Endpoint and server name of a target.
-fn split_name(text: &str) -> (&str, Option<&str>) {
-    text.split_once(SNI).map_or((text, None), |(endpoint, name)| (endpoint, Some(name)))
-}
-
-/// A listener is spoken to at its own address; one of all addresses, over loopback.
-fn of_listener(listener: &super::listeners::Listener, outward: &Outward) -> Option<Target> {
-    let bound: IpAddr = listener.address.split('%').next()?.parse().ok()?;
-    let bound = bound.to_canonical();
-    let port = u16::try_from(listener.port).ok()?;
-    let address = match bound {
-        IpAddr::V4(a) if a.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        IpAddr::V6(a) if a.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
-        IpAddr::V6(a) if a.is_unicast_link_local() => SocketAddrV6::new(a, port, 0, interface_of(a).unwrap_or(0)).into(),
-        other => SocketAddr::new(other, port),
-    };
-    let transport = if listener.transport == UDP { UDP } else { TCP };
-    let process = listener.process.as_ref();
-    Some(Target {
-        subject: listener.subject.clone(),
-        transport,
-        address,
-        outward: outward.of(bound, transport).map(|ip| SocketAddr::new(ip, port)),
-        is_wildcard: bound.is_unspecified(),
-        server_name: String::new(),
-        local: true,
-        scope: listener.scope.clone(),
-        process: process.map_or_else(String::new, |p| p.name.clone()),
-        package: process.map_or_else(String::new, |p| p.package.clone()),
-    })
-}
-
-/// Number of the interface that has a link-local address (proc(5), if_inet6): it can't be reached without.
-fn interface_of(address: Ipv6Addr) -> Option<u32> {
-    let table = Host::live().ok()?.read_text("/proc/net/if_inet6", TABLE_LIMIT).ok()?;
-    let wanted: String = address.octets().iter().map(|b| format!("{b:02x}")).collect();
-    let mut words = table.lines().map(str::split_whitespace).find_map(|mut words| (words.next() == Some(&wanted)).then_some(words))?;
-    u32::from_str_radix(words.next()?, 16).ok()
-}
-
-/// Largest table of addresses that is read, bytes.
-const TABLE_LIMIT: usize = 1 << 20;
-
-/// `HOST:PORT`, `/udp` behind it for UDP; of a name with several addresses the first that the resolver gives.
-async fn of_target(text: &str, limits: &Limits) -> Result<Target, (&'static str, String)> {
-    let malformed = || (reason::MALFORMED, format!("target {text:?} is not HOST:PORT"));
-    let (text, named) = split_name(text);
-    let (text, transport) = split_transport(text);
-    let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
-    let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(malformed)?;
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if host.is_empty() || host.len() > 253 || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(malformed());
-    }
-    let (address, server_name) = match host.parse::<IpAddr>() {
-        Ok(ip) => (SocketAddr::new(ip, port), String::new()),
-        Err(_) if host.contains(':') => return Err(malformed()),
-        Err(_) => {
-            let found = tokio::time::timeout(limits.answer_timeout, tokio::net::lookup_host((host, port))).await;
-            let mut found = found.map_err(|_| (reason::TIMEOUT, format!("name {host} was not resolved in time")))?;
-            let first = found.as_mut().ok().and_then(Iterator::next);
-            (first.ok_or_else(|| (reason::UNREACHABLE, format!("name {host} has no address")))?, host.to_string())
-        }
-    };
-    let empty = String::new;
-    let (subject, server_name) = match named {
-        Some(name) => (format!("{text}/{transport}{SNI}{name}"), name.to_string()),
-        None => (format!("{text}/{transport}"), server_name),
-    };
-    Ok(Target {
-        subject,
-        transport,
-        address,
-        outward: None,
-        is_wildcard: false,
-        server_name,
-        local: false,
-        scope: "remote".into(),
-        process: empty(),
-        package: empty(),
-    })
-}
-
-/// The addresses from which this host reaches others, if they are not loopback.
-struct Outward {
-    v4: Option<IpAddr>,
-    v6: Option<IpAddr>,
-}
-
-impl Outward {
-    /// Nothing is sent: connecting a UDP socket only picks a route (192.0.2.0/24 is TEST-NET-1,
-    /// RFC 5737; 2001:db8::/32 is for documentation, RFC 3849).
-    fn find() -> Self {
-        let from = |bind: IpAddr, to: IpAddr| {
-            let socket = std::net::UdpSocket::bind((bind, 0)).ok()?;
-            socket.connect((to, 9)).ok()?;
-            let ip = socket.local_addr().ok()?.ip();
-            (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
-        };
-        Self {
-            v4: from(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
-            v6: from(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
-        }
-    }
-
-    /// Where others reach a socket that is bound to all addresses.
-    fn of(&self, bound: IpAddr, transport: &str) -> Option<IpAddr> {
-        match bound {
-            IpAddr::V4(a) if a.is_unspecified() => self.v4,
-            // It may hear IPv4, too; a UDP question that nobody hears is no harm.
-            IpAddr::V6(a) if a.is_unspecified() => self.v6.or(self.v4.filter(|_| transport == UDP)),
-            _ => None,
-        }
-    }
-}
-
 /// Everything about one endpoint, within its deadline.
 async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, how: How, excluded: bool) -> Examined {
     let budget = limits.endpoint_deadline.saturating_sub(MARGIN);
@@ -478,7 +283,7 @@ async fn examine(target: Target, limits: &Limits, connections: Arc<Semaphore>, h
     dialer.halt = how.halt.clone();
     dialer.process.clone_from(&target.process);
     if target.transport == UDP {
-        return datagrams(&target, &dialer, excluded).await;
+        return datagrams::examine(&target, &dialer, excluded).await;
     }
     let subject = target.subject.clone();
     let longest = limits.endpoint_deadline + if how.depth == Depth::Full { limits.survey_deadline } else { Duration::ZERO };
@@ -537,51 +342,6 @@ fn as_expected(upgrade: Option<Upgrade>) -> Seen {
         None => Seen { plaintext: false, tls: DIRECT, ..Seen::plain("tls", b"", "ClientHello of each version") },
         Some(upgrade) => Seen { tls: UNKNOWN, upgrade: Some(upgrade), ..Seen::plain(upgrade.name(), b"", "upgrade to TLS") },
     }
-}
-
-/// A UDP socket: silence is normal there, so what it might have said is a gap only where something suggests it.
-async fn datagrams(target: &Target, dialer: &Dialer, excluded: bool) -> Examined {
-    let outcome = match excluded {
-        true => Outcome::Unasked(EXCLUDED.into()),
-        false => match tokio::time::timeout(dialer.left(), udp::identify(dialer)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Timeout("the endpoint used up its time".into()),
-        },
-    };
-    let mut gaps = Gaps::new();
-    let mut service = blank(target);
-    let (name, id, detail) = match outcome {
-        Outcome::Identified(mut seen) => {
-            if target.is_wildcard && target.outward.is_none() {
-                udp::trusting_loopback(&mut seen, "this host has no other address to ask at");
-            }
-            fill(&mut service, &seen, &mut gaps);
-            service.outcome = "identified".into();
-            return Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() };
-        }
-        Outcome::Unidentified { banner, head } => {
-            service.banner = banner;
-            ("unidentified", "", format!("first bytes {head}"))
-        }
-        Outcome::Silent | Outcome::Closed => ("silent", reason::TIMEOUT, "no question was answered".into()),
-        Outcome::Refused => ("refused", reason::UNREACHABLE, "the host says that nothing listens".into()),
-        Outcome::Timeout(what) => ("timeout", reason::TIMEOUT, what),
-        Outcome::Unreachable(what) => ("unreachable", reason::UNREACHABLE, what),
-        Outcome::Unasked(what) if excluded => ("unasked", reason::EXCLUDED, what),
-        Outcome::Unasked(what) => ("unasked", reason::UNSUPPORTED, what),
-    };
-    service.outcome = name.into();
-    service.source.directive.clone_from(&detail);
-    // A socket of this host that is gone meanwhile has nothing to tell.
-    let is_gone = target.local && name == "refused";
-    if let Some(presumed) = udp::presumed(&target.process, target.address.port()).filter(|_| !id.is_empty() && !is_gone) {
-        service.presumed = presumed.into();
-        let detail = format!("{}: {detail}, where {presumed} is usual", service.source.place);
-        for field in ["items.open", "items.versions", "items.exports"] {
-            gaps.note(Services::NAME, field, &target.subject, id, detail.clone(), "Look which program listens there and what its configuration offers.");
-        }
-    }
-    Examined { service: Some(service), gaps: gaps.into_sorted(), ..Examined::default() }
 }
 
 /// An item of which nothing is known yet.
