@@ -106,7 +106,7 @@ fn families(rule: &Rule) -> Vec<String> {
         return Vec::new();
     }
     let mut names: Vec<String> = read.iter().map(ToString::to_string).collect();
-    if read.iter().any(|name| matches!(*name, "services" | "tls")) && !read.contains(&"listeners") {
+    if read.iter().any(|name| facts::services::FAMILIES.contains(name)) && !read.contains(&"listeners") {
         names.push("listeners".into());
     }
     names

@@ -9,7 +9,7 @@ use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 use crate::model::policy::TLS_VERSIONS;
 use crate::model::report::Cadence;
-use crate::probe::tls::client_hello::{SSL2, TLS13};
+use crate::probe::tls::client_hello::{SSL2, SSL3, TLS13};
 use crate::probe::tls::listing::{Ending, Listing};
 use crate::probe::tls::plan::{self, Capabilities, Preference, Told};
 use crate::probe::tls::{primes, registry};
@@ -43,6 +43,8 @@ pub struct Endpoint {
     pub starttls: String,
     /// Every suite of every version, in the order in which the server chose them.
     pub suites: Vec<Suite>,
+    /// Lists that were not told to their end, such as `suites TLSv1.2`, `groups TLSv1.3`; each has a gap.
+    pub cut: Vec<String>,
     /// Who chooses the suite, for versions with several.
     pub orders: Vec<Order>,
     /// Key exchange groups of TLS 1.3, and of the newest older version that has elliptic curves.
@@ -147,7 +149,7 @@ pub struct Prime {
 
 /// The fact of one endpoint; what was not told becomes gaps of its subject.
 pub(super) fn endpoint(plan: &plan::Plan, capabilities: Option<&Capabilities>, surveyed: &Surveyed, gaps: &mut Gaps) -> Option<Endpoint> {
-    let mut gather = Gather { subject: &surveyed.subject, place: &surveyed.source.place, gaps, evidence: Vec::new() };
+    let mut gather = Gather { subject: &surveyed.subject, place: &surveyed.source.place, gaps, cut: Vec::new(), evidence: Vec::new() };
     let Some(c) = capabilities else {
         let why = if plan.is_tls() { "the server counts handshakes that break off and would lock this host out" } else { "no version of TLS was accepted" };
         gather.gap("", why);
@@ -155,8 +157,8 @@ pub(super) fn endpoint(plan: &plan::Plan, capabilities: Option<&Capabilities>, s
     };
     let hello = c.hello.as_ref();
     let extension = |kind| hello.map(|h| h.extension(kind).is_some());
-    let orders = c.suites.iter().filter_map(|s| Some(Order { version: version(s.version), by: order(s.preference?).into() }));
-    let orders = orders.collect();
+    gather.versions(surveyed);
+    let orders = gather.orders(c);
     let (suites, groups, schemes) = (gather.suites(c), gather.groups(c), gather.schemes(c));
     if let Some(Ending::Cut(why)) = &c.protocols_end {
         gather.gap("protocols", why);
@@ -167,6 +169,7 @@ pub(super) fn endpoint(plan: &plan::Plan, capabilities: Option<&Capabilities>, s
         process: surveyed.process.clone(),
         starttls: surveyed.starttls.clone(),
         suites,
+        cut: gather.cut.clone(),
         orders,
         groups,
         schemes,
@@ -176,7 +179,7 @@ pub(super) fn endpoint(plan: &plan::Plan, capabilities: Option<&Capabilities>, s
         compression: hello.is_some_and(|h| h.compression != 0),
         secure_renegotiation: extension(0xff01),
         client_renegotiation: gather.told("client_renegotiation", &c.client_renegotiation),
-        extended_master_secret: extension(23),
+        extended_master_secret: extension(23).filter(|_| hello.is_some_and(|h| h.version > SSL3)),
         encrypt_then_mac: c.encrypt_then_mac.as_ref().and_then(|t| gather.told("encrypt_then_mac", t)),
         fallback_signal: c.fallback_signal.as_ref().and_then(|t| gather.told("fallback_signal", t)),
         resumption_by_id: gather.told("resumption_by_id", &c.resumption_by_id),
@@ -195,6 +198,7 @@ struct Gather<'a> {
     subject: &'a str,
     place: &'a str,
     gaps: &'a mut Gaps,
+    cut: Vec<String>,
     evidence: Vec<String>,
 }
 
@@ -220,8 +224,37 @@ impl Gather<'_> {
     /// A list that was not told to its end is kept, with a gap.
     fn cut(&mut self, field: &str, version_code: u16, listing: &Listing) {
         if let Some(Ending::Cut(why)) = &listing.end {
+            self.cut.push(format!("{field} {}", version(version_code)));
             self.gap(field, &format!("{} with {} of {field} found: {why}", version(version_code), listing.found.len()));
         }
+    }
+
+    /// What has no name can't be called strong.
+    fn named(&mut self, field: &str, name: &str) {
+        if name.starts_with("0x") {
+            self.gap(field, &format!("{name} of {field} is in no registry that is known here"));
+        }
+    }
+
+    /// Of a version that may be there nothing else is known.
+    fn versions(&mut self, surveyed: &Surveyed) {
+        for v in surveyed.versions.iter().filter(|v| v.is_doubtful(!surveyed.accepted.is_empty())) {
+            self.gap("suites", &format!("{} was asked and the endpoint was {} {}", v.name, v.outcome, v.detail));
+        }
+    }
+
+    fn orders(&mut self, c: &Capabilities) -> Vec<Order> {
+        let mut out = Vec::new();
+        for s in &c.suites {
+            match s.preference {
+                Some(preference) => out.push(Order { version: version(s.version), by: order(preference).into() }),
+                None if s.listing.found.len() > 1 => {
+                    self.gap("orders", &format!("{}: the suites found were offered in another order without an answer", version(s.version)))
+                }
+                None => {}
+            }
+        }
+        out
     }
 
     fn suites(&mut self, c: &Capabilities) -> Vec<Suite> {
@@ -234,6 +267,7 @@ impl Gather<'_> {
             }
             out.extend(s.listing.found.iter().map(|code| Suite { version: version(s.version), name: registry::suite(*code), code: u32::from(*code) }));
         }
+        out.iter().for_each(|s| self.named("suites", &s.name));
         out
     }
 
@@ -244,6 +278,7 @@ impl Gather<'_> {
             let group = |code: &u16| Group { version: version(*v), name: registry::group(*code), code: u32::from(*code), bits: registry::group_bits(*code) };
             out.extend(listing.found.iter().map(group));
         }
+        out.iter().for_each(|g| self.named("groups", &g.name));
         out
     }
 
@@ -254,6 +289,7 @@ impl Gather<'_> {
             self.cut("schemes", *v, listing);
             out.extend(listing.found.iter().map(|code| Scheme { version: version(*v), name: registry::scheme(*code), code: u32::from(*code) }));
         }
+        out.iter().for_each(|s| self.named("schemes", &s.name));
         out
     }
 }

@@ -13,14 +13,18 @@ pub const TLS_VERSIONS: [(&str, u16); 6] =
 pub struct Policy {
     /// Oldest TLS version that may be accepted, a name of [`TLS_VERSIONS`].
     pub tls_minimum_version: String,
+    /// Whether a hybrid of elliptic curves and ML-KEM must be among the groups of TLS 1.3.
+    pub tls_post_quantum_required: bool,
     /// A certificate must be valid for at least this many more days.
     pub certificate_remaining_days: i64,
     /// Longest validity of a certificate that claims to follow the rules for public ones (CA/Browser Forum), days; 0: no limit.
     pub certificate_validity_maximum_days: i64,
     /// Smallest RSA key, bits.
     pub rsa_minimum_bits: i64,
-    /// Smallest elliptic-curve key, bits.
+    /// Smallest elliptic-curve key, and smallest curve of a key exchange, bits.
     pub ec_minimum_bits: i64,
+    /// Shortest prime of a Diffie-Hellman key exchange, bits.
+    pub dh_minimum_bits: i64,
     /// Oldest package list that still tells what is pending, days.
     pub package_lists_maximum_days: i64,
     /// A pending security update must be installed within this many days of its publication.
@@ -69,11 +73,14 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             tls_minimum_version: "TLSv1.2".into(),
+            tls_post_quantum_required: false,
             certificate_remaining_days: 14,
             // CA/Browser Forum Baseline Requirements section 6.3.2 since 2020-09-01; they shrink in steps from 2026-03-15.
             certificate_validity_maximum_days: 398,
             rsa_minimum_bits: 2048,
             ec_minimum_bits: 224,
+            // RFC 9325 section 4.1 and NIST SP 800-131A.
+            dh_minimum_bits: 2048,
             package_lists_maximum_days: 7,
             security_update_maximum_days: 30,
             automatic_updates_maximum_days: 7,
@@ -138,6 +145,7 @@ impl Policy {
             ("certificate_validity_maximum_days", self.certificate_validity_maximum_days),
             ("rsa_minimum_bits", self.rsa_minimum_bits),
             ("ec_minimum_bits", self.ec_minimum_bits),
+            ("dh_minimum_bits", self.dh_minimum_bits),
             ("package_lists_maximum_days", self.package_lists_maximum_days),
             ("security_update_maximum_days", self.security_update_maximum_days),
             ("automatic_updates_maximum_days", self.automatic_updates_maximum_days),

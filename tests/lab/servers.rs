@@ -127,6 +127,34 @@ pub fn smtp(certificate: Option<&Certificate>, demand: bool) -> Server {
     Server::start_with(port, folder, &mut command, Signal::KILL)
 }
 
+/// Postfix, its SMTP server alone, with these further lines in `main.cf`.
+pub fn postfix(certificate: &Certificate, lines: &str) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let path = folder.path().display().to_string();
+    for name in ["etc", "spool", "data"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    give(&folder.path().join("data"), "postfix");
+    let main = format!(
+        "compatibility_level = 3.6\nqueue_directory = {path}/spool\ndata_directory = {path}/data\nmyhostname = lab.example\nmydestination =\ninet_interfaces = 127.0.0.1\n\
+         inet_protocols = ipv4\nmaillog_file = {path}/spool/log\nmaillog_file_prefixes = {path}\nalias_maps =\nlocal_recipient_maps =\n\
+         smtpd_client_connection_rate_limit = 0\nsmtpd_client_connection_count_limit = 0\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n{lines}\n",
+        certificate.cert.display(),
+        certificate.key.display()
+    );
+    let services = format!(
+        "127.0.0.1:{port} inet n - n - - smtpd\ncleanup unix n - n - 0 cleanup\nrewrite unix - - n - - trivial-rewrite\nproxymap unix - - n - - proxymap\n\
+         anvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\npostlog unix-dgram n - n - 1 postlogd\n"
+    );
+    let etc = folder.path().join("etc");
+    std::fs::write(etc.join("main.cf"), main).unwrap();
+    std::fs::write(etc.join("master.cf"), services).unwrap();
+    run(Command::new("postfix").arg("-c").arg(&etc).arg("check"));
+    let mut command = Command::new("/usr/lib/postfix/sbin/master");
+    command.env("MAIL_CONFIG", &etc).arg("-c").arg(&etc).arg("-d");
+    Server::start(port, folder, &mut command)
+}
+
 /// A program that serves one connection on its standard input, output and error, as inetd starts it.
 pub struct Inetd {
     /// Where it listens, on 127.0.0.1.

@@ -87,6 +87,14 @@ pub struct Version {
     pub bytes: String,
 }
 
+impl Version {
+    /// Whether it may be there although it was not seen. A server that answers other hellos and drops this one, asked twice,
+    /// does not accept it.
+    pub(super) fn is_doubtful(&self, is_other_accepted: bool) -> bool {
+        matches!(self.outcome.as_str(), "unreachable" | "no-upgrade" | "not-asked") || (self.outcome == "silent" && !is_other_accepted)
+    }
+}
+
 /// The fact of one surveyed endpoint; what could not be seen becomes gaps of its subject.
 pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer, service: &super::services::Service, gaps: &mut Gaps) -> Endpoint {
     let subject = match dialer.server_name.as_str() {
@@ -96,9 +104,7 @@ pub(super) fn endpoint(survey: &Plan, upgrade: Option<Upgrade>, dialer: &Dialer,
     };
     let versions: Vec<Version> = survey.versions.iter().map(version).collect();
     let accepted: Vec<&Version> = versions.iter().filter(|v| v.accepted).collect();
-    // A server that answers other hellos and drops this one, asked twice, does not accept it.
-    let untold = |v: &&Version| matches!(v.outcome.as_str(), "unreachable" | "no-upgrade" | "not-asked") || (v.outcome == "silent" && accepted.is_empty());
-    for v in versions.iter().filter(untold) {
+    for v in versions.iter().filter(|v| v.is_doubtful(!accepted.is_empty())) {
         let id = if v.outcome == "silent" { reason::TIMEOUT } else { reason::UNREACHABLE };
         let detail = format!("{}: {} was asked and the endpoint was {} {}", service.source.place, v.name, v.outcome, v.detail);
         gaps.note(Tls::NAME, "endpoints.accepted", &subject, id, detail.trim_end(), "");

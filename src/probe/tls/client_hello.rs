@@ -19,6 +19,8 @@ pub const SSL2: u16 = 0x0002;
 
 /// TLS_FALLBACK_SCSV (RFC 7507).
 pub const FALLBACK: u16 = 0x5600;
+/// TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 section 3.3).
+const RENEGOTIATION: u16 = 0x00ff;
 /// DEFLATE (RFC 3749), then none.
 const COMPRESSIONS: &[u8] = &[1, 0];
 /// Some load balancers never answer hellos of 256 to 511 bytes (RFC 7685).
@@ -55,6 +57,8 @@ pub struct Offer {
     pub renegotiation: Vec<u8>,
     /// Whether the hello says that it is a second attempt at a lower version.
     pub fallback: bool,
+    /// DEFLATE beside no compression, before TLS 1.3.
+    pub compression: bool,
     /// Whether the heartbeat extension is sent (RFC 6520).
     pub heartbeat: bool,
 }
@@ -79,6 +83,7 @@ impl Offer {
             random: random(),
             renegotiation: Vec::new(),
             fallback: false,
+            compression: true,
             heartbeat: (TLS10..TLS13).contains(&version),
         }
     }
@@ -101,9 +106,11 @@ impl Offer {
         let mut body = self.version.min(TLS12).to_be_bytes().to_vec();
         body.extend_from_slice(&self.random);
         body.extend_from_slice(&short_vector(&self.session_id));
-        let signal = if self.fallback { &[FALLBACK][..] } else { &[] };
-        body.extend_from_slice(&codes(&[self.suites.as_slice(), signal].concat()));
-        body.extend_from_slice(&short_vector(if self.version == TLS13 { &[0] } else { COMPRESSIONS }));
+        let fallback = if self.fallback { &[FALLBACK][..] } else { &[] };
+        // SSL 3.0 has no extensions; a server answers the signal with one.
+        let renegotiation = if self.version < TLS10 { &[RENEGOTIATION][..] } else { &[] };
+        body.extend_from_slice(&codes(&[self.suites.as_slice(), renegotiation, fallback].concat()));
+        body.extend_from_slice(&short_vector(if self.version == TLS13 || !self.compression { &[0] } else { COMPRESSIONS }));
         let mut extensions = self.extensions();
         if !extensions.is_empty() {
             let length = 4 + body.len() + 2 + extensions.len();

@@ -1,7 +1,7 @@
 //! Two defects of old OpenSSL releases, asked for without harm.
 //!
-//! - **Heartbleed** (CVE-2014-0160): a heartbeat request (RFC 6520) that says its payload has 16 bytes and
-//!   carries none. A sound server drops it; a broken one answers with 16 bytes of its memory, of which the
+//! - **Heartbleed** (CVE-2014-0160): a heartbeat request (RFC 6520) that says its payload has 4,096 bytes and
+//!   carries none. A sound server drops it; a broken one answers with as much of its memory, of which the
 //!   length alone is looked at.
 //! - **CCS injection** (CVE-2014-0224): ChangeCipherSpec before the key exchange. A sound server says
 //!   `unexpected_message` at once; a broken one takes it, and stumbles over the next record instead.
@@ -16,8 +16,9 @@ use crate::probe::dial::{Connection, Stop};
 
 /// Record type of heartbeats (RFC 6520).
 const HEARTBEAT: u8 = 24;
-/// Payload that the request claims and does not have, bytes: the most that a broken server gives away.
-const CLAIMED: u8 = 16;
+/// Payload that the request claims and does not have, bytes. During a handshake OpenSSL gathers what it writes until
+/// 4,096 bytes are there: the answer to a smaller claim is never sent, and a broken server would look sound.
+const CLAIMED: u16 = 4096;
 /// Records read while waiting for an answer.
 const RECORDS: usize = 8;
 
@@ -41,7 +42,7 @@ pub async fn heartbleed(mut connection: Connection, offer: &Offer) -> Told {
     if hello.extension(15).is_none() {
         return Told::No("the heartbeat extension is not taken up".into());
     }
-    if connection.send(&framed(hello.version, HEARTBEAT, &[1, 0, CLAIMED])).await.is_err() {
+    if connection.send(&framed(hello.version, HEARTBEAT, &[&[1][..], &CLAIMED.to_be_bytes()].concat())).await.is_err() {
         return Told::No("closed at the heartbeat".into());
     }
     for _ in 0..RECORDS {

@@ -62,12 +62,17 @@ pub async fn tls13(connection: Connection, offer: Offer) -> Handshake {
 
 /// Shakes hands in TLS 1.2.
 pub async fn tls12(connection: Connection, offer: Offer) -> Handshake {
-    tls12::shake(connection, offer).await
+    tls12::shake(connection, finishable(offer)).await
 }
 
 /// Finishes a handshake in TLS 1.2 and begins another one inside it.
 pub async fn renegotiate(connection: Connection, offer: Offer) -> Result<Renegotiation, String> {
-    tls12::renegotiate(connection, offer).await
+    tls12::renegotiate(connection, finishable(offer)).await
+}
+
+/// Nothing is unpacked here.
+fn finishable(offer: Offer) -> Offer {
+    Offer { compression: false, ..offer }
 }
 
 /// Sends a hello and collects the reply, which gets the time of one answer, however slowly it drips.

@@ -241,6 +241,8 @@ impl Collector {
                 (None, [_, description]) => Some(Reply::Alert(*description)),
                 (None, _) => Some(Reply::Garbage(hex_head(body))),
             },
+            // After a HelloRetryRequest servers send one for the sake of middleboxes (RFC 8446 appendix D.4).
+            20 if self.hello.is_none() && body == [1] => None,
             _ => Some(self.hello.take().map_or_else(|| Reply::Garbage(format!("record type {kind}")), Reply::Hello)),
         }
     }

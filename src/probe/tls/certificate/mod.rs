@@ -10,9 +10,9 @@
 mod algorithm;
 pub mod chain;
 mod constraints;
-mod curves;
+pub(super) mod curves;
 pub mod der;
-mod ecdsa;
+pub(super) mod ecdsa;
 mod ed448;
 mod extensions;
 mod general_name;

@@ -112,7 +112,7 @@ impl Capabilities {
         let newest = hellos.iter().rev().find(|h| h.0 < TLS13 && h.0 > SSL2).map(|h| h.1.clone());
         let no_older = || match newest {
             Some(_) => Told::Untold("not asked yet".into()),
-            None => Told::No("TLS 1.3 has none".into()),
+            None => Told::No("none of SSL 3.0 to TLS 1.2 is spoken".into()),
         };
         let mut groups = Vec::new();
         let mut schemes = Vec::new();
@@ -335,6 +335,8 @@ impl Capabilities {
         }
         if newest > SSL3 {
             jobs.push(ask(Purpose::Heartbleed, self.offer(newest)));
+        } else {
+            self.heartbleed = Told::Untold("SSL 3.0 has no extension by which heartbeats are agreed on".into());
         }
         jobs.push(ask(Purpose::EarlyChange, self.offer(newest)));
         if !self.is_known(newest) {
