@@ -86,6 +86,7 @@ pub struct Interview<'a> {
     left_at: Option<Instant>,
     unheard: Vec<&'static Protocol>,
     silent: Vec<&'static Protocol>,
+    closed: Vec<&'static Protocol>,
     second_round: bool,
     running: JoinSet<Event>,
     open: Vec<Open>,
@@ -135,6 +136,7 @@ impl<'a> Interview<'a> {
             left_at: None,
             unheard: Vec::new(),
             silent: Vec::new(),
+            closed: Vec::new(),
             second_round: false,
             running: JoinSet::new(),
             open: Vec::new(),
@@ -207,14 +209,17 @@ impl<'a> Interview<'a> {
         }
     }
 
-    /// One more round for an endpoint that never said a word, of what it was silent on.
+    /// One more round for an endpoint that never said a word: of what is common and it was silent on, and
+    /// of what it hung up on, with time between the clients.
     fn ask_again(&mut self) -> bool {
         let heard = self.best.answers > 0 || self.best.incomplete || self.fallback.is_some();
         if heard || std::mem::replace(&mut self.second_round, true) || Instant::now() >= self.until {
             return false;
         }
         self.room = Room::Narrow;
-        let again: Vec<_> = self.silent.drain(..).filter(|p| SECOND_ROUND.contains(&p.name)).collect();
+        let silent = self.silent.drain(..).filter(|p| SECOND_ROUND.contains(&p.name));
+        let again: Vec<_> = silent.chain(self.closed.drain(..)).filter(|p| !self.asked_again.contains(&p.name)).collect();
+        self.next_start = Instant::now() + LONG_PAUSE;
         self.asked_again.extend(again.iter().map(|p| p.name));
         self.waiting.extend(again);
         !self.waiting.is_empty()
@@ -334,12 +339,17 @@ impl<'a> Interview<'a> {
                 // It was put beside the one in doubt.
                 self.asked_again.push(protocol.name);
                 self.waiting.push_back(protocol);
+                self.next_start = now + LONG_PAUSE;
                 return None;
             }
             Room::Unknown | Room::Narrow | Room::Wide => {}
         }
         self.unheard.push(protocol);
+        self.closed.push(protocol);
         self.best.closed += 1;
+        if self.room == Room::Narrow {
+            self.next_start = now + LONG_PAUSE;
+        }
         if self.closes_unasked && self.best.closed >= CLOSED_ENOUGH && self.best.answers == 0 {
             return Some(Verdict::ClosedUnasked);
         }

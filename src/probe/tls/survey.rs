@@ -10,7 +10,7 @@ use super::client_hello::{TLS12, TLS13};
 use super::plan::{Answer, Depth, Finished, Job, Plan, Purpose, Question};
 use super::server_reply::Reply;
 use super::{defects, finisher};
-use crate::probe::dial::{Connection, Dialer};
+use crate::probe::dial::{Connection, Dialer, Ear};
 use crate::probe::service::http::Again;
 use crate::probe::service::inside::inside;
 use crate::probe::service::{Later, Seen, Upgrade};
@@ -97,6 +97,7 @@ struct Running {
     since: Instant,
     had_company: bool,
     handle: AbortHandle,
+    ear: Ear,
 }
 
 /// Its end.
@@ -120,14 +121,15 @@ impl Run {
 
     fn start(&mut self, job: Job, dialer: &Dialer, upgrade: Option<Upgrade>) {
         self.opened += 1;
-        let (dialer, own, since) = (dialer.clone(), job.clone(), Instant::now());
+        let ear = Ear::default();
+        let (dialer, own, since) = (dialer.of_question(None, ear.clone()), job.clone(), Instant::now());
         let handle = self.running.spawn(async move {
             let answer = ask(&dialer, upgrade, &own).await;
             Done { took: since.elapsed(), answer }
         });
         let had_company = !self.jobs.is_empty();
         self.jobs.values_mut().for_each(|r| r.had_company = true);
-        self.jobs.insert(handle.id(), Running { job, since, had_company, handle });
+        self.jobs.insert(handle.id(), Running { job, since, had_company, handle, ear });
     }
 
     /// What waits for its turn alone.
@@ -139,9 +141,9 @@ impl Run {
         }
     }
 
-    /// When the oldest job has been silent for too long.
+    /// When the oldest job that never heard a byte has waited for too long; the others have limits of their own.
     fn patience(&self) -> Instant {
-        let oldest = self.jobs.values().map(|r| r.since).min();
+        let oldest = self.jobs.values().filter(|r| r.ear.heard().is_none()).map(|r| r.since).min();
         match oldest.filter(|_| self.answers >= KNOWN) {
             Some(since) => since + (self.slowest * TIMES_SLOWEST).max(LEAST),
             None => Instant::now() + LONG,
@@ -150,7 +152,7 @@ impl Run {
 
     /// Takes the oldest job for silent.
     fn give_up(&mut self, plan: &mut Plan) {
-        let Some(id) = self.jobs.iter().min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
+        let Some(id) = self.jobs.iter().filter(|(_, r)| r.ear.heard().is_none()).min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
             return;
         };
         if let Some(running) = self.jobs.get(&id) {

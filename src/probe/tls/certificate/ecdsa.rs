@@ -194,12 +194,12 @@ impl Field {
         }
         let p = &self.p;
         let y2 = &point.y * &point.y % p;
-        let s = (&point.x * &y2 << 2_u8) % p;
+        let s = ((&point.x * &y2) << 2_u8) % p;
         let z2 = &point.z * &point.z % p;
         let m = (&point.x * &point.x * 3_u8 + &self.a * (&z2 * &z2 % p)) % p;
         let x = self.subtract(&(&m * &m % p), &((&s << 1_u8) % p));
-        let y = self.subtract(&(&m * self.subtract(&s, &x) % p), &((&y2 * &y2 << 3_u8) % p));
-        let z = (&point.y * &point.z << 1_u8) % p;
+        let y = self.subtract(&(&m * self.subtract(&s, &x) % p), &(((&y2 * &y2) << 3_u8) % p));
+        let z = ((&point.y * &point.z) << 1_u8) % p;
         Point { x, y, z }
     }
 
