@@ -71,7 +71,7 @@ pub struct Arguments {
     /// Read a mounted root instead of this machine; nothing running is looked at
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Speak to this endpoint too; may be repeated
+    /// Speak to this endpoint too (/udp behind it for UDP); may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     target: Vec<String>,
     /// Judge certificates by these trust anchors: system, mozilla, or a file or folder of certificates

@@ -42,7 +42,7 @@ pub struct AgentConfig {
     pub spool: SpoolBounds,
     /// Bounds of the probes.
     pub probe: ProbeBounds,
-    /// Endpoints beside the host's own listeners, `HOST:PORT`.
+    /// Endpoints beside the host's own listeners, `HOST:PORT` or `HOST:PORT/udp`.
     pub targets: Vec<String>,
     /// Endpoints never spoken to, `ADDRESS:PORT`.
     pub exclusions: Vec<String>,

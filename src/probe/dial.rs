@@ -136,7 +136,12 @@ impl Dialer {
     /// The same at the address where strangers reach it; itself where there is no other.
     #[must_use]
     pub fn as_stranger(&self) -> Self {
-        Self { address: self.outward.unwrap_or(self.address), outward: None, ..self.clone() }
+        let Some(outward) = self.outward else {
+            return self.clone();
+        };
+        // A connection that is open already leads elsewhere, and may keep a server of one client busy.
+        drop(self.ready.take());
+        Self { address: outward, outward: None, ready: Ready::default(), ..self.clone() }
     }
 
     /// Connects to the endpoint.

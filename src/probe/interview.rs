@@ -75,6 +75,7 @@ pub struct Interview<'a> {
     pub ready: Option<Connection>,
     /// The server hung up on a connection that said nothing.
     pub closes_unasked: bool,
+    likely: Option<&'static str>,
     dialer: &'a Dialer,
     pace: Pace,
     at_once: usize,
@@ -86,6 +87,7 @@ pub struct Interview<'a> {
     left_at: Option<Instant>,
     unheard: Vec<&'static Protocol>,
     silent: Vec<&'static Protocol>,
+    closed: Vec<&'static Protocol>,
     second_round: bool,
     running: JoinSet<Event>,
     open: Vec<Open>,
@@ -123,6 +125,7 @@ impl<'a> Interview<'a> {
         Self {
             ready: None,
             closes_unasked: false,
+            likely: None,
             dialer,
             pace,
             // One place is left for questions that need a second connection.
@@ -135,6 +138,7 @@ impl<'a> Interview<'a> {
             left_at: None,
             unheard: Vec::new(),
             silent: Vec::new(),
+            closed: Vec::new(),
             second_round: false,
             running: JoinSet::new(),
             open: Vec::new(),
@@ -144,8 +148,14 @@ impl<'a> Interview<'a> {
         }
     }
 
+    /// Puts the question of the protocol first that the endpoint is likely of.
+    pub fn expect(&mut self, protocol: &'static Protocol) {
+        self.likely = Some(protocol.name);
+        self.prefer(protocol);
+    }
+
     /// Puts the question of this protocol next, if it was not put yet.
-    pub fn prefer(&mut self, protocol: &Protocol) {
+    fn prefer(&mut self, protocol: &Protocol) {
         if let Some(at) = self.waiting.iter().position(|p| p.name == protocol.name)
             && let Some(protocol) = self.waiting.remove(at)
         {
@@ -203,18 +213,23 @@ impl<'a> Interview<'a> {
             let expires = began + self.patience(protocol);
             let task = self.running.spawn(async move { Event::Answer(question(&dialer).await) });
             self.open.push(Open { id: task.id(), task, protocol, ear, began, expires });
-            self.next_start = began + self.pace.stagger();
+            // The likely question is given the time of a slow answer before others keep it company.
+            let is_likely = self.likely.take_if(|name| *name == protocol.name).is_some();
+            self.next_start = began + if is_likely { self.pace.least() } else { self.pace.stagger() };
         }
     }
 
-    /// One more round for an endpoint that never said a word, of what it was silent on.
+    /// One more round for an endpoint that never said a word: of what is common and it was silent on, and
+    /// of what it hung up on, with time between the clients.
     fn ask_again(&mut self) -> bool {
         let heard = self.best.answers > 0 || self.best.incomplete || self.fallback.is_some();
         if heard || std::mem::replace(&mut self.second_round, true) || Instant::now() >= self.until {
             return false;
         }
         self.room = Room::Narrow;
-        let again: Vec<_> = self.silent.drain(..).filter(|p| SECOND_ROUND.contains(&p.name)).collect();
+        let silent = self.silent.drain(..).filter(|p| SECOND_ROUND.contains(&p.name));
+        let again: Vec<_> = silent.chain(self.closed.drain(..)).filter(|p| !self.asked_again.contains(&p.name)).collect();
+        self.next_start = Instant::now() + LONG_PAUSE;
         self.asked_again.extend(again.iter().map(|p| p.name));
         self.waiting.extend(again);
         !self.waiting.is_empty()
@@ -334,12 +349,17 @@ impl<'a> Interview<'a> {
                 // It was put beside the one in doubt.
                 self.asked_again.push(protocol.name);
                 self.waiting.push_back(protocol);
+                self.next_start = now + LONG_PAUSE;
                 return None;
             }
             Room::Unknown | Room::Narrow | Room::Wide => {}
         }
         self.unheard.push(protocol);
+        self.closed.push(protocol);
         self.best.closed += 1;
+        if self.room == Room::Narrow {
+            self.next_start = now + LONG_PAUSE;
+        }
         if self.closes_unasked && self.best.closed >= CLOSED_ENOUGH && self.best.answers == 0 {
             return Some(Verdict::ClosedUnasked);
         }

@@ -79,7 +79,12 @@ class Relay:
 
     async def _relay(self, reader, writer):
         self.connections += 1
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to)
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to)
+        except OSError:
+            # What a tool left behind when its server is gone.
+            writer.close()
+            return
 
         async def pump(source, sink):
             try:

@@ -183,7 +183,7 @@ fn ftp_inside_tls_is_asked_for_anonymous() {
             certificate.key.display()
         ));
         let (seen, gaps) = look(server.port);
-        assert_eq!((seen.protocol.as_str(), seen.tls.as_str(), seen.anonymous), ("ftp", "direct", Some(anonymous == "YES")), "{gaps:#?}");
+        assert_eq!((seen.protocol.as_str(), seen.tls.as_str(), seen.anonymous), ("ftp", "direct", Some(anonymous == "YES")), "{seen:#?} {gaps:#?}");
         assert_eq!(seen.open, open);
     }
 }

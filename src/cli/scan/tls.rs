@@ -153,7 +153,7 @@ fn plan(arguments: &Arguments, config: &AgentConfig) -> anyhow::Result<Plan> {
     let mut targets = Vec::new();
     for text in &arguments.endpoints {
         let endpoint = with_port(text);
-        if !agent::is_endpoint(&endpoint) {
+        if !agent::is_endpoint(&endpoint) || endpoint.ends_with("/udp") {
             anyhow::bail!("{text:?} is not HOST or HOST:PORT (IPv6 in brackets)");
         }
         if let Some(wrong) = arguments.sni.iter().find(|n| !agent::is_host_name(n)) {

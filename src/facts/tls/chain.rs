@@ -148,16 +148,15 @@ fn fact(shown: &Shown, chain: chain::Chain, subject: String, endpoint: &Endpoint
     })
 }
 
-/// What is not known of a chain that was read.
+/// What is not known of a chain that was read. That trust is not known, `trust` says itself: rules
+/// that read it among other things need not know it.
 fn missing(chain: &chain::Chain, subject: &str, place: &str, gaps: &mut Gaps) {
     if let Some(problem) = &chain.store_problem {
-        for path in ["chains.trust", "chains.anchor", "chains.complete"] {
-            let detail = format!("{place}: the store of trust anchors can't be read: {problem}");
-            gaps.note(Tls::NAME, path, subject, reason::MISSING, detail, "Install ca-certificates, or name a store.");
-        }
+        let detail = format!("{place}: the store of trust anchors can't be read: {problem}");
+        gaps.note(Tls::NAME, "chains.anchor", subject, reason::MISSING, detail, "Install ca-certificates, or name a store (trust_store).");
     }
     if matches!(chain.trust.as_str(), "signature-not-verifiable" | "path-limit-reached") {
-        gaps.note(Tls::NAME, "chains.trust", subject, reason::UNSUPPORTED, format!("{place}: {}", chain.trust_detail), "");
+        gaps.note(Tls::NAME, "chains.anchor", subject, reason::UNSUPPORTED, format!("{place}: {}", chain.trust_detail), "");
     }
     if let Some(problem) = &chain.scts_problem {
         gaps.note(Tls::NAME, "chains.scts", subject, reason::MALFORMED, format!("{place}: {problem}"), "");
@@ -222,7 +221,8 @@ mod tests {
     fn endpoint(server_name: &str) -> Endpoint {
         serde_json::from_value(serde_json::json!({
             "subject": "192.0.2.1:443/tcp", "address": "192.0.2.1", "port": 443, "process": "nginx", "scope": "any", "starttls": "",
-            "server_name": server_name, "outcome": "tls", "outcome_detail": "", "versions": [], "accepted": [], "lowest_code": 0, "client_certificate_requested": null,
+            "server_name": server_name, "outcome": "tls", "outcome_detail": "", "versions": [], "accepted": [], "lowest_code": 0,
+            "client_certificate_requested": null, "client_certificate_required": null,
             "source": {"place": "tcp 192.0.2.1:443", "line": 0, "directive": ""}
         }))
         .unwrap()
@@ -255,6 +255,6 @@ mod tests {
         let found = chains(&[shown("cert-md5.der", "")], &endpoint(""), &store, &mut gaps);
         assert_eq!((found[0].trust.as_str(), found[0].complete), ("store-unavailable", true));
         let paths: Vec<String> = gaps.into_sorted().into_iter().map(|g| g.path).collect();
-        assert_eq!(paths, ["chains", "chains.anchor", "chains.complete", "chains.trust"]);
+        assert_eq!(paths, ["chains", "chains.anchor"]);
     }
 }

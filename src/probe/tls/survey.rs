@@ -1,8 +1,6 @@
 //! Runs the jobs of a [`Plan`]: one connection each, a few at a time.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinSet};
@@ -12,7 +10,7 @@ use super::client_hello::{TLS12, TLS13};
 use super::plan::{Answer, Depth, Finished, Job, Plan, Purpose, Question};
 use super::server_reply::Reply;
 use super::{defects, finisher};
-use crate::probe::dial::{Connection, Dialer};
+use crate::probe::dial::{Connection, Dialer, Ear};
 use crate::probe::service::http::Again;
 use crate::probe::service::inside::inside;
 use crate::probe::service::{Later, Seen, Upgrade};
@@ -98,9 +96,8 @@ struct Running {
     job: Job,
     since: Instant,
     had_company: bool,
-    /// Whether its hello was answered: silence of what comes after is an answer, too.
-    is_answered: Arc<AtomicBool>,
     handle: AbortHandle,
+    ear: Ear,
 }
 
 /// Its end.
@@ -124,15 +121,15 @@ impl Run {
 
     fn start(&mut self, job: Job, dialer: &Dialer, upgrade: Option<Upgrade>) {
         self.opened += 1;
-        let (dialer, own, since, answered) = (dialer.clone(), job.clone(), Instant::now(), Arc::new(AtomicBool::new(false)));
-        let is_answered = answered.clone();
+        let ear = Ear::default();
+        let (dialer, own, since) = (dialer.of_question(None, ear.clone()), job.clone(), Instant::now());
         let handle = self.running.spawn(async move {
-            let answer = ask(&dialer, upgrade, &own, &answered).await;
+            let answer = ask(&dialer, upgrade, &own).await;
             Done { took: since.elapsed(), answer }
         });
         let had_company = !self.jobs.is_empty();
         self.jobs.values_mut().for_each(|r| r.had_company = true);
-        self.jobs.insert(handle.id(), Running { job, since, had_company, is_answered, handle });
+        self.jobs.insert(handle.id(), Running { job, since, had_company, handle, ear });
     }
 
     /// What waits for its turn alone.
@@ -144,9 +141,9 @@ impl Run {
         }
     }
 
-    /// When the oldest job has been silent for too long.
+    /// When the oldest job that never heard a byte has waited for too long; the others have limits of their own.
     fn patience(&self) -> Instant {
-        let oldest = self.jobs.values().filter(|r| !r.is_answered.load(Ordering::Relaxed)).map(|r| r.since).min();
+        let oldest = self.jobs.values().filter(|r| r.ear.heard().is_none()).map(|r| r.since).min();
         match oldest.filter(|_| self.answers >= KNOWN) {
             Some(since) => since + self.longest(),
             None => Instant::now() + LONG,
@@ -157,9 +154,10 @@ impl Run {
         (self.slowest * TIMES_SLOWEST).max(LEAST)
     }
 
-    /// Takes the oldest job whose hello was not answered for silent.
+    /// Takes the oldest job for silent.
     fn give_up(&mut self, plan: &mut Plan) {
-        let is_late = |r: &Running| !r.is_answered.load(Ordering::Relaxed) && r.since.elapsed() >= self.longest();
+        // The one that was waited for may have heard something meanwhile; others began later.
+        let is_late = |r: &Running| r.ear.heard().is_none() && r.since.elapsed() >= self.longest();
         let Some(id) = self.jobs.iter().filter(|(_, r)| is_late(r)).min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
             return;
         };
@@ -191,7 +189,7 @@ impl Run {
     }
 }
 
-async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job, answered: &AtomicBool) -> Answer {
+async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job) -> Answer {
     let mut connection = match dialer.connect().await {
         Ok(connection) => connection,
         Err(e) => return Answer::NoConnection(e),
@@ -203,19 +201,13 @@ async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job, answered: &At
     }
     let offer = job.offer.clone();
     match (job.purpose, offer.version) {
-        // What is waited for here is silence.
-        (Purpose::Heartbleed | Purpose::EarlyChange | Purpose::Renegotiation, _) => {
-            answered.store(true, Ordering::Relaxed);
-            match job.purpose {
-                Purpose::Heartbleed => Answer::Defect(defects::heartbleed(connection, &offer).await),
-                Purpose::EarlyChange => Answer::Defect(defects::early_change(connection, &offer).await),
-                _ => Answer::Renegotiation(finisher::renegotiate(connection, offer).await),
-            }
-        }
-        (Purpose::Version(_), TLS13) => finished(dialer, upgrade, connection, job, Some(answered)).await,
-        (Purpose::OtherKey | Purpose::NoName | Purpose::Scheme(_) | Purpose::Protocol, TLS13) => finished(dialer, upgrade, connection, job, None).await,
-        (Purpose::Inside, TLS12) => finished(dialer, upgrade, connection, job, Some(answered)).await,
-        (Purpose::Session | Purpose::Ticket, TLS12) => finished(dialer, upgrade, connection, job, None).await,
+        (Purpose::Renegotiation, _) => Answer::Renegotiation(finisher::renegotiate(connection, offer).await),
+        (Purpose::Heartbleed, _) => Answer::Defect(defects::heartbleed(connection, &offer).await),
+        (Purpose::EarlyChange, _) => Answer::Defect(defects::early_change(connection, &offer).await),
+        (Purpose::Version(_), TLS13) => finished(dialer, upgrade, connection, job, true).await,
+        (Purpose::OtherKey | Purpose::NoName | Purpose::Scheme(_) | Purpose::Protocol, TLS13) => finished(dialer, upgrade, connection, job, false).await,
+        (Purpose::Inside, TLS12) => finished(dialer, upgrade, connection, job, true).await,
+        (Purpose::Session | Purpose::Ticket, TLS12) => finished(dialer, upgrade, connection, job, false).await,
         _ => {
             let (reply, head) = finisher::ask(&mut connection, &offer.bytes()).await;
             Answer::Reply(reply, head)
@@ -223,8 +215,8 @@ async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job, answered: &At
     }
 }
 
-/// A handshake to its end and, if wanted, what is spoken inside it; then `spoken` is told of its end.
-async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connection, job: &Job, spoken: Option<&AtomicBool>) -> Answer {
+/// A handshake to its end and, if wanted, what is spoken inside it.
+async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connection, job: &Job, is_spoken: bool) -> Answer {
     let handshake = match job.offer.version {
         TLS13 => finisher::tls13(connection, job.offer.clone()).await,
         _ => finisher::tls12(connection, job.offer.clone()).await,
@@ -247,8 +239,7 @@ async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connect
         finished.client_certificate_required = (was_asked == Some(true) && refused).then_some(true);
         return Answer::Finished(Box::new(finished));
     };
-    if let Some(answered) = spoken {
-        answered.store(true, Ordering::Relaxed);
+    if is_spoken {
         let notes = inside.notes();
         let is_heard = upgrade.is_none() || was_asked == Some(true);
         let heard = if is_heard { speak(dialer, upgrade, inside.connection, job).await } else { None };

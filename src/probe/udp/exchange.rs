@@ -8,9 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use crate::probe::dial::{DialError, Dialer, Places};
+use crate::probe::halt::Halt;
 
 /// Largest datagram read, bytes; of a longer one the rest is dropped.
 const DATAGRAM_LIMIT: usize = 4096;
@@ -56,6 +57,7 @@ pub struct Exchange {
     waits: [Duration; 2],
     answer_timeout: Duration,
     deadline: Instant,
+    halt: Halt,
     _places: Places,
 }
 
@@ -67,7 +69,7 @@ impl Exchange {
         let socket = UdpSocket::bind(any(dialer.address)).await.map_err(failed)?;
         socket.connect(dialer.address).await.map_err(failed)?;
         let (answer_timeout, deadline) = (dialer.limits.answer_timeout, dialer.deadline);
-        Ok(Self { socket, waits: FIRST_WAITS, answer_timeout, deadline, _places: places })
+        Ok(Self { socket, waits: FIRST_WAITS, answer_timeout, deadline, halt: dialer.halt.clone(), _places: places })
     }
 
     /// Sends `question` and waits for a datagram that `is_answer` accepts.
@@ -95,7 +97,7 @@ impl Exchange {
             }
             let end = (began + wait.min(self.answer_timeout)).min(self.deadline);
             match self.listen(&mut round, &which, began, end).await {
-                Ok(()) if round.is_over() => break,
+                Ok(()) if round.is_over() || self.halt.is_asked() => break,
                 Ok(()) => {}
                 Err(e) => return round.ended(&e),
             }
@@ -107,10 +109,12 @@ impl Exchange {
     async fn listen(&mut self, round: &mut Round, which: &impl Fn(&[u8]) -> Option<usize>, began: Instant, end: Instant) -> io::Result<()> {
         let mut buffer = vec![0; DATAGRAM_LIMIT];
         while !round.is_over() {
-            let Ok(read) = timeout_at(end, self.socket.recv(&mut buffer)).await else {
-                return Ok(());
+            let read = tokio::select! {
+                read = self.socket.recv(&mut buffer) => read?,
+                () = sleep_until(end) => return Ok(()),
+                () = self.halt.asked() => return Ok(()),
             };
-            let bytes = buffer.get(..read?).unwrap_or_default().to_vec();
+            let bytes = buffer.get(..read).unwrap_or_default().to_vec();
             round.left -= 1;
             let trip = began.elapsed();
             self.waits = LATER_WAITS.map(|w| (w + trip * 4).min(self.answer_timeout));
@@ -171,9 +175,12 @@ pub async fn ask_any_port(dialer: &Dialer, question: &[u8], is_answer: impl Fn(&
         let end = (Instant::now() + wait.min(dialer.limits.answer_timeout)).min(dialer.deadline);
         socket.send_to(question, dialer.address).await.map_err(|e| unreachable(e.kind().to_string()))?;
         while left > 0 {
-            let Ok(Ok((length, from))) = timeout_at(end, socket.recv_from(&mut buffer)).await else {
-                break;
+            let heard = tokio::select! {
+                heard = socket.recv_from(&mut buffer) => heard,
+                () = sleep_until(end) => break,
+                () = dialer.halt.asked() => return Err(Heard::Silent),
             };
+            let Ok((length, from)) = heard else { break };
             left -= 1;
             if from.ip() != dialer.address.ip() {
                 continue;

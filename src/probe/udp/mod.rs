@@ -121,6 +121,9 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
                 heard = (theirs.map(|t| further(heard.0.unwrap_or(Asked::Silent), t)), further(heard.1, ours));
             }
         }
+        if dialer.halt.is_asked() {
+            break;
+        }
         // Nobody is asked more where nothing listens.
         if [heard.0.as_ref().unwrap_or(&heard.1), &heard.1].iter().all(|h| matches!(h, Asked::Refused | Asked::Unreachable(_))) {
             break;
@@ -128,7 +131,7 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
     }
     match heard {
         (Some(other @ Asked::Other(_)), _) | (Some(other), Asked::Refused | Asked::Unreachable(_)) => conclude(other),
-        (_, Asked::Silent) if dialer.left().is_zero() => Outcome::Timeout("its time was over before every question was put".into()),
+        (_, Asked::Silent) if dialer.left().is_zero() || dialer.halt.is_asked() => Outcome::Timeout("its time was over before every question was put".into()),
         (_, ours) => conclude(ours),
     }
 }

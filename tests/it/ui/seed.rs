@@ -245,7 +245,7 @@ fn facts(n: u8, at: i64) -> (BTreeMap<&'static str, Value>, Vec<Gap>) {
     let process = |name: &str, package: &str| json!({"pid": 812, "name": name, "executable": format!("/usr/sbin/{name}"), "deleted": name == "vsftpd", "package": package});
     let listener = |address: &str, port: u32, scope: &str, p: Value| json!({"subject": format!("{address}:{port}/tcp"), "transport": "tcp", "address": address, "port": port, "scope": scope, "uid": 0, "process": p, "source": source});
     let service = |address: &str, port: u32, protocol: &str, plaintext: bool, tls: &str| {
-        json!({"subject": format!("{address}:{port}/tcp"), "address": address, "port": port, "local": true, "scope": "any", "process": "", "package": "", "outcome": "identified", "protocol": protocol,
+        json!({"subject": format!("{address}:{port}/tcp"), "transport": "tcp", "presumed": "", "address": address, "port": port, "local": true, "scope": "any", "process": "", "package": "", "outcome": "identified", "protocol": protocol,
                "plaintext": plaintext, "tls": tls, "authentication": "unknown", "anonymous": null, "open": [], "versions": [], "ssh": null, "http": null, "exports": [], "signing": "", "banner": "", "source": source})
     };
     let certificate = json!({"role": "leaf", "subject_name": "CN=api.example.com", "issuer_name": "CN=Example CA", "common_names": ["api.example.com"],

@@ -3,7 +3,8 @@
 
     compare.py ASSAY PANEL.json [--save FOLDER]
 
-Prints precision and recall of each category and every disagreement; exit code 1 if there is any.
+Prints precision and recall of each category and every disagreement. Exit code 1 if there is one that known.txt does not
+explain, or if known.txt explains one that is no longer there.
 """
 import argparse
 import json
@@ -22,6 +23,8 @@ FEATURES = {
 # A name is asked for in every survey of a group.
 SCAN_SECONDS = 300
 DAY = 86_400
+# Each line: category: endpoint [item] | why it still stands.
+KNOWN = pathlib.Path(__file__).with_name("known.txt")
 LONGEST_VALIDITY = 398 * DAY
 
 
@@ -38,7 +41,7 @@ class Score:
         self.wrong += len(told - true)
         self.missing += len(true - told)
         if true != told:
-            self.notes.append(f"{name}: missing {sorted(map(str, true - told))}, wrong {sorted(map(str, told - true))}")
+            self.notes.append((name, f"missing {sorted(map(str, true - told))}, wrong {sorted(map(str, told - true))}"))
 
     def value(self, name, true, told, may_be_untold=False):
         """One value; None is untold."""
@@ -49,7 +52,7 @@ class Score:
         else:
             self.wrong += told is not None
             self.missing += 1
-            self.notes.append(f"{name}: {true}, told {told}")
+            self.notes.append((name, f"{true}, told {told}"))
 
     def row(self):
         """Precision and recall."""
@@ -113,7 +116,8 @@ def endpoint(name, truth, starttls, score, told, chains, more, service):
     if "versions" in truth:
         score("versions").sets(name, truth["versions"], told["accepted"])
         score("STARTTLS").value(name, starttls, told["starttls"])
-        client(name, truth.get("client_certificate", "none"), told, score("client certificate"))
+        if truth["versions"] != ["SSLv2"]:
+            client(name, truth.get("client_certificate", "none"), told, score("client certificate"))
     if "starttls_policy" in truth:
         score("STARTTLS required").value(name, truth["starttls_policy"], service.get("tls"))
     if "certificate" in truth:
@@ -272,9 +276,21 @@ def main():
     for category, score in scores.items():
         precision, recall = score.row()
         print(f"{category:24}{score.right + score.missing:>7}{precision:>11.3f}{recall:>9.3f}{score.untold or '':>8}")
-    notes = [f"{category}: {note}" for category, score in scores.items() for note in score.notes]
-    print(f"\n{len(notes)} disagreements over {len(panel['endpoints'])} endpoints" + "".join(f"\n  {n}" for n in notes))
-    sys.exit(1 if notes else 0)
+    notes = {f"{category}: {name}": text for category, score in scores.items() for name, text in score.notes}
+    known = read_known()
+    print(f"\n{len(notes)} disagreements over {len(panel['endpoints'])} endpoints")
+    for key, text in notes.items():
+        print(f"  {key}: {text}" + (f"   (known: {known[key]})" if key in known else ""))
+    settled = sorted(known.keys() - notes.keys())
+    for key in settled:
+        print(f"  no longer: {key}; take it out of {KNOWN.name}")
+    sys.exit(1 if notes.keys() - known.keys() or settled else 0)
+
+
+def read_known():
+    """{disagreement: why} of known.txt."""
+    lines = KNOWN.read_text(encoding="utf-8").splitlines() if KNOWN.exists() else []
+    return dict(line.split(" | ", 1) for line in lines if line and not line.startswith("#"))
 
 
 if __name__ == "__main__":

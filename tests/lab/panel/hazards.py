@@ -11,7 +11,7 @@ import upgrade
 SECONDS = 8
 # How s_client calls the protocols that it can start itself.
 STARTTLS = {"smtp": "smtp", "lmtp": "lmtp", "imap": "imap", "pop3": "pop3", "ftp": "ftp", "xmpp": "xmpp", "postgresql": "postgres", "mysql": "mysql",
-            "ldap": "ldap", "nntp": "nntp", "sieve": "sieve"}
+            "ldap": "ldap", "nntp": "nntp", "managesieve": "sieve"}
 
 
 def s_client(endpoint, arguments, words=()):

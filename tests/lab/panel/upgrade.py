@@ -118,7 +118,7 @@ def rdp(s, _):
         raise Refused(got)
 
 
-PROTOCOLS = {"smtp": smtp, "lmtp": lmtp, "imap": imap, "pop3": pop3, "ftp": ftp, "nntp": nntp, "sieve": sieve, "ldap": ldap, "postgresql": postgresql,
+PROTOCOLS = {"smtp": smtp, "lmtp": lmtp, "imap": imap, "pop3": pop3, "ftp": ftp, "nntp": nntp, "managesieve": sieve, "ldap": ldap, "postgresql": postgresql,
              "mysql": mysql, "xmpp": xmpp, "rdp": rdp}
 
 

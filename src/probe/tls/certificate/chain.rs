@@ -74,7 +74,7 @@ pub fn examine(shown: &Shown, store: &Store) -> Chain {
     let mut sent: Vec<Parsed> = Vec::new();
     for (i, der) in shown.certificates.iter().enumerate() {
         match Parsed::read(der) {
-            Ok(parsed) => sent.push(parsed),
+            Ok(parsed) => sent.push(parsed.with_own_signature()),
             Err(e) => chain.unreadable.push((i + 1, format!("not a readable X.509 certificate: {e}"))),
         }
     }

@@ -99,6 +99,23 @@ struct Field {
     order: BigUint,
 }
 
+/// Our public key (SEC 1 section 2.3.3, uncompressed) for a secret number. Takes a time that depends on the secret: good for
+/// examining a server, for nothing else.
+pub fn public_key(curve: &Curve, secret: &[u8]) -> Option<Vec<u8>> {
+    let field = Field::of(curve)?;
+    let point = field.sum_of_products(&BigUint::from_bytes_be(secret), &BigUint::ZERO, &field.generator);
+    let (x, y) = field.affine(&point)?;
+    Some([&[4][..], &field.padded(&x)?, &field.padded(&y)?].concat())
+}
+
+/// The shared secret of ECDH (SEC 1 section 3.3.1): the first coordinate.
+pub fn agree(curve: &Curve, secret: &[u8], peer: &[u8]) -> Option<Vec<u8>> {
+    let field = Field::of(curve)?;
+    let peer = field.decode(peer)?;
+    let point = field.sum_of_products(&BigUint::ZERO, &BigUint::from_bytes_be(secret), &peer);
+    field.padded(&field.affine(&point)?.0)
+}
+
 /// Jacobian coordinates: x = X/Z², y = Y/Z³; Z = 0 is the point at infinity.
 #[derive(Clone, Debug)]
 struct Point {
@@ -131,6 +148,13 @@ impl Field {
             generator: Point::affine(number(curve.x)?, number(curve.y)?),
             order: number(curve.order)?,
         })
+    }
+
+    /// A coordinate in as many bytes as the prime has.
+    fn padded(&self, number: &BigUint) -> Option<Vec<u8>> {
+        let bytes = number.to_bytes_be();
+        let length = usize::try_from(self.p.bits().div_ceil(8)).ok()?;
+        Some([vec![0; length.checked_sub(bytes.len())?], bytes].concat())
     }
 
     /// A public key (SEC 1 section 2.3.4) that lies on the curve.

@@ -10,9 +10,9 @@
 mod algorithm;
 pub mod chain;
 mod constraints;
-mod curves;
+pub(super) mod curves;
 pub mod der;
-mod ecdsa;
+pub(super) mod ecdsa;
 mod ed448;
 mod extensions;
 mod general_name;
@@ -122,7 +122,7 @@ pub struct Certificate {
 
 /// Reads one DER certificate.
 pub fn parse(der: &[u8]) -> Result<Certificate, String> {
-    Parsed::read(der).map(|p| p.certificate).map_err(|e| format!("not a readable X.509 certificate: {e}"))
+    Parsed::read(der).map(|p| p.with_own_signature().certificate).map_err(|e| format!("not a readable X.509 certificate: {e}"))
 }
 
 /// A certificate with what building a path needs.
@@ -151,7 +151,7 @@ impl Parsed {
             extensions.problems.push(format!("extensions: a certificate of version {} has none", raw.version));
         }
         let (subject, issuer) = (name::canonical(raw.subject.content)?, name::canonical(raw.issuer.content)?);
-        let mut parsed = Self {
+        Ok(Self {
             certificate: facts(&raw, &extensions, der)?,
             der: der.to_vec(),
             emails: name::values_of(raw.subject.content, "1.2.840.113549.1.9.1")?,
@@ -159,14 +159,18 @@ impl Parsed {
             subject,
             issuer,
             extensions,
-        };
-        parsed.certificate.self_signed = parsed.is_self_issued()
-            && match parsed.signed_by(&parsed) {
+        })
+    }
+
+    /// The same with `self_signed`, which costs a check of a signature.
+    pub fn with_own_signature(mut self) -> Self {
+        self.certificate.self_signed = self.is_self_issued()
+            && match self.signed_by(&self) {
                 Verified::Valid => true,
                 Verified::Invalid => false,
-                Verified::Not(_) => parsed.extensions.authority_key_id.is_empty() || parsed.extensions.authority_key_id == parsed.extensions.subject_key_id,
+                Verified::Not(_) => self.extensions.authority_key_id.is_empty() || self.extensions.authority_key_id == self.extensions.subject_key_id,
             };
-        Ok(parsed)
+        self
     }
 
     /// Whether subject and issuer are one name.

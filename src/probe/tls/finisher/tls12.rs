@@ -14,7 +14,7 @@ use crate::probe::dial::{Connection, Stop};
 use crate::probe::reader::Reader;
 
 /// Groups whose keys are computed here.
-const GROUPS: [u16; 3] = [0x001d, 0x0017, 0x0018];
+const GROUPS: [u16; 8] = [0x001d, 0x0017, 0x0018, 0x0019, 22, 26, 27, 28];
 /// Bytes of verify data (RFC 5246 section 7.4.9).
 const VERIFY: usize = 12;
 

@@ -12,15 +12,15 @@ def start(panel):
     make = panel.pki.certificate
     stack = "OpenSSL 3.0 (nginx 1.22)"
 
-    def serve(name, certificates, extra="", sni=SNI, security=0, facts=None, findings=(), **truth):
+    def serve(name, certificates, extra="", sni=SNI, security=0, facts=None, findings=(), versions=("TLSv1.2", "TLSv1.3"), **truth):
         port = panel.port()
         pairs = "".join(f"ssl_certificate {c.bundle}; ssl_certificate_key {c.key}; " for c in certificates)
         servers.append(f"server {{ listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers ALL:!aNULL:!eNULL:@SECLEVEL={security}; {pairs}{extra} return 200 panel; }}")
-        panel.endpoint(name, port, stack, sni=sni, certificate={"findings": sorted(findings), **(facts or {})}, **truth)
+        panel.endpoint(name, port, stack, sni=sni, versions=list(versions), certificate={"findings": sorted(findings), **(facts or {})}, **truth)
         return port
 
-    def fault(name, *findings, facts=None, sni=SNI, **arguments):
-        serve(f"cert-{name}", [make(f"cert-{name}", **arguments)], findings=findings, facts=facts, sni=sni)
+    def fault(name, *findings, facts=None, sni=SNI, versions=("TLSv1.2", "TLSv1.3"), **arguments):
+        serve(f"cert-{name}", [make(f"cert-{name}", **arguments)], findings=findings, facts=facts, sni=sni, versions=versions)
 
     # Sound.
     fault("sound", facts={"key": "rsa 2048", "signature": "sha256", "chain": 2})
@@ -55,11 +55,12 @@ def start(panel):
     # Keys and signatures.
     fault("rsa1024", "weak-key", key="rsa1024", facts={"key": "rsa 1024"})
     fault("rsa768", "weak-key", key="rsa768", facts={"key": "rsa 768"})
-    fault("p192", "weak-key", key="p192", facts={"key": "ec 192"})
+    # TLS 1.3 has no signature scheme for curves like these.
+    fault("p192", "weak-key", key="p192", versions=["TLSv1.2"], facts={"key": "ec 192"})
     fault("sha1", "sha1-signature", hash="sha1", facts={"signature": "sha1"})
     fault("md5", "md5-signature", hash="md5", facts={"signature": "md5"})
     weak = panel.pki.by_program("cert-secp160r1", ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp160r1"])
-    serve("cert-secp160r1", [weak], "ssl_ecdh_curve secp160r1:prime256v1;", facts={"key": "ec 160"}, findings=["weak-key"])
+    serve("cert-secp160r1", [weak], "ssl_ecdh_curve secp160r1:prime256v1;", facts={"key": "ec 160"}, findings=["weak-key"], versions=["TLSv1.2"])
     # Stapling.
     fault("must-staple", "must-staple-missing", staple_required=True)
     for name, status, arguments in (("good", "good", {}), ("revoked", "revoked", {"status": "revoked"}), ("expired", "expired", {"age": 30}),
@@ -75,8 +76,8 @@ def start(panel):
     port = panel.port()
     servers.append(f"server {{ listen 127.0.0.1:{port} ssl default_server; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {other.bundle}; ssl_certificate_key {other.key}; return 200; }}")
     servers.append(f"server {{ listen 127.0.0.1:{port} ssl; server_name lab.example; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {rsa.bundle}; ssl_certificate_key {rsa.key}; return 200; }}")
-    panel.endpoint("cert-by-sni", port, stack, certificate={"findings": [], "differs_without_sni": True})
-    panel.endpoint("cert-by-sni-unnamed", port, stack, sni="", certificate={"findings": ["self-signed", "untrusted"]})
+    panel.endpoint("cert-by-sni", port, stack, versions=["TLSv1.2", "TLSv1.3"], certificate={"findings": [], "differs_without_sni": True})
+    panel.endpoint("cert-by-sni-unnamed", port, stack, sni="", versions=["TLSv1.2", "TLSv1.3"], certificate={"findings": ["self-signed", "untrusted"]})
 
     config = panel.text("certificates/nginx.conf", f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\nevents {{ worker_connections 1024; }}\nhttp {{ access_log off; "
                         + "".join(f"{n}_temp_path {folder}/{n}; " for n in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")) + "\n" + "\n".join(servers) + "\n}\n")

@@ -101,7 +101,7 @@ userdb {{
         f"service lmtp {{\n inet_listener lmtp {{\n port = {lmtp}\n }}\n}}\n")
     panel.spawn("dovecot", ["/usr/sbin/dovecot", "-F", "-c", config])
     both = ["TLSv1.2", "TLSv1.3"]
-    for name, port, protocol in (("imap", imap, "imap"), ("imaps", imaps, ""), ("pop3", pop3, "pop3"), ("sieve", sieve, "sieve"), ("lmtp", lmtp, "lmtp")):
+    for name, port, protocol in (("imap", imap, "imap"), ("imaps", imaps, ""), ("pop3", pop3, "pop3"), ("sieve", sieve, "managesieve"), ("lmtp", lmtp, "lmtp")):
         panel.endpoint(f"dovecot-{name}", port, f"{OPENSSL} (Dovecot 2.3)", starttls=protocol, versions=both)
 
 
