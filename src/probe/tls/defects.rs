@@ -2,8 +2,8 @@
 //!
 //! - **Heartbleed** (CVE-2014-0160): a heartbeat request (RFC 6520) that says its payload has 16 bytes and
 //!   carries none. A sound server drops it; a broken one answers with as much of its memory, of which the
-//!   length alone is looked at. During a handshake OpenSSL gathers what it writes, so a message that no server
-//!   can take follows: its alert sends the rest along.
+//!   length alone is looked at. During a handshake OpenSSL sends what it writes when 4,096 bytes are there, so the
+//!   same request is repeated until its answers fill that; a message that no server can take ends the wait.
 //! - **CCS injection** (CVE-2014-0224): ChangeCipherSpec before the key exchange. A sound server says
 //!   `unexpected_message` at once; a broken one takes it, and stumbles over the next record instead.
 
@@ -19,6 +19,12 @@ use crate::probe::dial::{Connection, Stop};
 const HEARTBEAT: u8 = 24;
 /// Payload that the request claims and does not have, bytes: the most that a broken server gives away.
 const CLAIMED: u8 = 16;
+/// Requests in a row: an answer has 40 bytes, 128 of them fill OpenSSL's buffer.
+const REQUESTS: usize = 128;
+/// Time between two of them: OpenSSL takes one each time that its program finds something to read.
+const APART: Duration = Duration::from_millis(3);
+/// Time for their answers.
+const GATHERED: Duration = Duration::from_millis(700);
 /// A handshake message of no known type (RFC 8446 section 4).
 const NONSENSE: [u8; 4] = [0xfe, 0, 0, 0];
 /// Records read while waiting for an answer.
@@ -44,9 +50,21 @@ pub async fn heartbleed(mut connection: Connection, offer: &Offer) -> Told {
     if hello.extension(15).is_none() {
         return Told::No("the heartbeat extension is not taken up".into());
     }
-    let both = [framed(hello.version, HEARTBEAT, &[1, 0, CLAIMED]), framed(hello.version, HANDSHAKE, &NONSENSE)].concat();
-    if connection.send(&both).await.is_err() {
-        return Told::No("closed at the heartbeat".into());
+    let request = framed(hello.version, HEARTBEAT, &[1, 0, CLAIMED]);
+    for _ in 0..REQUESTS {
+        if connection.send(&request).await.is_err() {
+            return Told::No("closed at the heartbeat".into());
+        }
+        tokio::time::sleep(APART).await;
+    }
+    match connection.some_within(GATHERED).await {
+        Ok(first) => connection.unread(&first),
+        Err(Stop::Silent) => {
+            if connection.send(&framed(hello.version, HANDSHAKE, &NONSENSE)).await.is_err() {
+                return Told::No("closed at the heartbeat".into());
+            }
+        }
+        Err(_) => return Told::No("closed at the heartbeat".into()),
     }
     for _ in 0..RECORDS {
         match record(&mut connection).await {
