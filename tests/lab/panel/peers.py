@@ -62,10 +62,10 @@ def sslscan(endpoint, table):
     hearts = [h for h in test.iter("heartbleed")]
     if hearts:
         seen["heartbleed"] = any(h.get("vulnerable") == "1" for h in hearts)
-    for tag, field in (("compression", "compression"), ("fallback", "fallback_scsv"), ("renegotiation", "secure_renegotiation")):
+    for tag, field in (("compression", "compression"), ("fallback", "fallback_scsv")):
         found = test.find(tag)
         if found is not None and found.get("supported") is not None:
-            seen[field] = found.get("secure" if tag == "renegotiation" else "supported") == "1"
+            seen[field] = found.get("supported") == "1"
     return seen
 
 
@@ -110,7 +110,7 @@ def differences(truth, seen):
             yield "suites", f"{version} misses {len(names - found)} of {len(names)}: {kinds(names - found)}"
         if found - names:
             yield "suites", f"{version} invents {kinds(found - names)}"
-    for field in ("heartbleed", "ccs", "compression", "fallback_scsv", "secure_renegotiation"):
+    for field in ("heartbleed", "ccs", "compression", "fallback_scsv"):
         if field in truth and field in seen and truth[field] != seen[field]:
             yield field, f"says {seen[field]}"
 
