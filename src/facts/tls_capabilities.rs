@@ -310,3 +310,44 @@ fn version(code: u16) -> String {
     debug_assert!(code <= TLS13);
     TLS_VERSIONS.iter().find(|v| v.1 == code).map_or_else(|| format!("0x{code:04x}"), |v| v.0.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::tls::client_hello::TLS12;
+    use crate::probe::tls::plan::{Depth, Plan, Question};
+    use crate::probe::tls::server_reply::Hello;
+
+    #[test]
+    fn what_was_not_told_to_its_end_is_named_and_a_gap() {
+        let surveyed: Surveyed = serde_json::from_value(serde_json::json!({
+            "subject": "192.0.2.1:443/tcp", "address": "192.0.2.1", "port": 443, "process": "", "scope": "remote", "starttls": "", "server_name": "",
+            "outcome": "tls", "outcome_detail": "", "accepted": ["TLSv1.2"], "lowest_code": 771,
+            "client_certificate_requested": null, "client_certificate_required": null,
+            "versions": [
+                {"name": "SSLv3", "code": 768, "outcome": "unreachable", "accepted": false, "suite": "", "detail": "connection refused", "bytes": ""},
+                {"name": "TLSv1.0", "code": 769, "outcome": "silent", "accepted": false, "suite": "", "detail": "", "bytes": ""},
+                {"name": "TLSv1.2", "code": 771, "outcome": "accepted", "accepted": true, "suite": "", "detail": "", "bytes": ""},
+            ],
+            "source": {"place": "tcp 192.0.2.1:443", "line": 0, "directive": ""}
+        }))
+        .unwrap();
+        let plan = Plan::new(Question { depth: Depth::Full, server_name: String::new(), is_upgraded: false, is_counted: false });
+        let mut capabilities = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xc02f, ..Hello::default() })], "");
+        capabilities.cut("time was up");
+        let mut gaps = Gaps::new();
+        let endpoint = endpoint(&plan, Some(&capabilities), &surveyed, &mut gaps).unwrap();
+        assert_eq!((endpoint.cut.as_slice(), endpoint.suites[0].name.as_str()), (&["suites TLSv1.2".to_string()][..], "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
+        let gaps = gaps.into_sorted();
+        let of_suites: Vec<&str> = gaps.iter().filter(|g| g.path == "endpoints.suites").map(|g| g.detail.as_str()).collect();
+        for part in ["SSLv3 was asked and the endpoint was unreachable", "TLSv1.2 with 1 of suites found: time was up"] {
+            assert!(of_suites.iter().any(|d| d.contains(part)), "{part}: {of_suites:?}");
+        }
+        assert!(!of_suites.iter().any(|d| d.contains("TLSv1.0")), "{of_suites:?}");
+
+        let nameless = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xfafa, ..Hello::default() })], "");
+        let mut gaps = Gaps::new();
+        super::endpoint(&plan, Some(&nameless), &surveyed, &mut gaps).unwrap();
+        assert!(gaps.into_sorted().iter().any(|g| g.detail.contains("0xfafa of suites is in no registry")));
+    }
+}

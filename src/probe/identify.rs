@@ -59,7 +59,7 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
     match likely(dialer) {
         Some(protocol) if protocol.is_greeter() => interview.listen(connection),
         Some(protocol) => {
-            interview.prefer(protocol);
+            interview.expect(protocol);
             interview.ready = Some(connection);
         }
         None => match connection.greeting(HEAD_START + trip * 2, service::is_complete).await {

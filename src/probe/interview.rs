@@ -75,6 +75,7 @@ pub struct Interview<'a> {
     pub ready: Option<Connection>,
     /// The server hung up on a connection that said nothing.
     pub closes_unasked: bool,
+    likely: Option<&'static str>,
     dialer: &'a Dialer,
     pace: Pace,
     at_once: usize,
@@ -124,6 +125,7 @@ impl<'a> Interview<'a> {
         Self {
             ready: None,
             closes_unasked: false,
+            likely: None,
             dialer,
             pace,
             // One place is left for questions that need a second connection.
@@ -146,8 +148,14 @@ impl<'a> Interview<'a> {
         }
     }
 
+    /// Puts the question of the protocol first that the endpoint is likely of.
+    pub fn expect(&mut self, protocol: &'static Protocol) {
+        self.likely = Some(protocol.name);
+        self.prefer(protocol);
+    }
+
     /// Puts the question of this protocol next, if it was not put yet.
-    pub fn prefer(&mut self, protocol: &Protocol) {
+    fn prefer(&mut self, protocol: &Protocol) {
         if let Some(at) = self.waiting.iter().position(|p| p.name == protocol.name)
             && let Some(protocol) = self.waiting.remove(at)
         {
@@ -205,7 +213,9 @@ impl<'a> Interview<'a> {
             let expires = began + self.patience(protocol);
             let task = self.running.spawn(async move { Event::Answer(question(&dialer).await) });
             self.open.push(Open { id: task.id(), task, protocol, ear, began, expires });
-            self.next_start = began + self.pace.stagger();
+            // The likely question is given the time of a slow answer before others keep it company.
+            let is_likely = self.likely.take_if(|name| *name == protocol.name).is_some();
+            self.next_start = began + if is_likely { self.pace.least() } else { self.pace.stagger() };
         }
     }
 

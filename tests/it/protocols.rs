@@ -140,8 +140,10 @@ fn news_servers_tell_their_upgrade() {
     // INN lists STARTTLS without a certificate, too, and refuses it then.
     let open = "auth all { hosts: \"*\" default: \"<all>\" }\naccess all { users: \"<all>\" newsgroups: \"*\" access: R }\n";
     let named = "auth all { hosts: \"*\" auth: \"ckpasswd -f none\" }\naccess all { users: \"*\" newsgroups: \"*\" access: R }\n";
-    let encrypted =
-        format!("auth none {{ hosts: \"*\" require_ssl: true default: \"<all>\" }}\n{}", "access all { users: \"<all>\" newsgroups: \"*\" access: R }\n");
+    let encrypted = format!(
+        "auth none {{ hosts: \"*\" require_encryption: true auth: \"ckpasswd -f none\" }}\n{}",
+        "access all { users: \"<all>\" newsgroups: \"*\" access: R }\n"
+    );
     for (certificate, access, tls, authentication) in [
         (None, open, "stripped", "none"),
         (Some(&certificate), open, "optional", "none"),

@@ -12,7 +12,7 @@ pub const CONNECTIONS: usize = 10;
 const GREETED: &[u16] = &[465, 563, 990, 993, 995];
 /// Ports inside TLS, and what is usually spoken there.
 const USUAL: &[(u16, &str)] =
-    &[(636, "ldap"), (853, "dns"), (5671, "amqp"), (6379, "redis"), (6380, "redis"), (8883, "mqtt"), (27017, "mongodb"), (11211, "memcached")];
+    &[(636, "ldap"), (853, "dns"), (5223, "xmpp"), (5671, "amqp"), (6379, "redis"), (6380, "redis"), (8883, "mqtt"), (27017, "mongodb"), (11211, "memcached")];
 /// What is asked for inside TLS where HTTP is not spoken, in this order.
 const ASKED: &[&str] = &["redis", "mongodb", "amqp", "mqtt", "ldap"];
 /// Longest wait for one answer where nothing says that the question is the right one.

@@ -55,6 +55,9 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Goes on with a server whose first bytes are of the protocol.
 pub type Talk = for<'a> fn(&'a Dialer, Connection, &'a [u8]) -> Later<'a, Option<Seen>>;
 
+/// Whether the answer to `GET /` is of a protocol over HTTP, and what further requests tell.
+pub type OverHttp = for<'a> fn(&'a http::Web<'a>, &'a http::Answer) -> Later<'a, Option<Seen>>;
+
 /// One protocol as identification sees it.
 pub struct Protocol {
     /// Lower-case word, as in `services.items[].protocol`.
@@ -75,7 +78,7 @@ pub struct Protocol {
     /// could not be told from one that waits.
     pub at_home_only: bool,
     /// Of what is spoken over HTTP: whether the answer to `GET /` is of it, and what more it tells.
-    pub over_http: Option<for<'a> fn(&'a http::Web<'a>, &'a http::Answer) -> Later<'a, Option<Seen>>>,
+    pub over_http: Option<OverHttp>,
 }
 
 impl Protocol {

@@ -63,24 +63,21 @@ async fn talk(mut connection: Connection, first: &[u8]) -> Option<Seen> {
         Ok(480 | 483) => REQUIRED,
         _ => UNKNOWN,
     };
+    let demanded = match reading {
+        // Encryption is needed (RFC 4642 section 2.1).
+        Ok(483) => true,
+        // A sign-in is needed: would a name be taken in the clear? No password follows.
+        Ok(480) => command(&mut connection, "AUTHINFO USER assay").await.is_ok_and(|line| code(&line) == 483),
+        _ => false,
+    };
     let accepted = command(&mut connection, "STARTTLS").await.map(|line| code(&line) == 382);
     let listed = words.as_ref().map_or(Listed::Unlisted, |words| Listed::of(words.iter().filter_map(|w| w.split(' ').next()), "STARTTLS"));
-    starttls::note(&mut seen, UPGRADE, "STARTTLS", listed, accepted, wants_tls(reading, words.as_deref()));
+    starttls::note(&mut seen, UPGRADE, "STARTTLS", listed, accepted, demanded);
     if accepted != Ok(true) {
         // Best effort: leave in order.
         let _ = connection.send(b"QUIT\r\n").await;
     }
     Some(seen)
-}
-
-/// 483 (RFC 4642 section 2.1), or a sign-in is demanded and none is possible before TLS: a server
-/// that takes no name in the clear lists AUTHINFO without USER (RFC 4643 section 2.1).
-fn wants_tls(reading: Result<u16, Stop>, words: Option<&[String]>) -> bool {
-    match reading {
-        Ok(483) => true,
-        Ok(480) => words.is_some_and(|words| !words.iter().any(|w| w.starts_with("AUTHINFO ") || w.starts_with("SASL "))),
-        _ => false,
-    }
 }
 
 /// Lines of the list, upper case; `None` of a server that has no such command.
@@ -118,14 +115,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn greetings_and_demands() {
+    fn greetings_are_told_from_others() {
         assert!(greets(b"200 lab.example InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n"));
         assert!(greets(b"201 no posting\r\n") && greets(b"400 NNTP server unavailable.  Try later!\r\n"));
         assert!(!greets(b"400 Bad Request\r\n") && !greets(b"220 mail\r\n") && !greets(b"200"));
-        let words = |w: &[&str]| w.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert!(wants_tls(Ok(483), None));
-        assert!(wants_tls(Ok(480), Some(&words(&["AUTHINFO", "STARTTLS"]))));
-        assert!(!wants_tls(Ok(480), Some(&words(&["AUTHINFO USER", "STARTTLS"]))));
-        assert!(!wants_tls(Ok(480), None) && !wants_tls(Ok(215), None) && !wants_tls(Err(Stop::Closed), None));
     }
 }

@@ -145,14 +145,20 @@ impl Run {
     fn patience(&self) -> Instant {
         let oldest = self.jobs.values().filter(|r| r.ear.heard().is_none()).map(|r| r.since).min();
         match oldest.filter(|_| self.answers >= KNOWN) {
-            Some(since) => since + (self.slowest * TIMES_SLOWEST).max(LEAST),
+            Some(since) => since + self.longest(),
             None => Instant::now() + LONG,
         }
     }
 
+    fn longest(&self) -> Duration {
+        (self.slowest * TIMES_SLOWEST).max(LEAST)
+    }
+
     /// Takes the oldest job for silent.
     fn give_up(&mut self, plan: &mut Plan) {
-        let Some(id) = self.jobs.iter().filter(|(_, r)| r.ear.heard().is_none()).min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
+        // The one that was waited for may have heard something meanwhile; others began later.
+        let is_late = |r: &Running| r.ear.heard().is_none() && r.since.elapsed() >= self.longest();
+        let Some(id) = self.jobs.iter().filter(|(_, r)| is_late(r)).min_by_key(|(_, r)| r.since).map(|(id, _)| *id) else {
             return;
         };
         if let Some(running) = self.jobs.get(&id) {
