@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE))
 import suites  # noqa: E402
 
 SECONDS = 120
-SSLSCAN_STARTTLS = {"smtp": "smtp", "imap": "imap", "pop3": "pop3", "ftp": "ftp", "ldap": "ldap", "mysql": "mysql", "postgresql": "psql", "xmpp": "xmpp", "rdp": "rdp"}
+SSLSCAN_STARTTLS = {"smtp": "smtp", "imap": "imap", "pop3": "pop3", "ftp": "ftp", "ldap": "ldap", "mysql": "mysql", "postgresql": "psql", "xmpp": "xmpp"}
 # The plus sign: on any port.
 NMAP_SCRIPTS = "+ssl-enum-ciphers,+sslv2,+ssl-heartbleed,+ssl-ccs-injection"
 
@@ -36,12 +36,12 @@ def run(command):
 def sslscan(endpoint, table):
     """What sslscan says, in the words of the truth; None when it can't be asked."""
     starttls = endpoint["starttls"]
-    if starttls and starttls not in SSLSCAN_STARTTLS:
+    if starttls and starttls not in SSLSCAN_STARTTLS and starttls != "rdp":
         return None
     host = f"[{endpoint['host']}]" if ":" in endpoint["host"] else endpoint["host"]
     command = ["sslscan", "--xml=-", "--no-colour", "--no-cipher-details"]
     command += [f"--sni-name={endpoint['sni']}"] if endpoint["sni"] else []
-    command += [f"--starttls-{SSLSCAN_STARTTLS[starttls]}"] if starttls else []
+    command += ["--rdp"] if starttls == "rdp" else [f"--starttls-{SSLSCAN_STARTTLS[starttls]}"] if starttls else []
     text = run([*command, f"{host}:{endpoint['port']}"])
     try:
         test = ElementTree.fromstring(re.sub("[^\t\n\r -\U0010ffff]", "", text)).find("ssltest")
@@ -62,10 +62,10 @@ def sslscan(endpoint, table):
     hearts = [h for h in test.iter("heartbleed")]
     if hearts:
         seen["heartbleed"] = any(h.get("vulnerable") == "1" for h in hearts)
-    for tag, field in (("compression", "compression"), ("fallback", "fallback_scsv"), ("renegotiation", "secure_renegotiation")):
+    for tag, field in (("compression", "compression"), ("fallback", "fallback_scsv")):
         found = test.find(tag)
         if found is not None and found.get("supported") is not None:
-            seen[field] = found.get("secure" if tag == "renegotiation" else "supported") == "1"
+            seen[field] = found.get("supported") == "1"
     return seen
 
 
@@ -110,7 +110,7 @@ def differences(truth, seen):
             yield "suites", f"{version} misses {len(names - found)} of {len(names)}: {kinds(names - found)}"
         if found - names:
             yield "suites", f"{version} invents {kinds(found - names)}"
-    for field in ("heartbleed", "ccs", "compression", "fallback_scsv", "secure_renegotiation"):
+    for field in ("heartbleed", "ccs", "compression", "fallback_scsv"):
         if field in truth and field in seen and truth[field] != seen[field]:
             yield field, f"says {seen[field]}"
 

@@ -91,14 +91,13 @@ async def relay(reader, writer, given, delay):
             await asyncio.sleep(wait)
             sink.write(data)
             await sink.drain()
-        sink.write_eof()
 
     try:
-        # Both ways until the server has ended, or the client went away.
-        up, down = asyncio.create_task(pump(reader, inner_writer, 0)), asyncio.create_task(pump(inner_reader, writer, delay))
-        await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({up, down}, timeout=1)
-        up.cancel(), down.cancel()
+        # Both ways until either side has ended.
+        both = {asyncio.create_task(pump(reader, inner_writer, 0)), asyncio.create_task(pump(inner_reader, writer, delay))}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for pumping in both:
+            pumping.cancel()
     finally:
         inner_writer.close()
 

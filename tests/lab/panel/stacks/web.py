@@ -107,6 +107,7 @@ def h2o(panel, rsa):
     certificate-file: {rsa.bundle}
     key-file: {rsa.key}
     minimum-version: TLSv1.2
+    neverbleed: OFF
 user: root
 num-threads: 1
 pid-file: {folder}/pid
