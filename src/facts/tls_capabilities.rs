@@ -333,7 +333,7 @@ mod tests {
         }))
         .unwrap();
         let plan = Plan::new(Question { depth: Depth::Full, server_name: String::new(), is_counted: false });
-        let mut capabilities = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xc02f, ..Hello::default() })], "");
+        let mut capabilities = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xc02f, ..Hello::default() })], "", false);
         capabilities.cut("time was up");
         let mut gaps = Gaps::new();
         let endpoint = endpoint(&plan, Some(&capabilities), &surveyed, &mut gaps).unwrap();
@@ -345,7 +345,7 @@ mod tests {
         }
         assert!(!of_suites.iter().any(|d| d.contains("TLSv1.0")), "{of_suites:?}");
 
-        let nameless = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xfafa, ..Hello::default() })], "");
+        let nameless = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xfafa, ..Hello::default() })], "", false);
         let mut gaps = Gaps::new();
         super::endpoint(&plan, Some(&nameless), &surveyed, &mut gaps).unwrap();
         assert!(gaps.into_sorted().iter().any(|g| g.detail.contains("0xfafa of suites is in no registry")));

@@ -38,6 +38,9 @@ pub enum DialError {
     /// The host answers that nothing listens.
     #[error("connection refused")]
     Refused,
+    /// It was closed as soon as it was open.
+    #[error("the connection was closed as soon as it was open")]
+    Closed,
     /// No answer in time.
     #[error("no answer to the connection request in time")]
     Timeout,
@@ -201,6 +204,7 @@ impl Dialer {
         let stream = match timeout(wait, stream(address, from)).await {
             Err(_) => return Err(DialError::Timeout),
             Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => return Err(DialError::Refused),
+            Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionReset => return Err(DialError::Closed),
             Ok(Err(e)) => return Err(DialError::Unreachable(e.kind().to_string())),
             Ok(Ok(stream)) => stream,
         };
@@ -413,6 +417,11 @@ impl Connection {
         let lines = self.lines(|l| l.get(..3).is_some_and(|c| c.iter().all(u8::is_ascii_digit)) && l.get(3) != Some(&b'-')).await?;
         let code = lines.last().and_then(|l| l.get(..3)).and_then(|c| std::str::from_utf8(c).ok()).and_then(|c| c.parse().ok());
         Ok(Reply { code: code.ok_or(Stop::Malformed)?, lines: lines.iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect() })
+    }
+
+    /// Ends the connection in order; that it may be gone already is no matter.
+    pub async fn close(mut self) {
+        let _ = tokio::time::timeout_at(self.answer_by(), self.stream.shutdown()).await;
     }
 
     /// Gives bytes back, to be read again.

@@ -51,6 +51,7 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
     let mut connection = match dialer.connect().await {
         Ok(connection) => connection,
         Err(DialError::Refused) => return Outcome::Refused,
+        Err(DialError::Closed) => return Outcome::Closed,
         Err(DialError::Timeout) => return Outcome::Timeout(DialError::Timeout.to_string()),
         Err(DialError::Unreachable(why)) => return Outcome::Unreachable(why),
     };

@@ -59,6 +59,11 @@ pub struct Offer {
     pub fallback: bool,
     /// DEFLATE beside no compression, before TLS 1.3.
     pub compression: bool,
+    /// Whether it says that certificates may be signed by any scheme, whatever `schemes` has (RFC 8446 section 4.2.3). OpenSSL then
+    /// looks more closely, and keeps back a certificate that is signed by a scheme without a name.
+    pub is_any_certificate: bool,
+    /// Whether only what every server must know is sent: some hang up at a status_request that they can't serve.
+    pub is_bare: bool,
     /// Whether the heartbeat extension is sent (RFC 6520).
     pub heartbeat: bool,
 }
@@ -83,6 +88,8 @@ impl Offer {
             random: random(),
             renegotiation: Vec::new(),
             fallback: false,
+            is_any_certificate: false,
+            is_bare: false,
             compression: true,
             heartbeat: (TLS10..TLS13).contains(&version),
         }
@@ -135,12 +142,15 @@ impl Offer {
         out.extend_from_slice(&extension(10, &codes(&self.groups)));
         // ec_point_formats: uncompressed (RFC 8422); status_request (RFC 6066 section 8); signed timestamps (RFC 6962).
         out.extend_from_slice(&extension(11, &[1, 0]));
-        out.extend_from_slice(&extension(5, &[1, 0, 0, 0, 0]));
-        out.extend_from_slice(&extension(18, &[]));
+        if !self.is_bare {
+            out.extend_from_slice(&extension(5, &[1, 0, 0, 0, 0]));
+            out.extend_from_slice(&extension(18, &[]));
+        }
         if self.version >= TLS12 {
             out.extend_from_slice(&extension(13, &codes(&self.schemes)));
-            // How certificates are signed is another question (RFC 8446 section 4.2.3): anything goes.
-            out.extend_from_slice(&extension(50, &codes(registry::SCHEMES)));
+            if self.is_any_certificate {
+                out.extend_from_slice(&extension(50, &codes(registry::SCHEMES)));
+            }
         }
         // renegotiation_info (RFC 5746) and extended_master_secret (RFC 7627).
         out.extend_from_slice(&extension(0xff01, &short_vector(&self.renegotiation)));

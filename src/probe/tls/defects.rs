@@ -104,8 +104,31 @@ pub async fn early_change(mut connection: Connection, offer: &Offer) -> Told {
             [ALERT, _, _, 0, 2, _, 20 | 21, ..] => Told::Yes("an early ChangeCipherSpec was taken: the next record was to be decrypted".into()),
             other => Told::No(told(other)),
         },
-        Err(Stop::Closed) => Told::Untold("closed after an early ChangeCipherSpec and one more record".into()),
+        Err(Stop::Closed) => Told::Untold(HUNG_UP_LATER.into()),
         Err(stop) => Told::Untold(format!("early ChangeCipherSpec: {stop}")),
+    }
+}
+
+/// It took the ChangeCipherSpec without a word, or waited for more before it refused.
+pub const HUNG_UP_LATER: &str = "closed after an early ChangeCipherSpec and one more record";
+/// Warning user_canceled (RFC 5246 section 7.2), which ends nothing.
+const WARNING: [u8; 2] = [1, 90];
+
+/// Whether a warning in clear ends the connection, after an early ChangeCipherSpec or without.
+pub async fn warning(mut connection: Connection, offer: &Offer, is_changed: bool) -> Told {
+    let version = match ask(&mut connection, &offer.bytes()).await.0 {
+        Reply::Hello(hello) if hello.is_done => hello.version,
+        other => return untold(&other),
+    };
+    if is_changed && (connection.send(&framed(version, CHANGE, &[1])).await.is_err() || connection.some_within(FIRST_ANSWER).await != Err(Stop::Silent)) {
+        return Told::No("an early ChangeCipherSpec was refused".into());
+    }
+    if connection.send(&framed(version, ALERT, &WARNING)).await.is_err() {
+        return Told::Yes("closed".into());
+    }
+    match connection.some_within(FIRST_ANSWER).await {
+        Err(Stop::Silent) => Told::No("the connection goes on".into()),
+        Ok(_) | Err(_) => Told::Yes("the connection ends".into()),
     }
 }
 

@@ -77,6 +77,10 @@ pub enum Purpose {
     Heartbleed,
     /// CVE-2014-0224.
     EarlyChange,
+    /// The same with a warning after it.
+    ChangeAndWarning,
+    /// The warning alone.
+    Warning,
 }
 
 /// One connection: what is offered on it, and why.
@@ -141,6 +145,8 @@ pub struct Version {
     pub detail: String,
     /// First bytes of the reply, hexadecimal.
     pub bytes: String,
+    /// Whether the server did answer, and not that the version is none of its own: it may mean the rest of the hello.
+    is_vague: bool,
 }
 
 /// Everything known of one endpoint.
@@ -165,6 +171,9 @@ pub struct Plan {
     pub capabilities: Option<Capabilities>,
     hellos: Vec<(u16, Hello)>,
     has_started: bool,
+    has_tried_again: bool,
+    /// Whether hellos are bare: nothing else was accepted.
+    is_bare: bool,
     has_certificates: bool,
     asked: Vec<Purpose>,
     pending: Vec<Purpose>,
@@ -185,6 +194,8 @@ impl Plan {
             capabilities: None,
             hellos: Vec::new(),
             has_started: false,
+            has_tried_again: false,
+            is_bare: false,
             has_certificates: false,
             asked: Vec::new(),
             pending: Vec::new(),
@@ -198,13 +209,19 @@ impl Plan {
             self.has_started = true;
             let name = self.question.server_name.clone();
             jobs.extend(self.asked_versions().map(|(_, code)| Job { purpose: Purpose::Version(code), offer: Offer::of(code, &name) }));
-        } else if self.are_versions_known() {
+        } else if self.are_versions_known() && !self.has_tried_again {
+            self.has_tried_again = true;
+            jobs.extend(self.second_tries());
+            if jobs.is_empty() {
+                return self.jobs();
+            }
+        } else if self.are_versions_known() && !self.pending.iter().any(|p| matches!(p, Purpose::Version(_))) {
             if !self.has_certificates {
                 self.has_certificates = true;
                 jobs.extend(self.more_certificates());
             }
             if self.question.depth == Depth::Full && !self.question.is_counted && self.highest().is_some() {
-                let mut capabilities = self.capabilities.take().unwrap_or_else(|| Capabilities::new(&self.hellos, &self.question.server_name));
+                let mut capabilities = self.capabilities.take().unwrap_or_else(|| Capabilities::new(&self.hellos, &self.question.server_name, self.is_bare));
                 jobs.extend(capabilities.jobs(&self.pending));
                 self.capabilities = Some(capabilities);
             }
@@ -225,7 +242,7 @@ impl Plan {
             self.take_hello(hello, &job.offer.server_name);
         }
         match job.purpose {
-            Purpose::Version(code) => self.take_version(code, answer),
+            Purpose::Version(code) => self.take_version(code, answer, job.offer.is_bare),
             Purpose::OtherKey | Purpose::NoName | Purpose::Inside => {}
             _ => {
                 if let Some(capabilities) = &mut self.capabilities {
@@ -239,7 +256,15 @@ impl Plan {
     pub fn cut(&mut self, why: &str) {
         for (name, code) in self.asked_versions().collect::<Vec<_>>() {
             if !self.versions.iter().any(|v| v.code == code) {
-                self.versions.push(Version { name, code, outcome: "not-asked", suite: String::new(), detail: why.into(), bytes: String::new() });
+                self.versions.push(Version {
+                    name,
+                    code,
+                    outcome: "not-asked",
+                    suite: String::new(),
+                    detail: why.into(),
+                    bytes: String::new(),
+                    is_vague: false,
+                });
             }
         }
         self.versions.sort_by_key(|v| v.code);
@@ -300,6 +325,24 @@ impl Plan {
         self.versions.iter().filter(|v| v.outcome == "accepted").map(|v| v.code).max()
     }
 
+    /// Versions that were refused without a word about the version are asked again, with suites that are seldom seen, and with
+    /// nothing beside what every server must know. TLS 1.2 always, the others where no version was accepted at all.
+    fn second_tries(&self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        if self.question.is_counted {
+            return jobs;
+        }
+        for version in self.versions.iter().filter(|v| v.is_vague && v.code > SSL2 && (v.code == TLS12 || !self.is_tls())) {
+            let offer = Offer::of(version.code, &self.question.server_name);
+            let purpose = Purpose::Version(version.code);
+            jobs.push(Job { purpose, offer: Offer { is_bare: true, heartbeat: false, ticket: None, ..offer.clone() } });
+            if version.code < TLS13 {
+                jobs.push(Job { purpose, offer: Offer { suites: registry::rare_suites(), ..offer } });
+            }
+        }
+        jobs
+    }
+
     fn has(&self, version: u16) -> bool {
         self.versions.iter().any(|v| v.code == version && v.outcome == "accepted")
     }
@@ -335,7 +378,7 @@ impl Plan {
             return (!hello.chain.is_empty()).then_some(offer);
         }
         let scheme = hello(TLS13)?.scheme?;
-        let mut offer = Offer::of(TLS13, name);
+        let mut offer = Offer { is_any_certificate: true, ..Offer::of(TLS13, name) };
         offer.schemes.retain(|s| is_rsa(*s) != is_rsa(scheme));
         Some(offer)
     }
@@ -376,28 +419,43 @@ impl Plan {
         });
     }
 
-    fn take_version(&mut self, code: u16, answer: Answer) {
+    fn take_version(&mut self, code: u16, answer: Answer, is_bare: bool) {
         let name = TLS_VERSIONS.iter().find(|v| v.1 == code).map_or("", |v| v.0);
         let hello = chosen(&answer).cloned();
         let (reply, bytes) = match answer {
+            Answer::NoConnection(e @ DialError::Closed) => (Err(("closed", e.to_string())), String::new()),
             Answer::NoConnection(e) => (Err(("unreachable", e.to_string())), String::new()),
             Answer::NoUpgrade(stop) => (Err(("no-upgrade", stop.to_string())), String::new()),
             Answer::Reply(reply, head) => (Ok(reply), head),
             Answer::Finished(finished) => (Ok(finished.reply), finished.head),
             Answer::Renegotiation(_) | Answer::Defect(_) => return,
         };
+        // protocol_version tells, handshake_failure and the like may mean anything.
+        let is_vague = match &reply {
+            Ok(Reply::Alert(description)) => *description != PROTOCOL_VERSION,
+            Ok(Reply::Closed) => true,
+            _ => false,
+        };
         let (outcome, suite, detail) = match reply {
             Ok(reply) => judged(code, reply),
             Err((outcome, detail)) => (outcome, String::new(), detail),
         };
+        // Of several tries the one that succeeds counts, else the first.
+        if self.versions.iter().any(|v| v.code == code && (outcome != "accepted" || v.outcome == "accepted")) {
+            return;
+        }
         if let Some(hello) = hello.filter(|h| h.version == code) {
+            self.is_bare |= is_bare;
             self.hellos.push((code, hello));
         }
         self.versions.retain(|v| v.code != code);
-        self.versions.push(Version { name, code, outcome, suite, detail, bytes });
+        self.versions.push(Version { name, code, outcome, suite, detail, bytes, is_vague });
         self.versions.sort_by_key(|v| v.code);
     }
 }
+
+/// Alert protocol_version (RFC 8446 section 6.2).
+const PROTOCOL_VERSION: u8 = 70;
 
 /// Why there is no TLS, and the answers that say so.
 type Reason = (&'static str, fn(&Version) -> bool);

@@ -132,13 +132,14 @@ pub struct Tunnel {
     ready: Vec<u8>,
     unsent: Vec<u8>,
     is_ended: bool,
+    is_closed: bool,
     notes: Arc<Mutex<Notes>>,
 }
 
 impl Tunnel {
     /// Over `stream`, of which `raw` was read already.
     pub fn new(stream: Box<dyn Wire>, raw: Vec<u8>, read: Keys, write: Keys, notes: Arc<Mutex<Notes>>) -> Self {
-        Self { stream, read, write, raw, ready: Vec::new(), unsent: Vec::new(), is_ended: false, notes }
+        Self { stream, read, write, raw, ready: Vec::new(), unsent: Vec::new(), is_ended: false, is_closed: false, notes }
     }
 
     /// Takes one whole record from what was read, if there is one.
@@ -222,8 +223,14 @@ impl AsyncWrite for Tunnel {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// With close_notify: some servers forget a session that ends without.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
+        if !self.is_closed {
+            self.is_closed = true;
+            self.unsent = self.write.seal(ALERT, &[1, 0]).unwrap_or_default();
+            ready!(self.as_mut().poll_flush(cx))?;
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

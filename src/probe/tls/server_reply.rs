@@ -166,6 +166,8 @@ impl Collector {
                     }
                 }
                 Ok(None) => return None,
+                // A byte or two of something else may be all that comes.
+                Err(()) if self.hello.is_none() && self.records.len() < FOREIGN_MINIMUM => return None,
                 Err(()) => return Some(self.hello.take().map_or_else(|| self.foreign(), Reply::Hello)),
             }
         }
@@ -320,6 +322,8 @@ impl Collector {
     }
 }
 
+/// Fewest bytes by which an answer is told to be something else, while more may come.
+const FOREIGN_MINIMUM: usize = 4;
 /// Most bytes kept as evidence of a reply.
 const HEAD_LIMIT: usize = 24;
 

@@ -24,11 +24,7 @@ pub const CONNECTIONS_FULL: usize = 400;
 /// Asks one endpoint, until its time is up or somebody asks to stop: what was seen by then counts. The second half of a full
 /// survey has a time of its own, so that a slow server can be told to its end and a tarpit holds nobody.
 pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> Plan {
-    let mut plan = Plan::new(Question {
-        depth,
-        server_name: dialer.server_name.clone(),
-        is_counted: upgrade.is_some_and(Upgrade::is_counted),
-    });
+    let mut plan = Plan::new(Question { depth, server_name: dialer.server_name.clone(), is_counted: upgrade.is_some_and(Upgrade::is_counted) });
     let mut run = Run::new();
     let mut dialer = dialer.clone();
     let mut is_second_half = false;
@@ -203,6 +199,8 @@ async fn ask(dialer: &Dialer, upgrade: Option<Upgrade>, job: &Job) -> Answer {
         (Purpose::Renegotiation, _) => Answer::Renegotiation(finisher::renegotiate(connection, offer).await),
         (Purpose::Heartbleed, _) => Answer::Defect(defects::heartbleed(connection, &offer).await),
         (Purpose::EarlyChange, _) => Answer::Defect(defects::early_change(connection, &offer).await),
+        (Purpose::ChangeAndWarning, _) => Answer::Defect(defects::warning(connection, &offer, true).await),
+        (Purpose::Warning, _) => Answer::Defect(defects::warning(connection, &offer, false).await),
         (Purpose::Version(_), TLS13) => finished(dialer, upgrade, connection, job, true).await,
         (Purpose::OtherKey | Purpose::NoName | Purpose::Scheme(_) | Purpose::Protocol, TLS13) => finished(dialer, upgrade, connection, job, false).await,
         (Purpose::Inside, TLS12) => finished(dialer, upgrade, connection, job, true).await,
@@ -252,6 +250,8 @@ async fn finished(dialer: &Dialer, upgrade: Option<Upgrade>, connection: Connect
             _ => None,
         };
         finished.inner = heard;
+    } else {
+        inside.connection.close().await;
     }
     Answer::Finished(Box::new(finished))
 }

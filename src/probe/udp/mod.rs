@@ -80,7 +80,7 @@ impl From<DialError> for Asked {
     fn from(error: DialError) -> Self {
         match error {
             DialError::Refused => Self::Refused,
-            DialError::Timeout => Self::Silent,
+            DialError::Timeout | DialError::Closed => Self::Silent,
             DialError::Unreachable(why) => Self::Unreachable(why),
         }
     }

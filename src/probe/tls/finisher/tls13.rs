@@ -59,7 +59,7 @@ async fn again(connection: &mut Connection, offer: &mut Offer, retry: &Hello, tr
     offer.shares = vec![(share.group, share.public.clone())];
     offer.cookie = retry.extension(44).and_then(|v| Reader::new(v).vector16().map(<[u8]>::to_vec));
     transcript.extend_from_slice(&offer.message());
-    match ask(connection, &[plain(CHANGE, &[1]), offer.bytes()].concat()).await.0 {
+    match ask(connection, &[plain(CHANGE, &[1]), plain(HANDSHAKE, &offer.message())].concat()).await.0 {
         Reply::Hello(hello) if hello.version == TLS13 && !hello.is_retry => Ok((*hello, share)),
         Reply::Alert(description) => Err(format!("second hello: {}", alert_name(description))),
         other => Err(format!("second hello answered by {other:?}").chars().take(120).collect()),

@@ -1,7 +1,7 @@
 //! The second half of a full survey: lists, features and defects of an endpoint whose versions are known.
 
 use super::super::client_hello::{Offer, SSL2, SSL3, TLS12, TLS13, random};
-use super::super::defects::Told;
+use super::super::defects::{HUNG_UP_LATER, Told};
 use super::super::finisher::Renegotiation;
 use super::super::listing::{Choice, Ending, Listing};
 use super::super::registry;
@@ -67,6 +67,8 @@ pub struct Prime {
 #[derive(Debug)]
 pub struct Capabilities {
     server_name: String,
+    is_bare: bool,
+    is_beside: bool,
     /// Suites by version, oldest first.
     pub suites: Vec<VersionSuites>,
     /// Groups of TLS 1.3, and of the newest older version that has elliptic curves.
@@ -97,6 +99,9 @@ pub struct Capabilities {
     pub early_change: Told,
     /// Hello of the newest accepted version before TLS 1.3: its extensions and compression are features.
     pub hello: Option<Hello>,
+    fallbacks_closed: u8,
+    after_change: Option<Told>,
+    after_warning: Option<Told>,
     versions: Vec<u16>,
     planned: Vec<Purpose>,
     session_id: Vec<u8>,
@@ -105,7 +110,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// From the choices of every accepted version.
-    pub fn new(hellos: &[(u16, Hello)], server_name: &str) -> Self {
+    pub fn new(hellos: &[(u16, Hello)], server_name: &str, is_bare: bool) -> Self {
         let mut hellos = hellos.to_vec();
         hellos.sort_by_key(|h| h.0);
         let versions: Vec<u16> = hellos.iter().map(|h| h.0).collect();
@@ -122,6 +127,11 @@ impl Capabilities {
         }
         let mut this = Self {
             server_name: server_name.into(),
+            is_bare,
+            is_beside: false,
+            fallbacks_closed: 0,
+            after_change: None,
+            after_warning: None,
             suites: hellos.iter().map(|(version, hello)| VersionSuites::new(*version, hello)).collect(),
             groups,
             schemes,
@@ -179,13 +189,21 @@ impl Capabilities {
             Purpose::Scheme(version) => take_list(&mut self.schemes, version, choice(&answer, version, |h| h.scheme)),
             Purpose::Protocol => self.take_protocol(&answer),
             Purpose::EncryptThenMac => self.encrypt_then_mac = Some(has(&answer, |h| h.extension(22).is_some())),
-            Purpose::Fallback => self.fallback_signal = Some(fallback(&answer)),
+            Purpose::Fallback => self.take_fallback(&answer),
             Purpose::Session => self.take_session(&answer),
             Purpose::ResumeById => self.resumption_by_id = has(&answer, |h| h.session_id == job.offer.session_id),
             Purpose::ResumeByTicket => self.resumption_by_ticket = has(&answer, |h| h.session_id == job.offer.session_id),
             Purpose::Renegotiation => self.client_renegotiation = renegotiation(answer),
             Purpose::Heartbleed => self.heartbleed = defect(answer),
             Purpose::EarlyChange => self.early_change = defect(answer),
+            Purpose::ChangeAndWarning => {
+                self.after_change = Some(defect(answer));
+                self.conclude_change();
+            }
+            Purpose::Warning => {
+                self.after_warning = Some(defect(answer));
+                self.conclude_change();
+            }
             Purpose::Ticket => self.take_ticket(&answer),
             Purpose::Version(_) | Purpose::OtherKey | Purpose::NoName | Purpose::Inside => {}
         }
@@ -250,7 +268,7 @@ impl Capabilities {
     }
 
     fn offer(&self, version: u16) -> Offer {
-        Offer::of(version, &self.server_name)
+        Offer { is_bare: self.is_bare, ..Offer::of(version, &self.server_name) }
     }
 
     fn plan_suites(&self, jobs: &mut Vec<Job>) {
@@ -259,26 +277,31 @@ impl Capabilities {
             if let Some(left) = suites.listing.offer() {
                 jobs.push(Job { purpose: Purpose::Suite(version), offer: Offer { suites: left, ..self.offer(version) } });
             } else if suites.listing.end == Some(Ending::Complete) && (suites.listing.found.len() > 1 || suites.listing.is_to_be_confirmed()) {
-                let reversed = suites.listing.found.iter().rev().copied().collect();
-                jobs.push(Job { purpose: Purpose::Order(version), offer: Offer { suites: reversed, ..self.offer(version) } });
+                let offer = Offer { suites: otherwise(&suites.listing.found), ..self.offer(version) };
+                jobs.push(Job { purpose: Purpose::Order(version), offer });
             }
         }
     }
 
     fn plan_lists(&mut self, jobs: &mut Vec<Job>) {
         self.begin_lists();
+        self.ask_beside();
         for (version, listing) in &self.groups {
             if let Some(left) = listing.offer() {
                 let mut offer = Offer { groups: left, ..self.offer(*version) };
                 if *version < TLS13 {
-                    offer.suites = self.found(*version, |e| e.starts_with("ECDHE") || e.starts_with("ECDH_anon"));
+                    offer.suites = self.found(*version, has_curve);
+                    // The curve of a certificate is wanted beside the one of the key exchange (RFC 8422 section 5.1).
+                    if self.is_beside {
+                        offer.groups.extend(&listing.found);
+                    }
                 }
                 jobs.push(Job { purpose: Purpose::Group(*version), offer });
             }
         }
         for (version, listing) in &self.schemes {
             if let Some(left) = listing.offer() {
-                let mut offer = Offer { schemes: left, ..self.offer(*version) };
+                let mut offer = Offer { schemes: left, is_any_certificate: true, ..self.offer(*version) };
                 if *version < TLS13 {
                     offer.suites = self.found(*version, is_signed);
                 }
@@ -297,6 +320,21 @@ impl Capabilities {
         }
     }
 
+    /// An ECDSA certificate keeps other groups out of sight once its own curve is left out: the rest is offered again before what
+    /// was found. A server that prefers what was found shows no more.
+    fn ask_beside(&mut self) {
+        let Some(version) = self.groups.iter().find(|g| g.0 < TLS13 && g.1.end == Some(Ending::Complete)).map(|g| g.0) else {
+            return;
+        };
+        if self.is_beside || self.found(version, |e| e.contains("ECDSA")).is_empty() {
+            return;
+        }
+        self.is_beside = true;
+        if let Some((_, listing)) = self.groups.iter_mut().find(|g| g.0 == version) {
+            listing.extend(registry::GROUPS12);
+        }
+    }
+
     /// Lists that rest on the suites of an older version begin when those are known.
     fn begin_lists(&mut self) {
         let older: Vec<u16> = self.versions.iter().rev().copied().filter(|v| *v < TLS13 && *v > SSL3).collect();
@@ -304,7 +342,7 @@ impl Capabilities {
             return;
         }
         if !self.groups.iter().any(|g| g.0 < TLS13)
-            && let Some(version) = older.iter().copied().find(|v| !self.found(*v, |e| e.starts_with("ECDHE") || e.starts_with("ECDH_anon")).is_empty())
+            && let Some(version) = older.iter().copied().find(|v| !self.found(*v, has_curve).is_empty())
         {
             self.groups.push((version, Listing::new(registry::GROUPS12, None)));
         }
@@ -339,6 +377,10 @@ impl Capabilities {
             self.heartbleed = Told::Untold("SSL 3.0 has no extension by which heartbeats are agreed on".into());
         }
         jobs.push(ask(Purpose::EarlyChange, self.offer(newest)));
+        if self.early_change == Told::Untold(HUNG_UP_LATER.into()) {
+            jobs.push(ask(Purpose::ChangeAndWarning, self.offer(newest)));
+            jobs.push(ask(Purpose::Warning, self.offer(newest)));
+        }
         if !self.is_known(newest) {
             return;
         }
@@ -384,6 +426,32 @@ impl Capabilities {
             Some(_) => {}
             None => suites.listing.refute("the server stopped to answer"),
         }
+    }
+
+    /// Some servers hang up before their alert is sent; without the signal they took the same hello.
+    fn take_fallback(&mut self, answer: &Answer) {
+        if matches!(answer, Answer::Reply(Reply::Closed, _)) {
+            self.fallbacks_closed += 1;
+            if self.fallbacks_closed < 2 {
+                self.planned.retain(|p| *p != Purpose::Fallback);
+                return;
+            }
+            self.fallback_signal = Some(Told::Yes("closed, twice".into()));
+            return;
+        }
+        self.fallback_signal = Some(fallback(answer));
+    }
+
+    /// A server that bears a warning in clear, and no longer after an early ChangeCipherSpec, took the latter.
+    fn conclude_change(&mut self) {
+        self.early_change = match (&self.after_change, &self.after_warning) {
+            (Some(Told::Yes(_)), Some(Told::No(_))) => {
+                Told::Yes("an early ChangeCipherSpec was taken: a warning in clear ends the connection after it only".into())
+            }
+            (Some(Told::No(_)), Some(_)) => Told::No("an early ChangeCipherSpec changes nothing".into()),
+            (Some(_), Some(_)) => Told::Untold("the server hangs up at a warning, with or without an early ChangeCipherSpec".into()),
+            _ => return,
+        };
     }
 
     fn take_protocol(&mut self, answer: &Answer) {
@@ -445,6 +513,19 @@ impl VersionSuites {
         }
         suites
     }
+}
+
+/// What was found in another order: first a suite that no server treats in its own way (many prefer ChaCha20 when the client does,
+/// and keep 3DES and RC4 for last), which is not the one that was chosen first.
+fn otherwise(found: &[u16]) -> Vec<u16> {
+    let is_plain = |code: &u16| ["_AES_", "_CAMELLIA_", "_ARIA_"].iter().any(|w| registry::suite(*code).contains(w));
+    let first = found.iter().skip(1).rev().find(|c| is_plain(c)).or(found.last()).copied();
+    first.into_iter().chain(found.iter().rev().copied().filter(|c| Some(*c) != first)).collect()
+}
+
+/// Whether the key exchange is on a curve of its own.
+fn has_curve(exchange: &str) -> bool {
+    exchange.starts_with("ECDHE") || exchange.starts_with("ECDH_anon")
 }
 
 /// Lists are asked again and again.
