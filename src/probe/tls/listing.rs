@@ -1,5 +1,8 @@
 //! What a server has of a kind, found by leaving out what it chose until it refuses.
 
+/// Most codes of one offer: wolfSSL drops hellos of more than 150 suites.
+const AT_ONCE: usize = 128;
+
 /// One list in the making: suites of a version, groups, signature schemes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -45,9 +48,9 @@ impl Listing {
         listing
     }
 
-    /// What to offer next; `None` when there is nothing more to ask.
+    /// What to offer next, at most [`AT_ONCE`]; `None` when there is nothing more to ask.
     pub fn offer(&self) -> Option<Vec<u16>> {
-        (self.end.is_none() && !self.left.is_empty()).then(|| self.left.clone())
+        (self.end.is_none() && !self.left.is_empty()).then(|| self.left.iter().take(AT_ONCE).copied().collect())
     }
 
     /// Takes the answer to [`Listing::offer`].
@@ -64,14 +67,23 @@ impl Listing {
                     self.end = Some(Ending::Complete);
                 }
             }
-            Choice::Refused => self.end = Some(Ending::Complete),
+            Choice::Refused => self.skip(),
             // Asked once more, without others beside it.
             Choice::HungUp | Choice::Unanswered(_) if !self.was_repeated => self.was_repeated = true,
             Choice::HungUp => {
                 self.is_by_hanging_up = true;
-                self.end = Some(Ending::Complete);
+                self.skip();
             }
             Choice::Unanswered(why) => self.end = Some(Ending::Cut(why)),
+        }
+    }
+
+    /// Nothing of what was offered is there.
+    fn skip(&mut self) {
+        self.left.drain(..self.left.len().min(AT_ONCE));
+        self.was_repeated = false;
+        if self.left.is_empty() {
+            self.end = Some(Ending::Complete);
         }
     }
 

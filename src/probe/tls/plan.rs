@@ -337,7 +337,8 @@ impl Plan {
             let purpose = Purpose::Version(version.code);
             jobs.push(Job { purpose, offer: Offer { is_bare: true, heartbeat: false, ticket: None, ..offer.clone() } });
             if version.code < TLS13 {
-                jobs.push(Job { purpose, offer: Offer { suites: registry::rare_suites(), ..offer } });
+                let rare = registry::rare_suites();
+                jobs.extend(rare.chunks(128).map(|suites| Job { purpose, offer: Offer { suites: suites.to_vec(), ..offer.clone() } }));
             }
         }
         jobs

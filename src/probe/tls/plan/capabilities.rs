@@ -271,6 +271,14 @@ impl Capabilities {
         Offer { is_bare: self.is_bare, ..Offer::of(version, &self.server_name) }
     }
 
+    /// An offer that surely has a suite in common with the server: the one that it chose comes first.
+    fn common(&self, version: u16) -> Offer {
+        let mut offer = self.offer(version);
+        let found = self.found(version, |_| true);
+        offer.suites = found.iter().chain(offer.suites.iter().filter(|s| !found.contains(s))).take(128).copied().collect();
+        offer
+    }
+
     fn plan_suites(&self, jobs: &mut Vec<Job>) {
         for suites in &self.suites {
             let version = suites.version;
@@ -372,14 +380,14 @@ impl Capabilities {
             jobs.push(ask(Purpose::Fallback, Offer { fallback: true, ..self.offer(version) }));
         }
         if newest > SSL3 {
-            jobs.push(ask(Purpose::Heartbleed, self.offer(newest)));
+            jobs.push(ask(Purpose::Heartbleed, self.common(newest)));
         } else {
             self.heartbleed = Told::Untold("SSL 3.0 has no extension by which heartbeats are agreed on".into());
         }
-        jobs.push(ask(Purpose::EarlyChange, self.offer(newest)));
+        jobs.push(ask(Purpose::EarlyChange, self.common(newest)));
         if self.early_change == Told::Untold(HUNG_UP_LATER.into()) {
-            jobs.push(ask(Purpose::ChangeAndWarning, self.offer(newest)));
-            jobs.push(ask(Purpose::Warning, self.offer(newest)));
+            jobs.push(ask(Purpose::ChangeAndWarning, self.common(newest)));
+            jobs.push(ask(Purpose::Warning, self.common(newest)));
         }
         if !self.is_known(newest) {
             return;
