@@ -332,7 +332,7 @@ mod tests {
             "source": {"place": "tcp 192.0.2.1:443", "line": 0, "directive": ""}
         }))
         .unwrap();
-        let plan = Plan::new(Question { depth: Depth::Full, server_name: String::new(), is_upgraded: false, is_counted: false });
+        let plan = Plan::new(Question { depth: Depth::Full, server_name: String::new(), is_counted: false });
         let mut capabilities = Capabilities::new(&[(TLS12, Hello { version: TLS12, suite: 0xc02f, ..Hello::default() })], "");
         capabilities.cut("time was up");
         let mut gaps = Gaps::new();

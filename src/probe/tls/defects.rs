@@ -1,8 +1,9 @@
 //! Two defects of old OpenSSL releases, asked for without harm.
 //!
-//! - **Heartbleed** (CVE-2014-0160): a heartbeat request (RFC 6520) that says its payload has 4,096 bytes and
+//! - **Heartbleed** (CVE-2014-0160): a heartbeat request (RFC 6520) that says its payload has 16 bytes and
 //!   carries none. A sound server drops it; a broken one answers with as much of its memory, of which the
-//!   length alone is looked at.
+//!   length alone is looked at. During a handshake OpenSSL sends what it writes when 4,096 bytes are there, so the
+//!   same request is repeated until its answers fill that; a message that no server can take ends the wait.
 //! - **CCS injection** (CVE-2014-0224): ChangeCipherSpec before the key exchange. A sound server says
 //!   `unexpected_message` at once; a broken one takes it, and stumbles over the next record instead.
 
@@ -16,9 +17,16 @@ use crate::probe::dial::{Connection, Stop};
 
 /// Record type of heartbeats (RFC 6520).
 const HEARTBEAT: u8 = 24;
-/// Payload that the request claims and does not have, bytes. During a handshake OpenSSL gathers what it writes until
-/// 4,096 bytes are there: the answer to a smaller claim is never sent, and a broken server would look sound.
-const CLAIMED: u16 = 4096;
+/// Payload that the request claims and does not have, bytes: the most that a broken server gives away.
+const CLAIMED: u8 = 16;
+/// Requests in a row: an answer has 40 bytes, 128 of them fill OpenSSL's buffer.
+const REQUESTS: usize = 128;
+/// Time between two of them: OpenSSL takes one each time that its program finds something to read.
+const APART: Duration = Duration::from_millis(3);
+/// Time for their answers.
+const GATHERED: Duration = Duration::from_millis(700);
+/// A handshake message of no known type (RFC 8446 section 4).
+const NONSENSE: [u8; 4] = [0xfe, 0, 0, 0];
 /// Records read while waiting for an answer.
 const RECORDS: usize = 8;
 
@@ -42,13 +50,26 @@ pub async fn heartbleed(mut connection: Connection, offer: &Offer) -> Told {
     if hello.extension(15).is_none() {
         return Told::No("the heartbeat extension is not taken up".into());
     }
-    if connection.send(&framed(hello.version, HEARTBEAT, &[&[1][..], &CLAIMED.to_be_bytes()].concat())).await.is_err() {
-        return Told::No("closed at the heartbeat".into());
+    let request = framed(hello.version, HEARTBEAT, &[1, 0, CLAIMED]);
+    for _ in 0..REQUESTS {
+        if connection.send(&request).await.is_err() {
+            return Told::No("closed at the heartbeat".into());
+        }
+        tokio::time::sleep(APART).await;
+    }
+    match connection.some_within(GATHERED).await {
+        Ok(first) => connection.unread(&first),
+        Err(Stop::Silent) => {
+            if connection.send(&framed(hello.version, HANDSHAKE, &NONSENSE)).await.is_err() {
+                return Told::No("closed at the heartbeat".into());
+            }
+        }
+        Err(_) => return Told::No("closed at the heartbeat".into()),
     }
     for _ in 0..RECORDS {
         match record(&mut connection).await {
             Ok((HEARTBEAT, length)) if length > 3 => return Told::Yes(format!("heartbeat of 3 bytes answered with {length} bytes")),
-            Ok((ALERT, _)) => return Told::No("heartbeat answered by an alert".into()),
+            Ok((ALERT, _)) => return Told::No("heartbeat dropped, the next message refused".into()),
             Ok(_) => {}
             Err(Stop::Closed) => return Told::No("closed at the heartbeat".into()),
             Err(Stop::Silent) => return Told::No("heartbeat dropped without an answer".into()),

@@ -34,8 +34,6 @@ pub struct Question {
     pub depth: Depth,
     /// Name for server name indication; empty for none.
     pub server_name: String,
-    /// Whether TLS begins after an upgrade (STARTTLS).
-    pub is_upgraded: bool,
     /// Whether the server counts handshakes that are not finished, and blocks who leaves too many.
     pub is_counted: bool,
 }
@@ -288,13 +286,9 @@ impl Plan {
     }
 
     /// The versions asked, oldest first. A server that counts unfinished handshakes is asked the four that
-    /// its protocol ever had; SSL 2.0 has no place after an upgrade.
+    /// its protocol ever had.
     fn asked_versions(&self) -> impl Iterator<Item = (&'static str, u16)> + use<> {
-        let oldest = match (self.question.is_counted, self.question.is_upgraded) {
-            (true, _) => SSL3 + 1,
-            (false, true) => SSL3,
-            (false, false) => SSL2,
-        };
+        let oldest = if self.question.is_counted { SSL3 + 1 } else { SSL2 };
         TLS_VERSIONS.into_iter().filter(move |v| v.1 >= oldest)
     }
 
@@ -361,10 +355,18 @@ impl Plan {
         if hello.client_certificate_requested.is_some() {
             self.client_certificate_requested = Some(self.client_certificate_requested == Some(true) || hello.client_certificate_requested == Some(true));
         }
-        if hello.chain.is_empty() || self.shown.iter().any(|s| s.certificates == hello.chain && (s.server_name == server_name || server_name.is_empty())) {
+        let scts = hello.extension(18).map(<[u8]>::to_vec).filter(|s| !s.is_empty());
+        let is_known = |s: &&mut Shown| s.certificates == hello.chain && (s.server_name == server_name || server_name.is_empty());
+        if let Some(known) = self.shown.iter_mut().find(is_known) {
+            // SSL 3.0 shows the chain without what comes with it.
+            known.staple = known.staple.take().or_else(|| hello.staple.clone());
+            known.staple_asked |= hello.version >= TLS10;
+            known.scts = known.scts.take().or(scts);
             return;
         }
-        let scts = hello.extension(18).map(<[u8]>::to_vec).filter(|s| !s.is_empty());
+        if hello.chain.is_empty() {
+            return;
+        }
         self.shown.push(Shown {
             certificates: hello.chain.clone(),
             staple: hello.staple.clone(),

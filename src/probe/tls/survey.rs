@@ -27,7 +27,6 @@ pub async fn survey(dialer: &Dialer, upgrade: Option<Upgrade>, depth: Depth) -> 
     let mut plan = Plan::new(Question {
         depth,
         server_name: dialer.server_name.clone(),
-        is_upgraded: upgrade.is_some(),
         is_counted: upgrade.is_some_and(Upgrade::is_counted),
     });
     let mut run = Run::new();

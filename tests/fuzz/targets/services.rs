@@ -1,4 +1,5 @@
-//! One protocol's question or conversation with a server that answers anything: it ends and does not panic.
+//! One protocol's question and what follows from it over several connections, each of which goes on with the
+//! answers where the last one stopped: it ends and does not panic.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
