@@ -14,6 +14,8 @@ import javax.net.ssl.TrustManagerFactory;
 /** JSSE servers: java Jsse.java OLD KEYSTORE.p12 PORT,VERSIONS,SUITES,CLIENT,ORDER ... (`*` stands for all, lists are joined by `+`). */
 public class Jsse {
     public static void main(String[] given) throws Exception {
+        // The list of 17.0.15: later updates of the same package disable TLS_RSA_* too.
+        Security.setProperty("jdk.tls.disabledAlgorithms", "SSLv3, TLSv1, TLSv1.1, DTLSv1.0, RC4, DES, MD5withRSA, DH keySize < 1024, EC keySize < 224, 3DES_EDE_CBC, anon, NULL, ECDH");
         if (given[0].equals("old")) {
             Security.setProperty("jdk.tls.disabledAlgorithms", "");
             Security.setProperty("jdk.certpath.disabledAlgorithms", "");
