@@ -32,6 +32,12 @@ impl Exit {
         }
     }
 
+    /// The one that says more.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        if other.code() > self.code() { other } else { self }
+    }
+
     /// A finding at or above `fail_on` wins, else an unknown verdict or an incomplete scan.
     pub fn of(findings: &[Finding], complete: bool, fail_on: Option<Severity>) -> Self {
         let worst = findings.iter().filter(|f| f.verdict == Verdict::Fail).map(|f| f.severity).max();

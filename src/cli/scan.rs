@@ -221,7 +221,7 @@ pub(super) fn read_advisories(path: &Path) -> anyhow::Result<Index> {
 
 fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, took: Duration) -> anyhow::Result<()> {
     let text = match arguments.format {
-        Format::Json => json(outcome, pack, policy),
+        Format::Json => report::json::render(&document(outcome, pack, policy, &named(outcome))),
         Format::Table => table(outcome, pack, took, arguments.all),
     };
     output::print(&text)?;
@@ -238,11 +238,10 @@ fn show(arguments: &Arguments, outcome: &Outcome, pack: &Pack, policy: &Policy, 
 }
 
 /// Everything, for programs.
-fn json(outcome: &Outcome, pack: &Pack, policy: &Policy) -> String {
-    let (host, os) = named(outcome);
-    report::json::render(&report::json::Document {
-        host: &host,
-        os: &os,
+fn document<'a>(outcome: &'a Outcome, pack: &'a Pack, policy: &'a Policy, (host, os): &'a (String, String)) -> report::json::Document<'a> {
+    report::json::Document {
+        host,
+        os,
         pack,
         policy,
         times: outcome.times,
@@ -252,7 +251,7 @@ fn json(outcome: &Outcome, pack: &Pack, policy: &Policy) -> String {
         observation: &outcome.observation,
         advisories: outcome.advisories.as_ref(),
         access: outcome.access.as_ref(),
-    })
+    }
 }
 
 /// The findings as a table for standard output: as wide as the terminal, coloured on one only.

@@ -55,8 +55,18 @@ pub struct Document<'a> {
 /// Name and version of the format.
 pub const FORMAT: &str = "assay.scan.v1";
 
-/// The document, indented, ending with a line break. Written piece by piece: the facts are not copied.
+/// The document, indented, ending with a line break.
 pub fn render(document: &Document<'_>) -> String {
+    write(document, |whole| serde_json::to_string_pretty(whole))
+}
+
+/// The document on one line.
+pub fn render_line(document: &Document<'_>) -> String {
+    write(document, |whole| serde_json::to_string(whole))
+}
+
+/// Written piece by piece: the facts are not copied.
+fn write(document: &Document<'_>, to_text: fn(&Whole<'_>) -> serde_json::Result<String>) -> String {
     let mut facts: BTreeMap<&str, &Value> = document.observation.families.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let mut gaps: Vec<&Gap> = document.observation.gaps.iter().collect();
     if let Some(derived) = document.advisories {
@@ -83,7 +93,7 @@ pub fn render(document: &Document<'_>) -> String {
         scan,
     };
     // Maps with text keys and integers alone: writing them to memory can't fail.
-    let mut text = serde_json::to_string_pretty(&whole).unwrap_or_default();
+    let mut text = to_text(&whole).unwrap_or_default();
     text.push('\n');
     text
 }

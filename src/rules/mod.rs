@@ -91,6 +91,13 @@ impl Pack {
         BUILTIN.get_or_init(|| Self::compile(embedded(), env!("CARGO_PKG_VERSION"), schemas)).clone()
     }
 
+    /// The built-in rules of these folders of `checks/` alone, over these families.
+    pub fn builtin_of(folders: &[&str], schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
+        let is_asked =
+            |path: &str| path.strip_prefix(CHECKS).and_then(|rest| rest.split('/').find(|p| !p.is_empty())).is_some_and(|folder| folders.contains(&folder));
+        Self::compile(embedded().filter(|(path, _)| is_asked(path)), env!("CARGO_PKG_VERSION"), schemas)
+    }
+
     /// The rules of a folder: `checks/*/*.yaml`, or any YAML file when there is no `checks`; or of
     /// one file.
     pub fn load(place: &Path, schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {

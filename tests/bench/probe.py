@@ -36,11 +36,11 @@ def tools(assay):
     """{(kind, tool): (command without target, accepted exit codes, runs)}."""
     sslyze = sslyze_program()
     return {
-        ("narrow", "assay"): ([assay, "scan", "tls", "--narrow", "--format", "json"], {0, 3}, None),
+        ("narrow", "assay"): ([assay, "scan", "tls", "--narrow", "--format", "jsonl"], {0, 3}, None),
         ("narrow", "sslscan"): (["sslscan", *NARROW], {0}, None),
         ("narrow", "nmap"): (["nmap", "-Pn", "-n", "--script", "+ssl-enum-ciphers,+ssl-cert"], {0}, 1),
         ("narrow", "testssl"): (["testssl", "--quiet", "--warnings", "off", "-p", "-S"], set(range(256)), 1),
-        ("full", "assay"): ([assay, "scan", "tls", "--format", "json"], {0, 3}, None),
+        ("full", "assay"): ([assay, "scan", "tls", "--format", "jsonl"], {0, 3}, None),
         ("full", "sslscan"): (["sslscan"], {0}, 3),
         ("full", "nmap"): (["nmap", "-Pn", "-n", "--script", "+ssl-enum-ciphers,+ssl-cert,+ssl-heartbleed,+ssl-ccs-injection,+sslv2"], {0}, 1),
         ("full", "sslyze"): ([sslyze], set(range(256)), 1),
@@ -160,7 +160,7 @@ def many_endpoints(assay):
         print(f"\n{MANY} endpoints; limit {LIMIT_MIB} MiB")
         good = True
         for kind, arguments in (("narrow", ["--narrow"]), ("full", [])):
-            wall, cpu, peak, code = measure([assay, "scan", "tls", *arguments, "--format", "json", *(f"127.0.0.1:{p}" for p in ports)])
+            wall, cpu, peak, code = measure([assay, "scan", "tls", *arguments, "--format", "jsonl", *(f"127.0.0.1:{p}" for p in ports)])
             if code not in (0, 3):
                 sys.exit(f"assay ended with {code}")
             good &= peak / 1024 <= LIMIT_MIB

@@ -455,3 +455,13 @@ fn a_weekly_scan_reads_no_monthly_family() {
     }
     assert!(run::within(run::plan_families(&["files".into()]).unwrap(), Cadence::Weekly).is_empty());
 }
+
+#[test]
+fn the_rules_of_endpoints_are_all_that_read_nothing_else() {
+    use assay::agent::run;
+    use assay::facts::services;
+    let own: Vec<String> = run::endpoint_rules().unwrap().rules.iter().map(|r| r.id.clone()).collect();
+    let all = run::builtin_rules().unwrap();
+    let expected: Vec<String> = all.rules.iter().filter(|r| r.families().iter().all(|f| services::FAMILIES.contains(f))).map(|r| r.id.clone()).collect();
+    assert!(own.len() > 60 && own == expected, "{own:?}");
+}

@@ -23,6 +23,7 @@ use crate::probe::ports::{Port, knock};
 use crate::probe::service::PROTOCOLS;
 use crate::probe::tls::certificate::trust::Choice;
 use crate::probe::udp::UDP_PROTOCOLS;
+use crate::report;
 
 /// Connections at once while ports are tried.
 const AT_ONCE: usize = 256;
@@ -112,9 +113,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     let limits = Limits { per_target: 4, ..service::limits_of(&config) };
     let plan = Plan { targets, trust: Choice::of(&config.trust_store), exclusions: config.exclusions.clone(), ..Plan::default() };
-    let (outcome, pack) = tls::survey(plan, &["services", "tls"], limits, &policy)?;
+    let survey = tls::Survey::new(&["services", "tls"], limits, &policy)?;
+    let outcome = survey.of(plan)?;
+    let pack = &survey.pack;
     let text = match arguments.format {
-        Format::Json => super::json(&outcome, &pack, &policy),
+        Format::Json => report::json::render(&super::document(&outcome, pack, &policy, &super::named(&outcome))),
         Format::Table => table(&outcome, &closed, Page::of_stdout()),
     };
     output::print(&text)?;

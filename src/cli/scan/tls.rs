@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::draw::{Page, word};
-use super::{Format, ProgressLine, output, say};
+use super::{ProgressLine, output, say};
 use crate::agent::run::{self, Gathered, Judging, Outcome, Started};
 use crate::agent::{seccomp, service};
 use crate::cli::exit::Exit;
@@ -102,32 +102,96 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         endpoint_deadline: Duration::from_secs(arguments.timeout.into()),
         ..service::limits_of(&config)
     };
-    let (outcome, pack) = survey(plan, families, limits, &policy)?;
-    let text = match arguments.format {
-        Format::Json => super::json(&outcome, &pack, &policy),
-        Format::Table => table(&outcome, arguments.all, Page::of_stdout()),
-    };
-    output::print(&text)?;
-    if outcome.state == ScanState::Aborted {
-        say("incomplete: the survey was stopped; what was not seen is unknown");
+    let survey = Survey::new(families, limits, &policy)?;
+    let at_once = if arguments.format == Format::Json { plan.targets.len() } else { PORTION };
+    let (mut exit, mut is_whole, mut rows) = (Exit::Ok, true, Vec::new());
+    for targets in plan.targets.chunks(at_once.max(1)) {
+        if survey.halt.is_asked() {
+            is_whole = false;
+            break;
+        }
+        let outcome = survey.of(Plan { targets: targets.to_vec(), ..plan.clone() })?;
+        show(arguments, &outcome, &survey, plan.targets.len(), &mut rows)?;
+        is_whole &= outcome.state == ScanState::Complete;
+        exit = exit.max(Exit::of(&outcome.findings, is_whole, arguments.fail_on));
     }
-    Ok(Exit::of(&outcome.findings, outcome.state == ScanState::Complete, arguments.fail_on))
+    if !rows.is_empty() {
+        output::print(&summary(&rows, Page::of_stdout()))?;
+    }
+    if !is_whole {
+        say("incomplete: the survey was stopped; what was not seen is unknown");
+        exit = exit.max(Exit::Incomplete);
+    }
+    Ok(exit)
 }
 
-/// Speaks to the endpoints of a plan and judges what they said. Ctrl-C ends the survey, not the program: what was seen is told.
-pub(super) fn survey(mut plan: Plan, families: &[&str], limits: Limits, policy: &Policy) -> anyhow::Result<(Outcome, Pack)> {
-    let names: Vec<String> = families.iter().map(ToString::to_string).collect();
-    let planned: Vec<_> = run::plan_families(&names)?.into_iter().filter(|f| families.contains(&f.name)).collect();
-    let mut pack = run::builtin_rules()?;
-    pack.rules.retain(|rule| rule.families().iter().all(|f| families.contains(f)));
-    plan.halt = stopped_by_a_key()?;
-    let began = Instant::now();
-    let line = ProgressLine::new(began);
-    let gathered = Gathered { live: true, ..Gathered::default() };
-    let judging = Judging { plan, limits, policy, against: Against::default(), advisories: None, pack: &pack, cadence: Cadence::Monthly };
-    let outcome = run::conclude(Started::now(DEADLINE), gathered, &planned, judging, &|p| line.draw(p));
-    line.clear();
-    Ok((outcome?, pack))
+/// Endpoints surveyed, judged and forgotten together, so that a thousand of them need no more memory than these.
+const PORTION: usize = 48;
+
+/// Prints a portion, or keeps its rows for the table at the end.
+fn show(arguments: &Arguments, outcome: &Outcome, survey: &Survey<'_>, endpoints: usize, rows: &mut Vec<[String; 4]>) -> anyhow::Result<()> {
+    let named = super::named(outcome);
+    let document = super::document(outcome, &survey.pack, survey.policy, &named);
+    match arguments.format {
+        Format::Json => output::print(&report::json::render(&document)),
+        Format::Jsonl => output::print(&report::json::render_line(&document)),
+        Format::Table if endpoints > 1 && !arguments.all => {
+            rows.extend(summarised(outcome));
+            Ok(())
+        }
+        Format::Table => output::print(&details(outcome, arguments.all, Page::of_stdout())),
+    }
+}
+
+/// What to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For programs: findings, gaps and facts
+    Json,
+    /// The same, a line for each portion of the endpoints as it is done: for many of them
+    Jsonl,
+}
+
+/// What surveys share.
+pub(super) struct Survey<'a> {
+    /// Rules over the families.
+    pub(super) pack: Pack,
+    /// Ctrl-C ends a survey, not the program: what was seen is told.
+    pub(super) halt: Halt,
+    planned: Vec<&'static facts::Family>,
+    limits: Limits,
+    policy: &'a Policy,
+    line: ProgressLine,
+}
+
+impl<'a> Survey<'a> {
+    pub(super) fn new(families: &[&str], limits: Limits, policy: &'a Policy) -> anyhow::Result<Self> {
+        let names: Vec<String> = families.iter().map(ToString::to_string).collect();
+        let planned = run::plan_families(&names)?.into_iter().filter(|f| families.contains(&f.name)).collect();
+        let mut pack = run::endpoint_rules()?;
+        pack.rules.retain(|rule| rule.families().iter().all(|f| families.contains(f)));
+        Ok(Self { pack, halt: stopped_by_a_key()?, planned, limits, policy, line: ProgressLine::new(Instant::now()) })
+    }
+
+    /// Speaks to the endpoints of a plan and judges what they said.
+    pub(super) fn of(&self, plan: Plan) -> anyhow::Result<Outcome> {
+        let plan = Plan { halt: self.halt.clone(), ..plan };
+        let gathered = Gathered { live: true, ..Gathered::default() };
+        let judging = Judging {
+            plan,
+            limits: self.limits.clone(),
+            policy: self.policy,
+            against: Against::default(),
+            advisories: None,
+            pack: &self.pack,
+            cadence: Cadence::Monthly,
+        };
+        let outcome = run::conclude(Started::now(DEADLINE), gathered, &self.planned, judging, &|p| self.line.draw(p));
+        self.line.clear();
+        Ok(outcome?)
+    }
 }
 
 /// Asked by the first Ctrl-C; the second one ends the program.
@@ -192,40 +256,51 @@ fn with_port(text: &str) -> String {
     }
 }
 
-fn table(outcome: &Outcome, all: bool, page: Page) -> String {
+/// The documents of a portion.
+fn documents(outcome: &Outcome) -> (Tls, Vec<tls_capabilities::Endpoint>) {
     let document = |name: &str| outcome.observation.families.get(name).cloned().unwrap_or_default();
-    let tls: Tls = serde_json::from_value(document("tls")).unwrap_or(Tls { endpoints: Vec::new(), chains: Vec::new() });
-    let capabilities: Vec<tls_capabilities::Endpoint> =
-        serde_json::from_value::<TlsCapabilities>(document("tls_capabilities")).map(|c| c.endpoints).unwrap_or_default();
+    let tls = serde_json::from_value(document("tls")).unwrap_or(Tls { endpoints: Vec::new(), chains: Vec::new() });
+    let capabilities = serde_json::from_value::<TlsCapabilities>(document("tls_capabilities"));
+    (tls, capabilities.map(|c| c.endpoints).unwrap_or_default())
+}
+
+fn details(outcome: &Outcome, all: bool, page: Page) -> String {
+    let (tls, capabilities) = documents(outcome);
     let mut out = String::new();
-    if tls.endpoints.len() > 1 && !all {
-        summary(&mut out, &tls, &outcome.findings, page);
-    } else {
-        for endpoint in &tls.endpoints {
-            let chains: Vec<&Chain> = tls.chains.iter().filter(|c| c.endpoint == endpoint.subject).collect();
-            let more = capabilities.iter().find(|c| c.subject == endpoint.subject);
-            detail(&mut out, endpoint, &chains, more, outcome, all, page);
-        }
+    for endpoint in &tls.endpoints {
+        let chains: Vec<&Chain> = tls.chains.iter().filter(|c| c.endpoint == endpoint.subject).collect();
+        let more = capabilities.iter().find(|c| c.subject == endpoint.subject);
+        detail(&mut out, endpoint, &chains, more, outcome, all, page);
     }
-    for gap in outcome.observation.gaps.iter().filter(|g| g.family == "services" && g.path.is_empty()) {
-        let _ = writeln!(out, "{}: {}", report::text::plain(&gap.subject), report::text::plain(&gap.detail));
+    for (subject, why) in unseen(outcome) {
+        let _ = writeln!(out, "{subject}: {why}");
     }
     out
 }
 
-/// One line an endpoint.
-fn summary(out: &mut String, tls: &Tls, findings: &[Finding], page: Page) {
-    let rows: Vec<[String; 4]> = tls
-        .endpoints
-        .iter()
-        .map(|e| {
-            let chain = tls.chains.iter().find(|c| c.endpoint == e.subject);
-            let versions = if e.accepted.is_empty() { format!("no TLS: {}", e.outcome) } else { short(&e.accepted) };
-            [named(e), versions, chain.map_or(String::new(), brief), worst(findings, e, chain)]
-        })
-        .collect();
-    page.table(out, ["ENDPOINT", "VERSIONS", "CERTIFICATE", "FINDINGS"], &rows);
+/// Endpoints that could not be spoken to at all.
+fn unseen(outcome: &Outcome) -> impl Iterator<Item = (String, String)> {
+    let gaps = outcome.observation.gaps.iter().filter(|g| g.family == "services" && g.path.is_empty());
+    gaps.map(|g| (report::text::plain(&g.subject), report::text::plain(&g.detail)))
+}
+
+/// One row an endpoint.
+fn summarised(outcome: &Outcome) -> Vec<[String; 4]> {
+    let (tls, _) = documents(outcome);
+    let row = |e: &Endpoint| {
+        let chain = tls.chains.iter().find(|c| c.endpoint == e.subject);
+        let versions = if e.accepted.is_empty() { format!("no TLS: {}", e.outcome) } else { short(&e.accepted) };
+        [named(e), versions, chain.map_or(String::new(), brief), worst(&outcome.findings, e, chain)]
+    };
+    let unseen = unseen(outcome).map(|(subject, why)| [subject, why, String::new(), String::new()]);
+    tls.endpoints.iter().map(row).chain(unseen).collect()
+}
+
+fn summary(rows: &[[String; 4]], page: Page) -> String {
+    let mut out = String::new();
+    page.table(&mut out, ["ENDPOINT", "VERSIONS", "CERTIFICATE", "FINDINGS"], rows);
     let _ = writeln!(out, "\nNext: assay scan tls --all HOST:PORT     assay explain RULE     --format json");
+    out
 }
 
 fn named(e: &Endpoint) -> String {
