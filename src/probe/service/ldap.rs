@@ -165,10 +165,21 @@ const fn wants_tls(code: u32) -> bool {
     matches!(code, CONFIDENTIALITY_REQUIRED | STRONGER_AUTH_REQUIRED)
 }
 
+/// Result code operationsError: what was asked comes at the wrong time (RFC 4511 appendix A).
+const OPERATIONS_ERROR: u32 = 1;
+/// Time for earlier operations to be over.
+const OVER: std::time::Duration = std::time::Duration::from_millis(150);
+
 /// Asks for StartTLS, and where it is possible, whether a name is refused without it.
 async fn upgrade_of(dialer: &Dialer, mut connection: Connection, root: &Entry, refused: bool, seen: &mut Seen) {
     let listed = root.values("supportedExtension").iter().any(|v| v == START_TLS);
-    let answer = match start_tls(&mut connection, 9).await {
+    let mut answer = start_tls(&mut connection, 9).await;
+    if answer == Ok(OPERATIONS_ERROR) {
+        // An operation that was answered may not be over yet (RFC 4511 section 4.14.1).
+        tokio::time::sleep(OVER).await;
+        answer = start_tls(&mut connection, 10).await;
+    }
+    let answer = match answer {
         Ok(answer) => answer,
         Err(stop) => {
             seen.tls = UNKNOWN;
@@ -180,7 +191,7 @@ async fn upgrade_of(dialer: &Dialer, mut connection: Connection, root: &Entry, r
     if answer != SUCCESS {
         seen.tls = if listed { STRIPPED } else { NONE };
         // Best effort: leave in order.
-        let _ = connection.send(&message(10, UNBIND.to_vec())).await;
+        let _ = connection.send(&message(11, UNBIND.to_vec())).await;
         return;
     }
     drop(connection);

@@ -59,6 +59,8 @@ pub enum Purpose {
     Scheme(u16),
     /// The next protocol of ALPN.
     Protocol,
+    /// The prime of who offers none of RFC 7919.
+    Parameters,
     /// Does it take up encrypt-then-MAC (RFC 7366)?
     EncryptThenMac,
     /// Does it refuse a fallback (RFC 7507)?

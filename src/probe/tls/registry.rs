@@ -33,9 +33,14 @@ pub const GROUPS13: &[u16] = &[
     39, 40,
 ];
 
-/// Groups offered with TLS 1.2 and before.
+/// Groups offered with TLS 1.2 and before, primes last (RFC 7919).
 pub const GROUPS12: &[u16] =
     &[29, 23, 24, 25, 30, 22, 26, 27, 28, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 256, 257, 258, 259, 260];
+
+/// Whether a group is a prime of RFC 7919.
+pub const fn is_prime(group: u16) -> bool {
+    matches!(group, 256..=260)
+}
 
 /// Signature schemes offered, legacy ones last.
 pub const SCHEMES: &[u16] = &[

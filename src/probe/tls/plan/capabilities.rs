@@ -205,6 +205,8 @@ impl Capabilities {
                 self.conclude_change();
             }
             Purpose::Ticket => self.take_ticket(&answer),
+            // What it shows is noted already; servers without parameters of their own refuse.
+            Purpose::Parameters => {}
             Purpose::Version(_) | Purpose::OtherKey | Purpose::NoName | Purpose::Inside => {}
         }
     }
@@ -395,6 +397,12 @@ impl Capabilities {
         let chained: Vec<u16> = self.found(newest, |_| true).into_iter().filter(|c| registry::suite(*c).contains("_CBC_")).collect();
         if newest > SSL3 && !chained.is_empty() {
             jobs.push(ask(Purpose::EncryptThenMac, Offer { suites: chained, ..self.offer(newest) }));
+        }
+        let primes = self.found(newest, |e| e.starts_with("DHE") || e.starts_with("DH_anon"));
+        if !primes.is_empty() {
+            let mut offer = Offer { suites: primes, ..self.offer(newest) };
+            offer.groups.retain(|g| !registry::is_prime(*g));
+            jobs.push(ask(Purpose::Parameters, offer));
         }
         self.plan_sessions(jobs);
     }
