@@ -91,7 +91,14 @@ pub fn postgresql(hba: &str, certificate: Option<&Certificate>, settings: &[&str
     for setting in settings {
         command.args(["-c", setting]);
     }
-    Server::start_with(port, folder, &mut command, Signal::INT)
+    let server = Server::start_with(port, folder, &mut command, Signal::INT);
+    // It listens before it serves.
+    let began = std::time::Instant::now();
+    while !server.log().contains("ready to accept connections") {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{}", server.log());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    server
 }
 
 /// MariaDB with these further arguments.
