@@ -16,7 +16,8 @@ use crate::probe::service::inside::inside;
 use crate::probe::service::{Later, Seen, Upgrade};
 
 /// Most connections that a narrow survey of one endpoint opens: six versions, one more to its end, and
-/// the certificates of the other key and of no name; one more question inside TLS.
+/// the certificates of the other key and of no name; one more question inside TLS. Versions that are refused without a word
+/// about the version, and what is not recognised inside TLS at once, cost a few more.
 pub const CONNECTIONS: usize = 10;
 /// Most connections of a full survey: a server that goes on choosing for ever is left.
 pub const CONNECTIONS_FULL: usize = 400;
