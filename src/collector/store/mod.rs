@@ -11,6 +11,7 @@ mod reports;
 mod statements;
 mod transitions;
 mod users;
+mod writer;
 
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError};
 pub use hosts::{Enrolled, NewHost, Retirement};

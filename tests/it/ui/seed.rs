@@ -179,7 +179,7 @@ async fn report(
         leaf: None,
     };
     let new = NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), needs: Default::default() };
-    assert_eq!(store.accept(&new).await.unwrap(), Accepted::New);
+    assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
 }
 
 fn split(family: &str, value: Value) -> (StableFacts, VolatileFacts) {

@@ -36,7 +36,7 @@ CREATE TABLE blobs (
 );
 -- Frames are zstd already.
 ALTER TABLE blobs ALTER COLUMN frame SET STORAGE EXTERNAL;
-CREATE INDEX blobs_unused ON blobs (received_at) WHERE used = 0;
+CREATE INDEX blobs_unused ON blobs (host, received_at) WHERE used = 0;
 
 CREATE TABLE reports (
     id             BYTEA NOT NULL,

@@ -27,3 +27,7 @@ CREATE TABLE leases (
     holder BLOB NOT NULL,
     until  INTEGER NOT NULL
 ) STRICT;
+
+-- Per host, so that the quota of a sender costs no walk over all its blobs.
+DROP INDEX blobs_unused;
+CREATE INDEX blobs_unused ON blobs (host, received_at) WHERE used = 0;
