@@ -9,6 +9,9 @@ use serde_json::json;
 use super::store::StoreError;
 use crate::model::ids::Address;
 
+/// Most characters of an answer's sentence: what a hostile body holds is not sent back at length.
+const MAX_SENTENCE: usize = 300;
+
 /// Why a request of an agent was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -74,6 +77,11 @@ impl ApiError {
         self.status_and_id().1
     }
 
+    /// What is malformed, and why.
+    pub fn malformed(what: &str, why: &dyn std::fmt::Display) -> Self {
+        Self::Malformed(sentence(&format!("{what}: {why}")))
+    }
+
     const fn status_and_id(&self) -> (StatusCode, &'static str) {
         match self {
             Self::CertificateRequired => (StatusCode::UNAUTHORIZED, "certificate-required"),
@@ -113,8 +121,13 @@ impl IntoResponse for ApiError {
         }
         let body = match &self {
             Self::Missing(addresses) => json!({ "missing": addresses }),
-            other => json!({ "error": id, "message": other.to_string() }),
+            other => json!({ "error": id, "message": sentence(&other.to_string()) }),
         };
         (status, Json(body)).into_response()
     }
+}
+
+/// The beginning of a text, without control characters.
+fn sentence(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SENTENCE).collect()
 }
