@@ -46,9 +46,18 @@ pub struct Received {
     _memory: OwnedSemaphorePermit,
 }
 
-/// Reads a body of at most `limit` bytes. Its length must be announced; memory is granted as the
+/// Media type of the blobs' bodies (RFC 8878 section 7).
+pub const ZSTD: &str = "application/zstd";
+/// Media type of every other body.
+pub const JSON: &str = "application/json";
+
+/// Reads a body of at most `limit` bytes and of this media type, if the request names one. Its length must be announced; memory is granted as the
 /// bytes come, so that who announces much and sends nothing holds nothing.
-pub async fn receive(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Result<Received, ApiError> {
+pub async fn receive(app: &App, headers: &HeaderMap, body: Body, media: &'static str, limit: usize) -> Result<Received, ApiError> {
+    let named = headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim());
+    if named.is_some_and(|named| !named.eq_ignore_ascii_case(media)) {
+        return Err(refuse(headers, body, ApiError::MediaType(media)).await);
+    }
     let length = announced(headers).ok_or(ApiError::LengthRequired)?;
     if length > limit {
         return Err(refuse(headers, body, ApiError::TooLarge(limit)).await);

@@ -39,7 +39,7 @@ struct Request {
 /// Enrols a host.
 pub async fn enrol(State(app): State<Arc<App>>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
     let _turn = body::turn(&app.limits.enrolments).await?;
-    let received = body::receive(&app, &headers, request, MAX_REQUEST).await?;
+    let received = body::receive(&app, &headers, request, body::JSON, MAX_REQUEST).await?;
     let request: Request = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::malformed("the enrolment request", &e))?;
     let now = clock::unix_now();
     let token: Token = request.token.parse().map_err(|_| ApiError::BadToken)?;
@@ -57,8 +57,7 @@ pub async fn enrol(State(app): State<Arc<App>>, headers: HeaderMap, request: Bod
         return Err(ApiError::BadToken);
     }
     let issued = app.authority.issue_host(&request.csr, &request.name, now).map_err(malformed)?;
-    let host =
-        NewHost { id: issued.host, name: request.name, public_key: issued.spki, salt: request.salt, machine: request.machine, secret };
+    let host = NewHost { id: issued.host, name: request.name, public_key: issued.spki, salt: request.salt, machine: request.machine, secret };
     match app.store.enrol(&host, now).await? {
         Enrolled::New | Enrolled::Again => {}
         Enrolled::BadSecret => return Err(ApiError::BadToken),

@@ -30,6 +30,9 @@ pub enum ApiError {
     /// No Content-Length.
     #[error("the request has no content length")]
     LengthRequired,
+    /// Another media type than this.
+    #[error("the body is not {0}")]
+    MediaType(&'static str),
     /// The body did not arrive in time.
     #[error("the body did not arrive within {0} seconds")]
     Slow(u64),
@@ -89,6 +92,7 @@ impl ApiError {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length-required"),
+            Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type"),
             Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
             Self::Incomplete => (StatusCode::BAD_REQUEST, "incomplete"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),

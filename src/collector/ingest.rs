@@ -49,7 +49,7 @@ pub async fn put_blob(
     if app.store.unused_blob_bytes(&host.id).await? > MAX_UNUSED {
         return Err(body::refuse(&headers, request, ApiError::Quota(MAX_UNUSED)).await);
     }
-    let received = body::receive(&app, &headers, request, blob::MAX_FRAME).await?;
+    let received = body::receive(&app, &headers, request, body::ZSTD, blob::MAX_FRAME).await?;
     let frame = checked(&app, host.salt, address, received.bytes).await?;
     app.store.put_blob(&host.id, &BlobRow { address, frame }, clock::unix_now()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -71,7 +71,7 @@ async fn checked(app: &App, salt: Salt, address: Address, frame: Vec<u8>) -> Res
 pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
     let host = peer.host(&app)?;
     let _turn = body::turn(&host.requests).await?;
-    let received = body::receive(&app, &headers, request, MAX_REPORT).await?;
+    let received = body::receive(&app, &headers, request, body::JSON, MAX_REPORT).await?;
     let (envelope, report, id) = verify::report(&host, &received.bytes)?;
     match app.store.report_at(&host.id, &report.lineage, report.sequence).await? {
         Some(known) if known == id => return receipt(&app, &id).await,

@@ -95,14 +95,7 @@ async fn accept(listener: &TcpListener, door: &Arc<Door>) -> std::io::Result<(Tc
     Ok((stream, from, door.admit(slot)))
 }
 
-async fn connection(
-    stream: TcpStream,
-    from: SocketAddr,
-    stranger: Stranger,
-    tls: Option<Arc<ServerConfig>>,
-    router: Router,
-    stop: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls: Option<Arc<ServerConfig>>, router: Router, stop: watch::Receiver<bool>) {
     let Some(config) = tls else {
         return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };

@@ -17,6 +17,7 @@ mod evidence;
 mod files;
 mod formats;
 mod host_facts;
+mod hostile;
 mod identify;
 mod jobs;
 mod kills;

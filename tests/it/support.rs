@@ -87,6 +87,101 @@ impl Drop for Running {
     }
 }
 
+/// The real collector in a process of its own, on a store of its own.
+pub struct Collector {
+    folder: tempfile::TempDir,
+    /// Where agents connect, `127.0.0.1:PORT`; the same after each start.
+    pub agents: String,
+    running: Option<Running>,
+}
+
+impl Collector {
+    /// Starts one.
+    pub fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    /// Starts one whose data lie in a folder.
+    pub fn start_in(folder: tempfile::TempDir) -> Self {
+        let mut collector = Self { folder, agents: format!("127.0.0.1:{}", super::lab::free_port()), running: None };
+        collector.resume();
+        collector
+    }
+
+    /// Starts it again after [`Self::kill`] or [`Self::stop`].
+    pub fn resume(&mut self) {
+        let mut command = Command::new(COLLECTOR);
+        let people = format!("127.0.0.1:{}", super::lab::free_port());
+        command.args(["serve", "--plain-http", "--data", text(self.data()), "--agents", &self.agents, "--people", &people]);
+        let stderr = if std::env::var_os("ASSAY_LOGS").is_some() { Stdio::inherit() } else { Stdio::null() };
+        self.running = Some(Running::start(command.stderr(stderr)));
+        wait_for(&self.agents, Duration::from_secs(60));
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.kill();
+        }
+    }
+
+    /// SIGINT, and waits for a good end.
+    pub fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            assert_eq!(running.interrupt(Duration::from_secs(60)), Some(0));
+        }
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Process {
+        Process(self.running.as_ref().unwrap().pid())
+    }
+
+    /// A token of so many uses.
+    pub fn token(&self, uses: u32) -> String {
+        let (code, token, error) = run(COLLECTOR, &["token", "create", "--data", text(self.data()), "--uses", &uses.to_string()]);
+        assert_eq!(code, 0, "{error}");
+        token.split_whitespace().find(|w| w.starts_with("assay1.")).unwrap().to_string()
+    }
+
+    /// Its store, beside it.
+    pub async fn store(&self) -> assay::collector::store::Store {
+        assay::collector::store::Store::open(self.data()).await.unwrap()
+    }
+}
+
+/// What the kernel tells of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Process(pub u32);
+
+impl Process {
+    /// Processor time used so far, of all threads, dead ones included (`utime` and `stime` of
+    /// proc_pid_stat(5), in ticks of 10 ms).
+    pub fn cpu(self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = [11, 12].iter().map(|i| fields[*i].parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Resident memory now and at most since [`Self::forget_peak`], KiB (proc_pid_status(5)).
+    pub fn memory(self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).and_then(|v| v.trim().trim_end_matches(" kB").parse().ok()).unwrap();
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// Makes what is resident now the peak (5 to proc_pid_clear_refs(5)).
+    pub fn forget_peak(self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.0), "5").unwrap();
+    }
+}
+
 /// Waits until something accepts connections at `address`.
 pub fn wait_for(address: &str, limit: Duration) {
     let end = Instant::now() + limit;

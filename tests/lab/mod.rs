@@ -9,6 +9,7 @@
 
 pub mod daemons;
 pub mod forge;
+pub mod host;
 pub mod hostile;
 pub mod servers;
 pub mod stores;

@@ -191,9 +191,7 @@ impl Checker {
             (Part::Plain, 0xf4) => on(Part::Utf8(3, 0x80, 0x8f)),
             (Part::Plain, 0x80..) => Err("it is not UTF-8"),
             (Part::Plain, _) => self.put(text, byte),
-            (Part::Utf8(left, least, most), _) if (least..=most).contains(&byte) => {
-                on(if left == 1 { Part::Plain } else { Part::Utf8(left - 1, 0x80, 0xbf) })
-            }
+            (Part::Utf8(left, least, most), _) if (least..=most).contains(&byte) => on(if left == 1 { Part::Plain } else { Part::Utf8(left - 1, 0x80, 0xbf) }),
             (Part::Utf8(..), _) => Err("it is not UTF-8"),
             (Part::Backslash, b'"' | b'\\') => self.put(text, byte),
             (Part::Backslash, b'b') => self.put(text, 8),
