@@ -2,9 +2,10 @@
 //!
 //! A connection is a stranger's until it has shown a host's certificate. Strangers have a share of
 //! their own: one more than fit sends the one that is there longest away, so that thousands that
-//! never say anything keep nobody out. A host has a few connections and not all of them.
+//! never say anything keep nobody out. A host has a few connections and not all of them: with one
+//! more its oldest goes, for that is the one whose other end may be gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,7 +18,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// Connections among them that have not shown a certificate.
 const MAX_STRANGERS: usize = 1024;
 /// Connections of one host: it uses one, and leaves one behind when its network changes.
-const MAX_PER_HOST: u32 = 8;
+const MAX_PER_HOST: usize = 8;
 /// File descriptors for everything that is no connection: database, logs, exports.
 const OTHER_FILES: u64 = 128;
 /// Listeners that share the file descriptors.
@@ -36,7 +37,7 @@ struct Inside {
     next: u64,
     /// By arrival: who waits longest is first.
     strangers: BTreeMap<u64, Arc<Notify>>,
-    hosts: HashMap<HostId, u32>,
+    hosts: HashMap<HostId, VecDeque<(u64, Arc<Notify>)>>,
 }
 
 impl Door {
@@ -91,18 +92,19 @@ impl Stranger {
         self.sent_away.notified().await;
     }
 
-    /// The stranger has shown a certificate of this host; `None` when the host has connections enough.
-    pub fn introduce(mut self, host: HostId) -> Option<Guest> {
-        let slot = self.slot.take()?;
+    /// The stranger has shown a certificate of this host.
+    pub fn introduce(mut self, host: HostId) -> Guest {
+        let sent_away = Arc::new(Notify::new());
+        let mut inside = self.door.inside();
+        let own = inside.hosts.entry(host).or_default();
+        own.push_back((self.number, sent_away.clone()));
+        if own.len() > MAX_PER_HOST
+            && let Some((_, oldest)) = own.pop_front()
         {
-            let mut inside = self.door.inside();
-            let count = inside.hosts.entry(host).or_default();
-            if *count >= MAX_PER_HOST {
-                return None;
-            }
-            *count += 1;
+            oldest.notify_one();
         }
-        Some(Guest { door: self.door.clone(), host, _slot: slot })
+        drop(inside);
+        Guest { door: self.door.clone(), host, number: self.number, sent_away, _slot: self.slot.take() }
     }
 }
 
@@ -117,15 +119,24 @@ impl Drop for Stranger {
 pub struct Guest {
     door: Arc<Door>,
     host: HostId,
-    _slot: OwnedSemaphorePermit,
+    number: u64,
+    sent_away: Arc<Notify>,
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Guest {
+    /// Ends when this connection must go.
+    pub async fn sent_away(&self) {
+        self.sent_away.notified().await;
+    }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
         let mut inside = self.door.inside();
-        if let Some(count) = inside.hosts.get_mut(&self.host) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+        if let Some(own) = inside.hosts.get_mut(&self.host) {
+            own.retain(|(number, _)| *number != self.number);
+            if own.is_empty() {
                 inside.hosts.remove(&self.host);
             }
         }
@@ -150,7 +161,7 @@ mod tests {
         let door = Door::with(4, 2);
         let enter = || async { door.admit(door.slot().await.unwrap()) };
         let host = HostId::new([1; 32]);
-        let guest = enter().await.introduce(host).unwrap();
+        let guest = enter().await.introduce(host);
         let (first, second) = (enter().await, enter().await);
         let third = enter().await;
         first.sent_away().await;
@@ -168,13 +179,17 @@ mod tests {
             let door = &door;
             async move { door.admit(door.slot().await.unwrap()).introduce(HostId::new([n; 32])) }
         };
+        let quiet = async |guest: &Guest| tokio::time::timeout(std::time::Duration::from_millis(20), guest.sent_away()).await.is_err();
         let mut guests = Vec::new();
         for _ in 0..MAX_PER_HOST {
-            guests.push(enter(1).await.unwrap());
+            guests.push(enter(1).await);
         }
-        assert!(enter(1).await.is_none());
-        assert!(enter(2).await.is_some());
-        guests.pop();
-        assert!(enter(1).await.is_some());
+        let other = enter(2).await;
+        assert!(quiet(&guests[0]).await);
+        guests.push(enter(1).await);
+        guests[0].sent_away().await;
+        assert!(quiet(&guests[1]).await && quiet(&other).await);
+        drop(guests);
+        assert_eq!(door.inside().hosts.len(), 1);
     }
 }

@@ -116,9 +116,10 @@ async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls
     let Some(host) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| host_of(leaf)) else {
         return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };
-    match stranger.introduce(host) {
-        Some(_guest) => serve(stream, from, Peer(Some(host)), router, stop).await,
-        None => tracing::debug!(%from, %host, "the host has too many connections"),
+    let guest = stranger.introduce(host);
+    tokio::select! {
+        () = serve(stream, from, Peer(Some(host)), router, stop) => {}
+        () = guest.sent_away() => tracing::debug!(%from, %host, "sent away: the host has newer connections"),
     }
 }
 

@@ -3,15 +3,12 @@
 //! The real binaries, real TLS on loopback, the store and the spool on disk. `ASSAY_KILLS` sets
 //! how many kills (40 by default; the `tests/run full` does 1,000).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use assay::collector::store::{ReportRow, Store};
-
 use super::lab::free_port;
-use super::support::{ASSAY, COLLECTOR, Running, run, text, wait_for};
+use super::support::{ASSAY, Books, COLLECTOR, Running, run, text, wait_for};
 
 /// Longest life that a killed process gets, milliseconds.
 const LONGEST_LIFE_MS: u64 = 1_500;
@@ -90,39 +87,5 @@ fn kills_lose_nothing_and_double_nothing() {
     }
     let status = pair.agent().wait().unwrap();
     assert!(status.success(), "the last agent delivers everything: {status}");
-    check(&dir.path().join("collector"), &state);
-}
-
-fn check(collector: &Path, state: &Path) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (reports, leaves) = runtime.block_on(async {
-        let store = Store::open(collector).await.unwrap();
-        let size = store.checkpoint().await.unwrap().expect("a checkpoint").0;
-        (store.reports(None, None, 0).await.unwrap(), store.leaves(0, size).await.unwrap())
-    });
-    assert!(!reports.is_empty());
-
-    // Nothing lost: the numbers of each lineage have no hole, and what the host kept is there.
-    let mut lineages: BTreeMap<String, Vec<&ReportRow>> = BTreeMap::new();
-    for report in &reports {
-        lineages.entry(report.lineage.to_string()).or_default().push(report);
-    }
-    assert_eq!(lineages.len(), 1, "kill -9 never costs a lineage");
-    for (lineage, rows) in &mut lineages {
-        rows.sort_by_key(|r| r.sequence);
-        let numbers: Vec<u64> = rows.iter().map(|r| r.sequence).collect();
-        let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
-        assert_eq!(numbers, expected, "lineage {lineage}");
-    }
-    let here: BTreeSet<String> = reports.iter().map(|r| r.id.to_string()).collect();
-    assert_eq!(here.len(), reports.len(), "nothing doubled");
-    let identity = assay::agent::identity::Identity::load(state).unwrap();
-    let spool = assay::agent::spool::Spool::open(state, assay::agent::spool::Bounds::default(), identity.lineage).unwrap();
-    assert!(spool.waiting().is_empty(), "nothing waits any more");
-    assert_eq!(spool.state().next_sequence, reports.len() as u64 + 1, "every number that was given out arrived");
-
-    // One leaf per accepted report.
-    let mut about: Vec<String> = leaves.iter().filter(|l| l.kind == "report").map(|l| l.reference.clone()).collect();
-    about.sort();
-    assert_eq!(about, here.into_iter().collect::<Vec<_>>());
+    Books::open(&dir.path().join("collector")).hold_all_of(&state);
 }

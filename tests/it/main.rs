@@ -13,6 +13,7 @@ mod browser;
 mod certificates;
 mod collector;
 mod databases;
+mod delivery;
 mod evidence;
 mod files;
 mod formats;

@@ -1,5 +1,6 @@
 //! What several tests share: our own binaries, started and stopped by pid.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -152,6 +153,55 @@ impl Collector {
     /// Its store, beside it.
     pub async fn store(&self) -> assay::collector::store::Store {
         assay::collector::store::Store::open(self.data()).await.unwrap()
+    }
+}
+
+/// What a collector holds, to be held against what hosts say they sent.
+pub struct Books {
+    reports: Vec<assay::collector::store::ReportRow>,
+}
+
+impl Books {
+    /// Opens the store of a collector: no report twice, and one ledger entry for each and for no
+    /// other.
+    pub fn open(data: &Path) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(Self::read(data))
+    }
+
+    /// The same, from inside a runtime.
+    pub async fn read(data: &Path) -> Self {
+        let store = assay::collector::store::Store::open(data).await.unwrap();
+        let size = store.checkpoint().await.unwrap().expect("a checkpoint").0;
+        let reports = store.reports(None, None, 0).await.unwrap();
+        let leaves = store.leaves(0, size).await.unwrap();
+        store.close().await;
+        let ids: BTreeSet<String> = reports.iter().map(|r| r.id.to_string()).collect();
+        let numbers: BTreeSet<_> = reports.iter().map(|r| (r.host, r.lineage, r.sequence)).collect();
+        assert_eq!((ids.len(), numbers.len()), (reports.len(), reports.len()), "nothing doubled");
+        let mut about: Vec<String> = leaves.into_iter().filter(|l| l.kind == "report").map(|l| l.reference).collect();
+        about.sort();
+        assert_eq!(about, ids.into_iter().collect::<Vec<_>>(), "one leaf per accepted report");
+        Self { reports }
+    }
+
+    /// Reports of all hosts.
+    pub fn len(&self) -> usize {
+        self.reports.len()
+    }
+
+    /// Every number that the agent of this state folder gave out is here, in one lineage, and
+    /// nothing waits; how many.
+    pub fn hold_all_of(&self, state: &Path) -> usize {
+        let identity = assay::agent::identity::Identity::load(state).unwrap();
+        let spool = assay::agent::spool::Spool::open(state, assay::agent::spool::Bounds::default(), identity.lineage).unwrap();
+        assert_eq!(spool.waiting(), Vec::new(), "nothing waits any more");
+        let mine: Vec<_> = self.reports.iter().filter(|r| r.host == identity.host).collect();
+        assert!(mine.iter().all(|r| r.lineage == spool.state().lineage), "no fault of the network costs a lineage");
+        let mut numbers: Vec<u64> = mine.iter().map(|r| r.sequence).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..spool.state().next_sequence).collect::<Vec<_>>(), "every number that was given out arrived");
+        mine.len()
     }
 }
 

@@ -149,7 +149,12 @@ impl WireHost {
 
     /// A small scan of one family that ended at `finished`.
     pub fn scan(&self, sequence: u64, release: &str, finished: i64) -> Sealed {
-        let stable = StableFacts { family: "os".into(), version: 1, facts: json!({"pretty_name": release, "id": "debian"}) };
+        self.scan_of(sequence, json!({"pretty_name": release, "id": "debian"}), finished)
+    }
+
+    /// A scan of the family `os` that ended at `finished`.
+    pub fn scan_of(&self, sequence: u64, os: Value, finished: i64) -> Sealed {
+        let stable = StableFacts { family: "os".into(), version: 1, facts: os };
         let volatile = VolatileFacts { family: "os".into(), version: 1, values: [("/uptime".to_string(), json!(sequence))].into() };
         let (gaps, findings): (Vec<Gap>, Vec<Finding>) = (Vec::new(), Vec::new());
         let blobs = vec![self.blob(&stable), self.blob(&volatile), self.blob(&gaps), self.blob(&findings)];

@@ -11,6 +11,7 @@ pub mod daemons;
 pub mod forge;
 pub mod host;
 pub mod hostile;
+pub mod proxy;
 pub mod servers;
 pub mod stores;
 pub mod udp;
