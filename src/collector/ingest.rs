@@ -13,7 +13,7 @@ use super::app::{App, HostKey};
 use super::body::{self, Peer};
 use super::error::ApiError;
 use super::judge::{self, Plains};
-use super::store::{Accepted, BlobRow, NewReport, ReportRow, StoreError};
+use super::store::{self, Accepted, BlobRow, NewReport, ReportRow, StoreError};
 use super::verify;
 use crate::host::clock;
 use crate::model::blob::{self, Blob, BlobError};
@@ -121,7 +121,9 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
     let task = tokio::task::spawn_blocking(move || {
         let plains = inflate(&host, &frames)?;
         let observation = judge::observation(&report, &plains);
-        let findings = judge::judge(&app, &report, &observation);
+        let mut findings = judge::judge(&app, &report, &observation);
+        // A drift report read a few families: what it says of rules that read others means nothing.
+        findings.retain(|f| store::judges(&report, app.needs.get(&f.rule)));
         let row = ReportRow {
             id,
             host: report.host,
@@ -138,7 +140,7 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
             envelope: envelope.to_bytes(),
             leaf: None,
         };
-        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, monthly: app.pack.monthly() })
+        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, needs: app.needs.clone() })
     });
     // A panic of the engine is a defect of ours: the host keeps its report and sends it again.
     task.await.map_err(|e| ApiError::Internal(e.to_string()))?
