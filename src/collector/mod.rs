@@ -8,6 +8,7 @@
 pub mod app;
 pub mod auth;
 mod body;
+mod door;
 mod enrol;
 pub mod error;
 pub mod export;
