@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keeps, judges and shows what the agents report.
 #[derive(Debug, Parser)]
@@ -24,6 +24,11 @@ enum Command {
     User(super::user::Arguments),
     /// Export SOC 2 evidence
     Evidence(super::export::Arguments),
+}
+
+/// The command line as data, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the process's arguments and runs.
