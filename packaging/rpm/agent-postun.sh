@@ -2,6 +2,6 @@
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload || :
     if [ "$1" -ge 1 ]; then
-        systemctl try-restart assay-gatherer.service assay-agent.service || :
+        systemctl try-restart assay-agent.service || :
     fi
 fi

@@ -229,19 +229,24 @@ fn the_gatherer_is_not_blinded() {
     }
 }
 
-/// Package metadata names files that exist, and every unit, page and completion is packed.
+/// Package metadata names files that exist, and every unit, page and completion is packed for both kinds of package.
 #[test]
 fn packages_hold_every_file() {
-    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(home.join("Cargo.toml")).unwrap();
     for folder in ["systemd", "completions"] {
         for entry in std::fs::read_dir(packaging().join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let packed = manifest.matches(&format!("\"packaging/{folder}/{name}\"")).count();
-            // Once for the deb, once for the rpm.
             assert_eq!(packed, 2, "{folder}/{name}");
         }
     }
-    for source in manifest.lines().filter_map(|l| l.split('"').find(|p| p.starts_with("packaging/"))).filter(|p| !p.contains('*')) {
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(source).exists(), "{source}");
+    let sources: Vec<&str> = manifest.lines().filter_map(|l| l.split('"').find(|p| p.starts_with("packaging/"))).collect();
+    assert!(sources.len() > 20);
+    for source in sources.into_iter().filter(|p| !p.contains('*')) {
+        assert!(home.join(source).exists(), "{source}");
+    }
+    for pages in ["packaging/man/assay/*.1", "packaging/man/assay/assay-agent.yaml.5"] {
+        assert_eq!(manifest.matches(pages).count(), 2, "{pages}");
     }
 }
