@@ -41,7 +41,7 @@ pub async fn put_blob(
     headers: HeaderMap,
     request: Body,
 ) -> Result<StatusCode, ApiError> {
-    let host = peer.host(&app)?;
+    let host = peer.host(&app).await?;
     let address: Address = address.parse().map_err(|e| ApiError::Malformed(format!("the path: {e}")))?;
     let _turn = body::turn(&host.requests).await?;
     if app.store.unused_blob_bytes(&host.id).await? > MAX_UNUSED {
@@ -59,7 +59,7 @@ pub async fn put_blob(
 
 /// `POST /v1/reports`
 pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
-    let host = peer.host(&app)?;
+    let host = peer.host(&app).await?;
     let _turn = body::turn(&host.requests).await?;
     let received = body::receive(&app, &headers, request, MAX_REPORT).await?;
     let (envelope, report, id) = verify::report(&host, &received.bytes)?;

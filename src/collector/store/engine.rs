@@ -105,7 +105,8 @@ impl Store {
         }
     }
 
-    async fn open_sqlite(folder: &Path) -> Result<Self> {
+    /// Opens or creates the SQLite store in a folder, whatever its `database.url` says.
+    pub async fn open_sqlite(folder: &Path) -> Result<Self> {
         install_default_drivers();
         let file = folder.join(SQLITE_FILE);
         create_file(&file).map_err(|e| StoreError::File(format!("can't open {}: {e}", file.display())))?;
@@ -300,6 +301,11 @@ pub fn url(folder: &Path) -> Result<Option<String>> {
         return Err(bad("write one line: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full".into()));
     }
     Ok(Some(url))
+}
+
+/// Where the address of a PostgreSQL database is written.
+pub fn url_file(folder: &Path) -> PathBuf {
+    folder.join(URL_FILE)
 }
 
 /// Whether an address is one of a PostgreSQL database.

@@ -43,6 +43,7 @@ pub async fn empty(now: i64) -> Seeded {
     let (task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await.unwrap();
     let app = App {
         needs: Default::default(),
+        resumption: None,
         store,
         pack: Arc::new(pack),
         policy: Policy::default(),
