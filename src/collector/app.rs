@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 
+use super::resume::Resumption;
 use super::sequencer::Sequencer;
-use super::store::{HostRow, HostState, Store, StoreError};
+use super::store::{HostRow, Store, StoreError};
 use crate::advisory::Index;
 use crate::ledger::Verifier;
 use crate::model::against::Against;
@@ -16,7 +17,7 @@ use crate::model::policy::Policy;
 use crate::model::roster::Roster;
 use crate::pki::authority::Authority;
 use crate::pki::keys::{self, SigningKey};
-use crate::rules::Pack;
+use crate::rules::{Needs, Pack};
 
 /// Requests with a body that one host may have under way.
 const REQUESTS_PER_HOST: usize = 4;
@@ -36,6 +37,8 @@ pub struct App {
     pub store: Store,
     /// What is judged by.
     pub pack: Arc<Pack>,
+    /// What each of its rules needs of a report to be judged by it.
+    pub needs: Arc<Needs>,
     /// Thresholds.
     pub policy: Policy,
     /// Who works here; `None`: rules about leavers are unknown.
@@ -66,6 +69,8 @@ pub struct App {
     pub contacts: Contacts,
     /// Scans that people asked for.
     pub scan_requests: ScanRequests,
+    /// The last time the ledger went on from a restored database, while agents are asked for what is missing.
+    pub resumption: Option<Resumption>,
     /// Bounds shared by all requests.
     pub limits: Limits,
 }
@@ -74,6 +79,21 @@ impl App {
     /// The lists that facts are judged against.
     pub fn against(&self) -> Against<'_> {
         Against { roster: self.roster.as_ref(), approvals: self.approvals.as_ref() }
+    }
+}
+
+impl App {
+    /// The host of this id, if it may speak: another process, or another collector on the same database, may have
+    /// enrolled it a moment ago.
+    pub async fn find_host(&self, id: &HostId) -> Result<Option<Arc<HostKey>>, StoreError> {
+        if let Some(key) = self.keys.find(id) {
+            return Ok(Some(key));
+        }
+        let row = self.store.host(id).await?.filter(|h| !h.state.is_over());
+        Ok(row.and_then(|host| {
+            self.keys.add(&host);
+            self.keys.find(id)
+        }))
     }
 }
 
@@ -119,7 +139,7 @@ impl KeyTable {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         let table = Self::default();
         for host in store.hosts(Some(i64::MAX)).await? {
-            if host.state != HostState::Retired {
+            if !host.state.is_over() {
                 table.add(&host);
             }
         }

@@ -1,18 +1,28 @@
 //! What the collector remembers, in the model's terms.
 
+mod audit;
 mod blobs;
+mod engine;
 mod findings;
 mod hosts;
+mod leases;
 mod ledger;
+mod query;
 mod reports;
-mod sqlite;
+mod retention;
+mod statements;
+mod transfer;
 mod transitions;
 mod users;
+mod writer;
 
-pub use hosts::{Enrolled, NewHost};
+pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
+pub use hosts::{Enrolled, NewHost, Retirement};
 pub use ledger::{Head, PendingLeaf};
-pub use reports::{Accepted, Missing, NewReport};
-pub use sqlite::{SILENT_AFTER, Store, StoreError};
+pub use reports::{Accepted, Missing, NewReport, judges};
+pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
+pub use statements::Statement;
+pub use transfer::Moved;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +40,25 @@ pub enum HostState {
     Silent,
     /// Taken out by a person.
     Retired,
+    /// Taken out because another host took its place: the population counts the two once.
+    Replaced,
+}
+
+impl HostState {
+    /// Whether the host counts no longer.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Retired | Self::Replaced)
+    }
+
+    /// The word people see.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Silent => "silent",
+            Self::Retired => "retired",
+            Self::Replaced => "replaced",
+        }
+    }
 }
 
 /// One enrolled host.
@@ -51,6 +80,8 @@ pub struct HostRow {
     pub seen_at: Option<i64>,
     /// State at the time asked for.
     pub state: HostState,
+    /// The host whose place it took.
+    pub replaces: Option<HostId>,
 }
 
 /// One accepted report.
@@ -166,21 +197,10 @@ pub(crate) mod testing {
 
     /// A Monday.
     pub const NOW: i64 = 1_763_337_600;
-    pub const DAY: i64 = 86_400;
 
     pub async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         (folder, store)
-    }
-
-    /// Enrols host number `n` at [`NOW`].
-    pub async fn enrolled(store: &Store, n: u8) -> HostId {
-        let secret = Digest::of(&[n]);
-        store.put_secret("enrol", &secret, "", NOW + DAY, 1).await.unwrap();
-        let id = HostId::new([n; 32]);
-        let host = NewHost { id, name: format!("web{n:02}"), public_key: vec![n], salt: Salt::new([n; 32]), machine: String::new(), secret };
-        assert_eq!(store.enrol(&host, NOW).await.unwrap(), Enrolled::New);
-        id
     }
 }
