@@ -89,8 +89,7 @@ impl Outcome {
     pub fn documents(&self) -> impl Iterator<Item = (StableFacts, VolatileFacts)> {
         self.observation.families.iter().filter_map(|(name, value)| {
             let family = facts::family(name)?;
-            let (_, schema) = facts::schemas().iter().find(|(n, _)| n == name)?;
-            Some(fact::split(family.name, family.version, schema, value.clone()))
+            Some(fact::split(family.name, family.version, family.schema(), value.clone()))
         })
     }
 }
@@ -138,7 +137,7 @@ pub fn builtin_rules() -> Result<Pack, ScanError> {
 /// reading all the others.
 pub fn endpoint_rules() -> Result<Pack, ScanError> {
     let families = FAMILIES.iter().filter(|f| services::FAMILIES.contains(&f.name));
-    let schemas: Vec<(&'static str, Value)> = families.map(|f| (f.name, (f.schema)())).collect();
+    let schemas: Vec<(&'static str, Value)> = families.map(|f| (f.name, f.schema().clone())).collect();
     Pack::builtin_of(&["services", "tls"], &schemas).map_err(|e| ScanError::Rules(e.to_string()))
 }
 

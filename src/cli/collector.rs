@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keeps, judges and shows what the agents report.
 #[derive(Debug, Parser)]
@@ -38,6 +38,11 @@ enum Command {
     Migrate(super::backup::Migrate),
     /// Read everything again and name every difference
     Fsck(super::backup::Check),
+}
+
+/// The command line as data, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the process's arguments and runs.

@@ -25,6 +25,7 @@ mod kills;
 mod layering;
 mod ledger;
 mod no_exec;
+mod packaging;
 mod pam;
 mod panel;
 mod planted;
