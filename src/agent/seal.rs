@@ -31,12 +31,19 @@ pub struct Purpose {
     pub window: Option<String>,
     /// Every window it fulfils.
     pub covers: Vec<String>,
+    /// Families whose change it is for; empty unless it is a drift scan.
+    pub families: Vec<String>,
 }
 
 impl Purpose {
     /// A scan that somebody asked for.
     pub fn on_demand() -> Self {
-        Self { kind: ScanKind::OnDemand, window: None, covers: Vec::new() }
+        Self { kind: ScanKind::OnDemand, window: None, covers: Vec::new(), families: Vec::new() }
+    }
+
+    /// A scan for a change of the files of these families.
+    pub fn drift(families: Vec<String>) -> Self {
+        Self { kind: ScanKind::Drift, families, ..Self::on_demand() }
     }
 }
 

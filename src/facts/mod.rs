@@ -52,6 +52,11 @@ pub trait Document: Serialize + DeserializeOwned + JsonSchema {
 
 /// A family read through [`Host`] alone.
 pub trait HostFamily: Document {
+    /// Files whose change makes the agent read the family again (drift), absolute paths:
+    /// `/etc/passwd` one file, `/etc/shadow*` every name with this beginning, `/etc/cron.d/*` what a
+    /// folder holds, `/etc/ssh/**` everything below it. `~` stands for each home folder of
+    /// /etc/passwd. What changes on a quiet machine (logs, caches) does not belong here.
+    const WATCHED: &'static [&'static str] = &[];
     /// Reads it. What can't be read becomes a gap; `None` when nothing at all could be told (then
     /// a gap with an empty path was added).
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self>;
@@ -80,17 +85,27 @@ pub struct Family {
     pub cadence: Cadence,
     /// Door.
     pub side: Side,
+    /// [`HostFamily::WATCHED`].
+    pub watched: &'static [&'static str],
     /// JSON schema (draft 2020-12) of the document.
     pub schema: fn() -> Value,
 }
 
 impl Family {
     const fn host<T: HostFamily>() -> Self {
-        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, cadence: T::CADENCE, side: Side::Host(gather_value::<T>), schema: schema_of::<T> }
+        Self {
+            name: T::NAME,
+            title: T::TITLE,
+            version: T::VERSION,
+            cadence: T::CADENCE,
+            side: Side::Host(gather_value::<T>),
+            watched: T::WATCHED,
+            schema: schema_of::<T>,
+        }
     }
 
     const fn probe<T: Document>() -> Self {
-        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, cadence: T::CADENCE, side: Side::Probe, schema: schema_of::<T> }
+        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, cadence: T::CADENCE, side: Side::Probe, watched: &[], schema: schema_of::<T> }
     }
 }
 
