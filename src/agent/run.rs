@@ -370,7 +370,7 @@ pub fn conclude(
     scan: Started,
     gathered: Gathered,
     planned: &[&'static Family],
-    judging: Judging<'_>,
+    mut judging: Judging<'_>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, ScanError> {
     let Gathered { mut families, gaps: host_gaps, live, mut stopped } = gathered;
@@ -378,7 +378,7 @@ pub fn conclude(
     let software = software(&judging);
     let probes: Vec<&'static str> = planned.iter().filter(|f| matches!(f.side, Side::Probe)).map(|f| f.name).collect();
     if !probes.is_empty() {
-        let mut plan = judging.plan;
+        let mut plan = std::mem::take(&mut judging.plan);
         plan.until = Some(scan.until.into());
         plan.depth = if probes.contains(&TlsCapabilities::NAME) { Depth::Full } else { Depth::Narrow };
         plan.listeners = local_endpoints(live, &families, &host_gaps, &probes, &mut gaps);
@@ -392,8 +392,7 @@ pub fn conclude(
     gaps.extend(host_gaps);
     let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
     let advisories = judging.advisories.map(|index| advisory::derive(&observation, index));
-    let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against, advisories: advisories.as_ref() };
-    let findings = if judging.drift { rules::evaluate_drift(judging.pack, &input) } else { rules::evaluate_in(judging.pack, &input, judging.cadence) };
+    let findings = judge(&observation, &judging, advisories.as_ref());
     let access = if judging.against.is_empty() { None } else { rules::access::derive(&observation, judging.against).0 };
     let access = access.and_then(|access| serde_json::to_value(access).ok());
     let is_cut = !stopped.is_empty();
@@ -417,18 +416,41 @@ pub fn aborted(scan: Started, planned: &[&'static Family], judging: &Judging<'_>
         gaps.note(family.name, "", "", reason::ABORTED, detail, "Wait for the next scan, or ask for one.");
     }
     let observation = Observation { gathered_at: scan.wall, families: BTreeMap::new(), gaps: gaps.into_sorted() };
-    let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against, advisories: None };
-    let findings = if judging.drift { rules::evaluate_drift(judging.pack, &input) } else { rules::evaluate_in(judging.pack, &input, judging.cadence) };
     Outcome {
+        findings: judge(&observation, judging, None),
         observation,
         advisories: None,
-        findings,
         times: scan.times(),
         state: ScanState::Aborted,
         limits: vec![limit.into()],
         software: software(judging),
         access: None,
     }
+}
+
+/// The outcome without families that no report can carry: a gap stands in the place of each, and
+/// what they would have told is unknown.
+pub fn without(outcome: Outcome, families: &[String], judging: &Judging<'_>) -> Outcome {
+    let Outcome { mut observation, advisories, limits, .. } = outcome;
+    let mut gaps = Gaps::new();
+    gaps.extend(std::mem::take(&mut observation.gaps));
+    for family in families {
+        observation.families.remove(family);
+        gaps.note(family, "", "", reason::LIMIT_REACHED, format!("{family} has more facts than a report can carry"), "");
+    }
+    observation.gaps = gaps.into_sorted();
+    Outcome {
+        findings: judge(&observation, judging, advisories.as_ref()),
+        limits: limits_hit(&observation.gaps, limits.into_iter().collect()),
+        observation,
+        advisories,
+        ..outcome
+    }
+}
+
+fn judge(observation: &Observation, judging: &Judging<'_>, advisories: Option<&Derived>) -> Vec<Finding> {
+    let input = rules::Input { observation, policy: judging.policy, against: judging.against, advisories };
+    if judging.drift { rules::evaluate_drift(judging.pack, &input) } else { rules::evaluate_in(judging.pack, &input, judging.cadence) }
 }
 
 fn software(judging: &Judging<'_>) -> Software {

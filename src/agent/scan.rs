@@ -48,6 +48,11 @@ pub fn aborted(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Pu
     Ok(run::aborted(started, &planned, &judging(config, by, purpose), limit, detail))
 }
 
+/// The outcome without families that no report can carry.
+pub fn without(outcome: Outcome, families: &[String], config: &AgentConfig, by: &By<'_>, purpose: &Purpose) -> Outcome {
+    run::without(outcome, families, &judging(config, by, purpose))
+}
+
 /// Endpoints of the configuration.
 pub fn plan_of(config: &AgentConfig) -> Plan {
     Plan { targets: config.targets.clone(), exclusions: config.exclusions.clone(), trust: Choice::of(&config.trust_store), ..Plan::default() }

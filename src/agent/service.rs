@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::deliver::{self, DeliverError};
 use super::drift::Drift;
 use super::identity::{Identity, IdentityError, machine_mark};
-use super::run::{self, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, Outcome, ScanError, Started};
+use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, Outcome, ScanError, Started};
 use super::scan::{self, By};
 use super::schedule::Calendar;
 use super::seal::{Draft, Purpose};
@@ -260,7 +260,6 @@ impl Service {
 
     /// Writes down that the scan begins.
     fn begin(&mut self, purpose: &Purpose) -> Result<Started, ServiceError> {
-        tracing::info!(kind = purpose.kind.word(), window = purpose.window.as_deref().unwrap_or("-"), families = purpose.families.join(","), "scan begins");
         let started = scan::started(&self.config);
         self.attempts += 1;
         let request = if purpose.kind == ScanKind::OnDemand { self.requested.clone() } else { None };
@@ -275,6 +274,7 @@ impl Service {
             sequence: self.spool.state().next_sequence,
             attempt: self.attempts,
         })?;
+        tracing::info!(kind = purpose.kind.word(), window = purpose.window.as_deref().unwrap_or("-"), families = purpose.families.join(","), "scan begins");
         Ok(started)
     }
 
@@ -286,17 +286,29 @@ impl Service {
         Ok(outcome)
     }
 
-    /// Puts the report into the spool; one that does not fit is replaced by one that says so.
+    /// Puts the report into the spool. What is too large for it is left out and named; when nothing
+    /// else helps, the report says that it was aborted, and by which limit.
     fn keep(&mut self, started: Started, outcome: Outcome, purpose: Purpose) -> Result<(), ServiceError> {
-        match self.put(&outcome, purpose.clone()) {
-            Err(SpoolError::TooLarge(bytes)) => {
-                let detail = format!("the report of {bytes} bytes does not fit into the spool: raise spool.max_bytes");
-                tracing::error!("{detail}");
-                let by = By { pack: &self.pack, policy: &self.policy };
-                let outcome = scan::aborted(started, &self.config, &by, &purpose, LIMIT_SPOOL, &detail)?;
-                self.put(&outcome, purpose)?;
+        let by = By { pack: &Arc::clone(&self.pack), policy: &self.policy.clone() };
+        let mut put = self.put(&outcome, purpose.clone());
+        if let Err(SpoolError::Oversized(families)) = &put
+            && !families.is_empty()
+        {
+            tracing::error!(families = families.join(","), "more facts than a report can carry: left out");
+            put = self.put(&scan::without(outcome, families, &self.config, &by, &purpose), purpose.clone());
+        }
+        let limit = match &put {
+            Err(SpoolError::TooLarge(_)) => LIMIT_SPOOL,
+            Err(SpoolError::Oversized(_)) => LIMIT_BLOB,
+            _ => "",
+        };
+        if let Err(e) = put {
+            if limit.is_empty() {
+                return Err(e.into());
             }
-            other => other?,
+            tracing::error!("{e}");
+            let outcome = scan::aborted(started, &self.config, &by, &purpose, limit, &e.to_string())?;
+            self.put(&outcome, purpose)?;
         }
         if let Some(done) = &self.requested
             && self.spool.state().request.as_ref() == Some(done)

@@ -74,6 +74,9 @@ pub enum SpoolError {
     /// One report is larger than the whole spool.
     #[error("report of {0} bytes is larger than the spool may hold; raise spool.max_bytes")]
     TooLarge(u64),
+    /// These families, or without a name the gaps or findings, are larger than a blob may be.
+    #[error("report can't be sealed: its {} are larger than a blob may be", if .0.is_empty() { "gaps or findings".to_string() } else { format!("facts of {}", .0.join(", ")) })]
+    Oversized(Vec<String>),
     /// A report can't be written in canonical form.
     #[error("report can't be sealed: {0}")]
     Seal(String),
