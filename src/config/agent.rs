@@ -38,6 +38,8 @@ pub struct AgentConfig {
     pub families: Vec<String>,
     /// Longest scan, seconds; what is not done by then becomes gaps.
     pub scan_deadline_seconds: u32,
+    /// Time between heartbeats, seconds; requests for a scan are picked up with them.
+    pub heartbeat_seconds: u32,
     /// Bounds of the spool.
     pub spool: SpoolBounds,
     /// Bounds of the probes.
@@ -106,6 +108,7 @@ impl Default for AgentConfig {
             jitter_minutes: 360,
             families: Vec::new(),
             scan_deadline_seconds: 900,
+            heartbeat_seconds: 900,
             spool: SpoolBounds::default(),
             probe: ProbeBounds::default(),
             targets: Vec::new(),
@@ -172,6 +175,11 @@ impl AgentConfig {
         layers::merge(&files, Self::check)
     }
 
+    /// Time between heartbeats.
+    pub const fn heartbeat(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.heartbeat_seconds as u64)
+    }
+
     /// What the operator declares.
     pub fn declared(&self) -> Declared {
         Declared { data: self.data.clone(), databases: self.databases.clone() }
@@ -227,11 +235,12 @@ impl AgentConfig {
         Ok(())
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
         [
             // Six days: the rest of the week is left for catching up.
             ("jitter_minutes", self.jitter_minutes.into(), 0, 6 * 24 * 60),
             ("scan_deadline_seconds", self.scan_deadline_seconds.into(), 10, 86_400),
+            ("heartbeat_seconds", self.heartbeat_seconds.into(), 1, 3_600),
             ("spool.max_bytes", self.spool.max_bytes, 1 << 20, 1 << 40),
             ("spool.max_age_days", self.spool.max_age_days.into(), 36, 3_650),
             ("probe.endpoint_deadline_seconds", self.probe.endpoint_deadline_seconds.into(), 1, 600),
