@@ -102,15 +102,15 @@ pub fn enrol(url: &str, token: &Token, state_dir: &Path, name: Option<&str>) -> 
 
 fn ask(url: &str, token: &Token, request: &Request<'_>) -> Result<Answer, EnrolError> {
     // The pin is checked in the handshake: a server without that authority sees no request.
-    let http = upload::http_client(pki::tls::pinned_client(token, 0)?, url)?;
+    let http = upload::http_client(pki::tls::pinned_client(token, clock::built_at())?, url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(EnrolError::Start)?;
     let base = url.trim_end_matches('/');
     let sent = upload::exchange(base, http.post(format!("{base}/v1/enrol")).json(request));
-    let (status, body) = runtime.block_on(sent)?;
-    if status != StatusCode::CREATED {
-        return Err(upload::refused("the enrolment", status, &body).into());
+    let reply = runtime.block_on(sent)?;
+    if reply.status != StatusCode::CREATED {
+        return Err(reply.refused("the enrolment").into());
     }
-    Ok(upload::parse(&body, "the enrolment", "certificate and ledger key")?)
+    Ok(reply.parse("the enrolment", "certificate and ledger key")?)
 }
 
 /// The answer is for our key, by the pinned authority.

@@ -4,6 +4,8 @@ pub mod deliver;
 pub mod enrol;
 pub mod gatherer;
 pub mod identity;
+pub mod pace;
+pub mod renew;
 pub mod run;
 pub mod schedule;
 pub mod seal;

@@ -10,26 +10,25 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::deliver::{self, DeliverError};
 use super::gatherer;
 use super::identity::{Identity, IdentityError, machine_mark};
+use super::pace::{self, HEARTBEAT};
+use super::renew::Renewal;
 use super::run::{self, Judging, Outcome, ScanError, Started};
 use super::schedule::Calendar;
 use super::seal::{Draft, Purpose};
 use super::spool::{Bounds, Spool, SpoolError};
-use super::upload::{self, Client, Heartbeat, UploadError};
+use super::upload::{Client, Heartbeat, Route, UploadError};
 use crate::config::ConfigError;
 use crate::config::agent::AgentConfig;
 use crate::facts::Side;
 use crate::facts::services::Plan;
 use crate::host::{Host, ReadError, clock};
 use crate::model::against::Against;
-use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanKind};
 use crate::probe::Limits;
 use crate::probe::tls::certificate::trust::Choice;
 use crate::rules::Pack;
 
-/// Time between heartbeats.
-pub const HEARTBEAT: Duration = Duration::from_secs(15 * 60);
 /// A scan that failed to start is tried again after this.
 const SCAN_RETRY: Duration = Duration::from_secs(10 * 60);
 /// Longest id of a scan request, bytes.
@@ -82,6 +81,7 @@ pub fn once(config: &AgentConfig) -> Result<(), ServiceError> {
         let purpose = service.due().unwrap_or_else(Purpose::on_demand);
         let outcome = service.scan(&purpose).await?;
         service.keep(&outcome, purpose)?;
+        service.renew().await;
         let drained = deliver::drain(&mut service.spool, &service.client, &service.identity).await;
         drained.error.map_or(Ok(()), |e| Err(e.into()))
     });
@@ -136,6 +136,7 @@ struct Service {
     calendar: Calendar,
     spool: Spool,
     client: Client,
+    renewal: Renewal,
     pack: Arc<Pack>,
     policy: Policy,
     /// Deliveries that failed in a row.
@@ -158,8 +159,9 @@ impl Service {
         }
         let calendar = Calendar::new(&config.time_zone, i64::from(config.jitter_minutes) * 60, &identity.host);
         let calendar = calendar.ok_or_else(|| ServiceError::Start(std::io::Error::other("time zone disappeared")))?;
-        let client = Client::new(&identity, &config.collector, spool.state().received)?;
-        Ok(Self { config: Arc::new(config.clone()), identity, calendar, spool, client, pack: Arc::new(pack), policy, failures: 0, requested: None })
+        let client = Client::new(&identity, &route(config, &spool))?;
+        let (config, pack, renewal) = (Arc::new(config.clone()), Arc::new(pack), Renewal::default());
+        Ok(Self { config, identity, calendar, spool, client, renewal, pack, policy, failures: 0, requested: None })
     }
 
     async fn serve(mut self) -> Result<(), ServiceError> {
@@ -173,12 +175,12 @@ impl Service {
         };
         tokio::pin!(stop);
         tracing::info!(host = %self.identity.host, waiting = self.spool.waiting().len(), "agent is running");
-        let (mut heartbeat_at, mut scan_at, mut send_at) = (Instant::now(), Instant::now(), Instant::now());
+        let first = Instant::now() + pace::first_contact(&self.identity.host, clock::boot_ms());
+        let (mut heartbeat_at, mut scan_at, mut send_at) = (first, Instant::now(), Instant::now());
         loop {
             let now = Instant::now();
             if now >= heartbeat_at {
-                tokio::select! { () = self.heartbeat() => {}, () = &mut stop => break }
-                heartbeat_at = Instant::now() + HEARTBEAT;
+                tokio::select! { wait = self.heartbeat() => heartbeat_at = Instant::now() + wait, () = &mut stop => break }
             }
             if now >= scan_at
                 && let Some(purpose) = self.due()
@@ -251,7 +253,14 @@ impl Service {
         Ok(())
     }
 
+    /// Renews the certificate if it is time.
+    async fn renew(&mut self) {
+        let route = route(&self.config, &self.spool);
+        self.renewal.step(&mut self.identity, &mut self.client, &route, &self.config.state_dir).await;
+    }
+
     async fn deliver(&mut self) -> Duration {
+        self.renew().await;
         let drained = deliver::drain(&mut self.spool, &self.client, &self.identity).await;
         for (name, receipt) in &drained.receipts {
             tracing::info!(sequence = name.sequence, leaf = receipt.index, "report acknowledged");
@@ -259,15 +268,21 @@ impl Service {
         if let Some(e) = &drained.error {
             tracing::warn!("report not delivered: {e}");
         }
-        if drained.error.is_none() {
+        let Some(error) = drained.error else {
             self.failures = 0;
             return Duration::ZERO;
-        }
+        };
         self.failures = self.failures.saturating_add(1);
-        upload::backoff(self.failures, &Digest::of(self.identity.host.bytes()))
+        if let Some(error) = error.upload() {
+            self.renewal.note(error);
+        }
+        pace::retry(&self.identity.host, self.failures, error.upload().and_then(UploadError::retry_after))
     }
 
-    async fn heartbeat(&mut self) {
+    /// Says that the host is there; how long to wait until the next time.
+    async fn heartbeat(&mut self) -> Duration {
+        self.renew().await;
+        let regular = pace::until_heartbeat(&self.identity.host, clock::unix_now());
         let state = self.spool.state();
         let heartbeat = Heartbeat {
             agent: env!("CARGO_PKG_VERSION"),
@@ -284,8 +299,19 @@ impl Service {
                 }
                 let known = self.spool.state().request.as_deref();
                 self.requested = answer.scan.map(|s| s.id).filter(|id| id.len() <= MAX_REQUEST_ID && known != Some(id.as_str()));
+                regular
             }
-            Err(e) => tracing::warn!("heartbeat: {e}"),
+            Err(e) => {
+                tracing::warn!("heartbeat: {e}");
+                self.renewal.note(&e);
+                self.renew().await;
+                e.retry_after().map_or(regular, |asked| pace::retry(&self.identity.host, 1, Some(asked)))
+            }
         }
     }
+}
+
+/// The way to the collector as the configuration has it.
+fn route<'a>(config: &'a AgentConfig, spool: &Spool) -> Route<'a> {
+    Route { collector: &config.collector, floor: spool.state().received }
 }

@@ -14,6 +14,7 @@ pub mod export;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+mod renew;
 pub mod sequencer;
 pub mod server;
 mod start;

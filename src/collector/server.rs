@@ -25,9 +25,9 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::app::App;
-use super::body::Peer;
+use super::body::{Peer, Shown};
 use super::error::ApiError;
-use super::{enrol, heartbeat, ingest};
+use super::{enrol, heartbeat, ingest, renew};
 use crate::model::ids::HostId;
 
 /// Connections open at once on one listener.
@@ -54,6 +54,7 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/reports", post(ingest::post_report))
         .route("/v1/blobs/{address}", put(ingest::put_blob))
         .route("/v1/heartbeat", post(heartbeat::heartbeat))
+        .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })
         .with_state(app)
@@ -105,7 +106,7 @@ async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerC
     };
     match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => {
-            let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| host_of(leaf));
+            let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| shown(leaf));
             serve(stream, from, Peer(peer), router, stop).await;
         }
         Ok(Err(e)) => tracing::debug!(%from, "TLS handshake failed: {e}"),
@@ -113,10 +114,10 @@ async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerC
     }
 }
 
-/// The host id of the key in a certificate (DER) that rustls has verified.
-fn host_of(certificate: &[u8]) -> Option<HostId> {
+/// Key and end of a certificate (DER) that rustls has verified.
+fn shown(certificate: &[u8]) -> Option<Shown> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(HostId::of_spki(certificate.public_key().raw))
+    Some(Shown { host: HostId::of_spki(certificate.public_key().raw), not_after: certificate.validity().not_after.timestamp() })
 }
 
 async fn serve<S>(stream: S, from: SocketAddr, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)

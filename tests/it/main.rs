@@ -29,6 +29,7 @@ mod planted;
 mod probe;
 mod protocols;
 mod reference;
+mod renew;
 mod rpm_apk;
 mod rules;
 mod services;
