@@ -8,7 +8,7 @@ use super::run::Outcome;
 use super::seal::{self, Draft, Purpose};
 use super::spool::{Bounds, Name, Spool, SpoolError};
 use super::upload::{Answer, Client, Route, UploadError};
-use crate::host::clock;
+use crate::host::{Host, ReadError, clock};
 use crate::ledger::{self, ProofError};
 use crate::model::ids::{Address, Digest};
 use crate::model::receipt::Receipt;
@@ -23,6 +23,9 @@ pub enum DeliverError {
     /// Not enrolled.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The machine.
+    #[error(transparent)]
+    Host(#[from] ReadError),
     /// Disk.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -65,7 +68,7 @@ pub struct Drained {
 /// Spools and uploads one scan as the enrolled host of `state_dir`, and gives the receipt. Blocks: an asynchronous caller uses a blocking thread.
 /// After an error the report waits in the spool.
 pub fn report(outcome: &Outcome, kind: ScanKind, window: Option<&str>, state_dir: &Path) -> Result<Receipt, DeliverError> {
-    let mut identity = Identity::load(state_dir)?;
+    let mut identity = Identity::open(state_dir, &Host::live()?)?;
     let mut spool = Spool::open(state_dir, Bounds::default(), identity.lineage)?;
     let covers = window.into_iter().map(String::from).collect();
     let purpose = Purpose { kind, window: window.map(String::from), covers };

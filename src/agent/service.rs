@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::deliver::{self, DeliverError};
 use super::gatherer;
-use super::identity::{Identity, IdentityError, machine_mark};
+use super::identity::{Identity, IdentityError};
 use super::pace::{self, HEARTBEAT};
 use super::renew::Renewal;
 use super::run::{self, Judging, Outcome, ScanError, Started};
@@ -147,16 +147,11 @@ struct Service {
 
 impl Service {
     fn start(config: &AgentConfig) -> Result<Self, ServiceError> {
-        let identity = Identity::load(&config.state_dir)?;
+        let identity = Identity::open(&config.state_dir, &Host::live()?)?;
         let policy = config.thresholds()?;
         let pack = run::builtin_rules()?;
         let bounds = Bounds { max_bytes: config.spool.max_bytes, max_age: i64::from(config.spool.max_age_days) * 86_400 };
-        let mut spool = Spool::open(&config.state_dir, bounds, identity.lineage)?;
-        let mark = machine_mark(&Host::live()?, &identity.salt);
-        if !identity.machine.is_empty() && mark != identity.machine && spool.state().parent.is_none() {
-            tracing::warn!("this is not the machine that was enrolled (a clone?): opening a new lineage");
-            spool.open_lineage()?;
-        }
+        let spool = Spool::open(&config.state_dir, bounds, identity.lineage)?;
         let calendar = Calendar::new(&config.time_zone, i64::from(config.jitter_minutes) * 60, &identity.host);
         let calendar = calendar.ok_or_else(|| ServiceError::Start(std::io::Error::other("time zone disappeared")))?;
         let client = Client::new(&identity, &route(config, &spool))?;
@@ -313,5 +308,5 @@ impl Service {
 
 /// The way to the collector as the configuration has it.
 fn route<'a>(config: &'a AgentConfig, spool: &Spool) -> Route<'a> {
-    Route { collector: &config.collector, floor: spool.state().received }
+    Route { collector: &config.collector, proxy: config.proxy.clone(), floor: spool.state().received }
 }

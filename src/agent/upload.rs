@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
+use crate::config::proxy::Proxy;
 use crate::model::envelope::Envelope;
 use crate::model::ids::{Address, Lineage, Salt};
 use crate::pki::{self, PkiError};
@@ -71,10 +72,12 @@ impl UploadError {
 }
 
 /// How the collector is reached.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Route<'a> {
     /// `https://HOST:PORT`; empty: the collector of the enrolment.
     pub collector: &'a str,
+    /// HTTP proxy on the way.
+    pub proxy: Proxy,
     /// The latest time known to have passed, Unix seconds.
     pub floor: i64,
 }
@@ -154,6 +157,8 @@ struct Renewed {
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    /// The address as errors show it.
+    way: String,
 }
 
 impl Client {
@@ -166,7 +171,8 @@ impl Client {
     pub(super) fn with_certificate(identity: &Identity, certificate: &str, route: &Route<'_>) -> Result<Self, UploadError> {
         let tls = pki::tls::agent_client(&identity.ca, certificate, &identity.key, route.floor)?;
         let base = if route.collector.is_empty() { &identity.collector } else { route.collector };
-        Ok(Self { http: http_client(tls, base)?, base: base.trim_end_matches('/').into() })
+        let base = base.trim_end_matches('/');
+        Ok(Self { http: http_client(tls, base, &route.proxy)?, base: base.into(), way: way(base, &route.proxy) })
     }
 
     /// Sends a report.
@@ -204,17 +210,31 @@ impl Client {
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, UploadError> {
-        exchange(&self.base, request).await
+        exchange(&self.way, request).await
     }
 }
 
-/// An HTTP client that speaks to nobody but the collector: no proxy, no redirection.
-pub(super) fn http_client(tls: rustls::ClientConfig, base: &str) -> Result<reqwest::Client, UploadError> {
+/// The collector's address, and the proxy on the way to it without its password.
+pub(super) fn way(base: &str, proxy: &Proxy) -> String {
+    if proxy.is_set() { format!("{base} through the proxy {proxy}") } else { base.into() }
+}
+
+/// An HTTP client that speaks to nobody but the collector and the configured proxy: no redirection, no proxy of the environment.
+pub(super) fn http_client(tls: rustls::ClientConfig, base: &str, proxy: &Proxy) -> Result<reqwest::Client, UploadError> {
     pki::install_provider();
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder().no_proxy();
+    if proxy.is_set() {
+        // The tunnel is opened by CONNECT: the proxy sees address, sizes and times, and no word of what is said.
+        let failed = |e: reqwest::Error| UploadError::Connection(way(base, proxy), chain(&e.without_url()));
+        let mut through = reqwest::Proxy::https(format!("http://{}", proxy.authority())).map_err(failed)?;
+        if let Some((user, password)) = proxy.login() {
+            through = through.basic_auth(user, password);
+        }
+        builder = builder.proxy(through);
+    }
+    builder
         .tls_backend_preconfigured(tls)
         .https_only(true)
-        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(EXCHANGE_TIMEOUT)
@@ -272,7 +292,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     while let Some(source) = at.source() {
         at = source;
     }
-    at.to_string()
+    let text = at.to_string();
+    if text.starts_with("tunnel error") {
+        return format!("the proxy opens no tunnel ({text}): its user or password is wrong, or it does not permit this address");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod agent;
 #[cfg(feature = "collector")]
 pub mod collector;
+pub mod proxy;
 
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;

@@ -23,6 +23,7 @@ mod kills;
 mod layering;
 mod ledger;
 mod no_exec;
+mod operating;
 mod pam;
 mod panel;
 mod planted;
