@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
 use super::sequencer::Sequencer;
-use super::store::{HostRow, HostState, Store, StoreError};
+use super::store::{HostRow, Store, StoreError};
 use crate::advisory::Index;
 use crate::ledger::Verifier;
 use crate::model::against::Against;
@@ -16,7 +16,7 @@ use crate::model::policy::Policy;
 use crate::model::roster::Roster;
 use crate::pki::authority::Authority;
 use crate::pki::keys::{self, SigningKey};
-use crate::rules::Pack;
+use crate::rules::{Needs, Pack};
 
 /// Requests with a body that one host may have under way.
 const REQUESTS_PER_HOST: usize = 4;
@@ -36,6 +36,8 @@ pub struct App {
     pub store: Store,
     /// What is judged by.
     pub pack: Arc<Pack>,
+    /// What each of its rules needs of a report to be judged by it.
+    pub needs: Arc<Needs>,
     /// Thresholds.
     pub policy: Policy,
     /// Who works here; `None`: rules about leavers are unknown.
@@ -119,7 +121,7 @@ impl KeyTable {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         let table = Self::default();
         for host in store.hosts(Some(i64::MAX)).await? {
-            if host.state != HostState::Retired {
+            if !host.state.is_over() {
                 table.add(&host);
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::store::{FindingFilter, HostRow, HostState, ReportRow, Store, StoreError};
+use super::store::{FindingFilter, HostRow, ReportRow, Store, StoreError};
 use crate::evidence::archive;
 use crate::evidence::material::{Host, Material, Period, PlainBlob, Proof, Rule, SignedReport, Transition};
 use crate::evidence::{Bundle, BundleError};
@@ -125,7 +125,7 @@ fn host_of(row: HostRow, enrolments: &BTreeMap<HostId, u64>, proofs: &BTreeMap<u
         os: row.os,
         enrolled_at: row.enrolled_at,
         seen_at: row.seen_at,
-        retired: row.state == HostState::Retired,
+        retired: row.state.is_over(),
     }
 }
 

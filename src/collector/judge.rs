@@ -11,7 +11,7 @@ use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::{Counts, Finding, Verdict};
 use crate::model::gap::{Gap, Gaps, reason};
 use crate::model::ids::Address;
-use crate::model::report::Report;
+use crate::model::report::{Report, ScanKind};
 use crate::rules::{self, Input};
 
 /// Longest name of an operating system that is shown, characters.
@@ -73,6 +73,9 @@ pub fn disagrees(app: &App, report: &Report, plains: &Plains, own: &[Finding]) -
         return false;
     }
     let Ok(theirs) = document::<Vec<Finding>>(plains, &report.findings) else { return true };
+    if report.scan.kind == ScanKind::Drift {
+        return theirs.iter().any(|f| own.iter().any(|o| o.rule == f.rule && o.subject == f.subject && o.verdict != f.verdict));
+    }
     let verdicts =
         |findings: &[Finding]| -> BTreeMap<(String, String), Verdict> { findings.iter().map(|f| ((f.rule.clone(), f.subject.clone()), f.verdict)).collect() };
     report.counts != Counts::of(&theirs) || verdicts(&theirs) != verdicts(own)

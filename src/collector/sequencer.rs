@@ -6,19 +6,24 @@
 //! The head file lies beside the database. It is never ahead of it, so at the start a database
 //! that is behind the file, or whose leaves don't lead to the file's root, was rolled back or
 //! edited, and the collector refuses to go on.
+//!
+//! Of several collectors on one database, the one that holds the lease numbers; the others follow:
+//! they read what it signed, check the signature, and publish it to those who wait for receipts.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
-use super::store::{Head, PendingLeaf, Store, StoreError};
+use super::store::{Engine, Head, PendingLeaf, Store, StoreError};
 use crate::host::durable;
 use crate::ledger::{self, Checkpoint, Kind, Leaf, Tree, Verifier, checkpoint, tree};
 use crate::model::canonical;
 use crate::model::envelope::RECEIPT_TYPE;
-use crate::model::ids::Digest;
+use crate::model::ids::{Digest, RandomId};
 use crate::model::receipt::{self, Receipt};
 use crate::pki::keys::SigningKey;
 
@@ -30,6 +35,10 @@ const BATCH: u32 = 512;
 const PAGE: u64 = 4096;
 /// Leaves queued by other processes (the command line) are found this often.
 const POLL: Duration = Duration::from_secs(1);
+/// The same when other collectors may share the database: agents wait for what they queue.
+const POLL_SHARED: Duration = Duration::from_millis(150);
+/// The lease is renewed this often while nothing is numbered; it lasts three times as long.
+const RENEW: Duration = Duration::from_secs(3);
 
 /// Why the ledger can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -71,17 +80,35 @@ pub enum LedgerError {
     Receipt(#[from] canonical::CanonicalError),
 }
 
+/// Receipts that are waited for: report -> who waits.
+type Waiting = Arc<Mutex<HashMap<Digest, Vec<oneshot::Sender<Vec<u8>>>>>>;
+
 /// Handle on the task: wakes it, and tells how far it is.
 #[derive(Clone, Debug)]
 pub struct Sequencer {
     wake: Arc<Notify>,
     size: watch::Receiver<u64>,
+    waiting: Waiting,
+    leads: Arc<AtomicBool>,
 }
 
 impl Sequencer {
     /// There are new pending leaves.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// The receipt of a report that is numbered from now on, once its leaf is published. Another collector that
+    /// numbers does not tell: see [`Sequencer::leads`].
+    pub fn receipt_of(&self, report: Digest) -> oneshot::Receiver<Vec<u8>> {
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.waiting).entry(report).or_default().push(sender);
+        receiver
+    }
+
+    /// Whether this collector numbers the ledger.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
     }
 
     /// How many leaves are published; changes when more are.
@@ -100,6 +127,12 @@ pub struct Task {
     tree: Tree,
     wake: Arc<Notify>,
     size: watch::Sender<u64>,
+    waiting: Waiting,
+    leads: Arc<AtomicBool>,
+    /// Stands for this process.
+    holder: RandomId,
+    /// When the lease was had or renewed; `None`: another collector numbers.
+    leading: Option<Instant>,
 }
 
 impl Task {
@@ -107,15 +140,19 @@ impl Task {
     /// an empty ledger with its first leaf.
     pub async fn open(store: Store, signer: Arc<SigningKey>, verifier: Verifier, now: i64) -> Result<(Self, Sequencer), LedgerError> {
         let head_file = store.folder().join(HEAD_FILE);
-        let tree = rebuild(&store, &verifier, &head_file).await?;
-        if tree.size() == 0 && store.pending_leaves(1).await?.is_empty() {
+        let holder = random_holder()?;
+        let leading = store.lease_ledger(&holder).await?.then(Instant::now);
+        let mut tree = Tree::new();
+        read(&store, &verifier, &head_file, &mut tree, leading.is_some()).await?;
+        if leading.is_some() && tree.size() == 0 && store.pending_leaves(1).await?.is_empty() {
             tracing::info!(at = now, ledger = verifier.name(), "beginning a new ledger");
             store.append_leaf(Kind::LedgerStart.id(), &Digest::of(verifier.to_string().as_bytes()), None).await?;
         }
         let (size, receiver) = watch::channel(0);
         let wake = Arc::new(Notify::new());
-        let handle = Sequencer { wake: wake.clone(), size: receiver };
-        let task = Self { store, signer, verifier, head_file, tree, wake, size };
+        let (waiting, leads) = (Waiting::default(), Arc::new(AtomicBool::new(leading.is_some())));
+        let handle = Sequencer { wake: wake.clone(), size: receiver, waiting: waiting.clone(), leads: leads.clone() };
+        let task = Self { store, signer, verifier, head_file, tree, wake, size, waiting, leads, holder, leading };
         if let Some(head) = task.store.head().await? {
             task.publish(&head)?;
         }
@@ -124,10 +161,16 @@ impl Task {
 
     /// Numbers leaves until `stop` is true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let poll = if self.store.engine() == Engine::Postgres { POLL_SHARED } else { POLL };
         while !*stop.borrow() {
-            match self.step().await {
+            match self.lead_or_follow().await {
                 Ok(0) => {}
                 Ok(_) => continue,
+                Err(LedgerError::Store(StoreError::LeaseLost)) => {
+                    tracing::warn!("another collector took over the ledger");
+                    self.lead(None);
+                    self.reload().await;
+                }
                 Err(e) => {
                     tracing::error!("the ledger stands still: {e}");
                     self.reload().await;
@@ -135,14 +178,62 @@ impl Task {
             }
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(poll) => {}
                 _ = stop.changed() => {}
             }
         }
         // What was acknowledged as stored on the way out gets its number now, not at the next start.
-        if let Err(e) = self.step().await {
-            tracing::error!("the ledger stands still: {e}");
+        if self.leading.is_some() {
+            if let Err(e) = self.step().await {
+                tracing::error!("the ledger stands still: {e}");
+            }
+            if let Err(e) = self.store.release_ledger(&self.holder).await {
+                tracing::warn!("the lease on the ledger was not given back, it runs out by itself: {e}");
+            }
         }
+    }
+
+    /// Numbers one batch, or publishes what another collector numbered; how many leaves that were.
+    async fn lead_or_follow(&mut self) -> Result<u64, LedgerError> {
+        if self.leading.is_none_or(|renewed| renewed.elapsed() >= RENEW) {
+            let had = self.leading.is_some();
+            let leading = self.store.lease_ledger(&self.holder).await?.then(Instant::now);
+            self.lead(leading);
+            if self.leading.is_some() && !had {
+                tracing::info!("this collector numbers the ledger now");
+                self.catch_up().await?;
+            }
+        }
+        if self.leading.is_some() { self.step().await } else { self.follow().await }
+    }
+
+    fn lead(&mut self, since: Option<Instant>) {
+        self.leading = since;
+        self.leads.store(since.is_some(), Ordering::Relaxed);
+    }
+
+    /// Publishes what the leading collector signed.
+    async fn follow(&mut self) -> Result<u64, LedgerError> {
+        let Some(head) = self.store.head().await? else { return Ok(0) };
+        let before = *self.size.borrow();
+        if head.size == before {
+            return Ok(0);
+        }
+        let folder = self.store.folder().display().to_string();
+        if head.size < before {
+            return Err(LedgerError::RolledBack { folder, found: head.size, published: before });
+        }
+        let signed = checkpoint::open(&head.note, &self.verifier)?;
+        if signed.size != head.size || signed.root != head.root {
+            return Err(LedgerError::Altered { folder, size: head.size });
+        }
+        self.publish(&head)?;
+        Ok(0)
+    }
+
+    /// Extends the tree by what others numbered since it was built, and holds it against what they signed.
+    async fn catch_up(&mut self) -> Result<(), LedgerError> {
+        read(&self.store, &self.verifier, &self.head_file, &mut self.tree, true).await
     }
 
     /// Numbers one batch; how many leaves that were.
@@ -164,9 +255,25 @@ impl Task {
         let (size, root) = (self.tree.size(), self.tree.root());
         let head = Head { size, root, note: checkpoint::sign(&self.verifier, size, &root, |m| self.signer.sign(m)) };
         let receipts = self.receipts(first, &pending, &head)?;
-        self.store.sequence(first, &pending, &head, &receipts).await?;
+        self.store.sequence(&self.holder, first, &pending, &head, &receipts).await?;
         self.publish(&head)?;
+        self.hand_out(receipts);
         Ok(size - first)
+    }
+
+    /// Gives receipts to those who wait for them, and forgets who went away.
+    fn hand_out(&self, receipts: Vec<(Digest, Vec<u8>)>) {
+        let mut waiting = lock(&self.waiting);
+        for (report, receipt) in receipts {
+            for sender in waiting.remove(&report).unwrap_or_default() {
+                // Gone meanwhile: the host asks again and gets the same receipt from the store.
+                let _ = sender.send(receipt.clone());
+            }
+        }
+        waiting.retain(|_, senders| {
+            senders.retain(|s| !s.is_closed());
+            !senders.is_empty()
+        });
     }
 
     fn publish(&self, head: &Head) -> Result<(), LedgerError> {
@@ -177,8 +284,9 @@ impl Task {
 
     /// After a failed step the tree may hold leaves that the store does not.
     async fn reload(&mut self) {
-        match rebuild(&self.store, &self.verifier, &self.head_file).await {
-            Ok(tree) => self.tree = tree,
+        let mut tree = Tree::new();
+        match read(&self.store, &self.verifier, &self.head_file, &mut tree, self.leading.is_some()).await {
+            Ok(()) => self.tree = tree,
             Err(e) => tracing::error!("the ledger can't be read again: {e}"),
         }
     }
@@ -212,14 +320,38 @@ fn parse(index: u64, bytes: &[u8]) -> Result<Leaf, LedgerError> {
     Leaf::parse(bytes).map_err(|e| LedgerError::Leaf(index, e.to_string()))
 }
 
-async fn rebuild(store: &Store, verifier: &Verifier, head_file: &Path) -> Result<Tree, LedgerError> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn random_holder() -> Result<RandomId, LedgerError> {
+    crate::pki::random().map(RandomId::new).map_err(|e| LedgerError::Store(StoreError::File(e.to_string())))
+}
+
+/// Adds the leaves that the tree lacks, and holds it against the newest signed checkpoint and the published one.
+/// `alone`: nobody else can be numbering, so that every leaf must be signed for.
+async fn read(store: &Store, verifier: &Verifier, head_file: &Path, tree: &mut Tree, alone: bool) -> Result<(), LedgerError> {
     let folder = store.folder().display().to_string();
-    let mut tree = Tree::new();
+    // Heads first: what they sign is there when the leaves are read after them.
+    let (stored, published) = (store.head().await?, published(head_file, verifier)?);
+    extend(store, tree).await?;
+    let size = stored.as_ref().map_or(0, |h| h.size);
+    for signed in [stored.map(|head| checkpoint::open(&head.note, verifier)).transpose()?, published].into_iter().flatten() {
+        holds(&folder, tree, &signed)?;
+    }
+    if alone && size != tree.size() {
+        return Err(LedgerError::Altered { folder, size });
+    }
+    Ok(())
+}
+
+/// Adds the stored leaves that the tree lacks.
+async fn extend(store: &Store, tree: &mut Tree) -> Result<(), LedgerError> {
     loop {
         let first = tree.size();
         let page = store.leaves(first, first.saturating_add(PAGE)).await?;
         if page.is_empty() {
-            break;
+            return Ok(());
         }
         for row in page {
             let leaf = parse(row.index, &row.bytes)?;
@@ -229,19 +361,6 @@ async fn rebuild(store: &Store, verifier: &Verifier, head_file: &Path) -> Result
             tree.push(tree::leaf_hash(&row.bytes));
         }
     }
-    let stored = store.head().await?;
-    if let Some(head) = &stored {
-        let signed = checkpoint::open(&head.note, verifier)?;
-        holds(&folder, &tree, &signed)?;
-    }
-    let signed_size = stored.map_or(0, |h| h.size);
-    if signed_size != tree.size() {
-        return Err(LedgerError::Altered { folder, size: signed_size });
-    }
-    if let Some(published) = published(head_file, verifier)? {
-        holds(&folder, &tree, &published)?;
-    }
-    Ok(tree)
 }
 
 fn holds(folder: &str, tree: &Tree, signed: &Checkpoint) -> Result<(), LedgerError> {

@@ -124,6 +124,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         people_url: url(scheme, &config, people),
         agents_url: url("https", &config, agents),
         plain_http: config.plain_http,
+        needs: Arc::new(pack.needs()),
         pack: Arc::new(pack),
         contacts: Contacts::default(),
         scan_requests: ScanRequests::default(),

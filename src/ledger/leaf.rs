@@ -33,6 +33,16 @@ pub enum Kind {
     Token,
     /// The first leaf of a ledger.
     LedgerStart,
+    /// A host was taken out of the population, or another took its place; the reference is the digest of the statement that says who did it and why.
+    Retirement,
+    /// The ledger goes on from a restored database; the reference is the digest of the statement that says from where.
+    Resumption,
+    /// What was kept of a host or a person was erased; the reference is the digest of the statement that says when and how much.
+    Erasure,
+    /// The ledger goes on under a new key; the reference is the digest of the statement that both keys signed.
+    KeyRotation,
+    /// Facts older than the policy keeps were erased; the reference is the digest of the statement that says which.
+    Retention,
 }
 
 /// Why bytes are not a leaf.
@@ -79,7 +89,19 @@ pub struct Leaf {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 6] = [Self::Report, Self::Enrolment, Self::Export, Self::User, Self::Token, Self::LedgerStart];
+    pub const ALL: [Self; 11] = [
+        Self::Report,
+        Self::Enrolment,
+        Self::Export,
+        Self::User,
+        Self::Token,
+        Self::LedgerStart,
+        Self::Retirement,
+        Self::Resumption,
+        Self::Erasure,
+        Self::KeyRotation,
+        Self::Retention,
+    ];
 
     /// The form on disk and wire.
     pub const fn id(self) -> &'static str {
@@ -90,6 +112,11 @@ impl Kind {
             Self::User => "user",
             Self::Token => "token",
             Self::LedgerStart => "ledger-start",
+            Self::Retirement => "retirement",
+            Self::Resumption => "resumption",
+            Self::Erasure => "erasure",
+            Self::KeyRotation => "key-rotation",
+            Self::Retention => "retention",
         }
     }
 

@@ -10,7 +10,7 @@ mod message;
 pub mod schema;
 pub mod selftest;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -21,7 +21,7 @@ pub use evaluate::{evaluate, evaluate_in};
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
-use crate::model::advisories::Derived;
+use crate::model::advisories::{self, Derived};
 use crate::model::against::Against;
 use crate::model::fact::Observation;
 use crate::model::ids::Digest;
@@ -72,6 +72,31 @@ impl std::fmt::Display for PackError {
 
 impl std::error::Error for PackError {}
 
+/// What a rule needs of a report to be judged by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Rarer scans than this do not judge it.
+    pub cadence: Cadence,
+    /// Gathered families that it reads, what derived ones are made of included.
+    pub families: BTreeSet<String>,
+}
+
+/// Needs by rule.
+pub type Needs = BTreeMap<String, Need>;
+
+impl Need {
+    fn of(rule: &Rule) -> Self {
+        let gathered = |family: &str| -> Vec<String> {
+            match family {
+                access::NAME => access::READS.map(String::from).to_vec(),
+                advisories::NAME => advisories::READS.map(String::from).to_vec(),
+                other => vec![other.to_string()],
+            }
+        };
+        Self { cadence: rule.cadence, families: rule.families().into_iter().flat_map(gathered).collect() }
+    }
+}
+
 /// Compiled rules.
 #[derive(Clone, Debug)]
 pub struct Pack {
@@ -112,9 +137,9 @@ impl Pack {
         self.rules.binary_search_by(|r| r.id.as_str().cmp(id)).ok().and_then(|i| self.rules.get(i))
     }
 
-    /// Ids of the rules that only monthly and on-demand scans judge.
-    pub fn monthly(&self) -> BTreeSet<String> {
-        self.rules.iter().filter(|r| r.cadence == Cadence::Monthly).map(|r| r.id.clone()).collect()
+    /// What each rule needs of a report to be judged by it.
+    pub fn needs(&self) -> Needs {
+        self.rules.iter().map(|r| (r.id.clone(), Need::of(r))).collect()
     }
 
     /// SHA-256 over the rule files' paths and bytes, sorted by path.

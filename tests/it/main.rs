@@ -36,6 +36,7 @@ mod rules;
 mod services;
 mod ssh_facts;
 mod storage_facts;
+mod store;
 mod sudo_facts;
 mod support;
 mod tls_rules;

@@ -439,7 +439,7 @@ fn a_rule_over_a_monthly_family_is_monthly_and_not_judged_in_weekly_scans() {
     let input = Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None };
     assert!(rules::evaluate_in(&pack, &input, rules::Cadence::Weekly).is_empty());
     assert_eq!(verdicts(&rules::evaluate_in(&pack, &input, rules::Cadence::Monthly)), [("", Verdict::Fail)]);
-    assert_eq!(pack.monthly(), ["r".to_string()].into());
+    assert_eq!(pack.needs().get("r").map(|n| n.cadence), Some(assay::model::report::Cadence::Monthly));
 }
 
 #[test]

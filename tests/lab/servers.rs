@@ -101,6 +101,13 @@ pub fn postgresql(hba: &str, certificate: Option<&Certificate>, settings: &[&str
     server
 }
 
+/// The address of a new, empty database on a PostgreSQL server that trusts its superuser.
+pub fn database(server: &Server, name: &str) -> String {
+    let port = server.port.to_string();
+    run(Command::new("createdb").args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", name]));
+    format!("postgres://postgres@127.0.0.1:{port}/{name}")
+}
+
 /// MariaDB with these further arguments.
 pub fn mariadb(certificate: Option<&Certificate>, arguments: &[&str]) -> Server {
     let (folder, port) = (folder(), free_port());

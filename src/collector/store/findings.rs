@@ -1,9 +1,10 @@
 //! Findings as spans of time.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
 
-use super::sqlite::{Result, Store, StoreError, bytes, limit_of};
+use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
+use super::query::Query;
 use super::transitions::{self, Span};
 use super::{FindingFilter, FindingRow};
 use crate::model::finding::{Finding, Severity};
@@ -12,54 +13,52 @@ use crate::model::ids::{Digest, HostId};
 impl Store {
     /// Findings, most severe first, then by rule, host, subject.
     pub async fn findings(&self, filter: &FindingFilter) -> Result<Vec<FindingRow>> {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM findings WHERE ");
+        let mut query = Query::new("SELECT * FROM findings WHERE ");
         match (filter.period, filter.as_of) {
             (Some((from, to)), _) => {
-                query.push("since < ").push_bind(to).push(" AND (until IS NULL OR until > ").push_bind(from).push(")");
+                query.push("since < ").bind(to).push(" AND (until IS NULL OR until > ").bind(from).push(")");
             }
             (None, Some(at)) => {
-                query.push("since <= ").push_bind(at).push(" AND (until IS NULL OR until > ").push_bind(at).push(")");
+                query.push("since <= ").bind(at).push(" AND (until IS NULL OR until > ").bind(at).push(")");
             }
             (None, None) => {
                 query.push("until IS NULL");
             }
         }
         if let Some(host) = &filter.host {
-            query.push(" AND host = ").push_bind(host.bytes().to_vec());
+            query.push(" AND host = ").bind(host.bytes().to_vec());
         }
         if let Some(rule) = &filter.rule {
-            query.push(" AND rule = ").push_bind(rule.clone());
+            query.push(" AND rule = ").bind(storable(rule));
         }
         if let Some(subject) = &filter.subject {
-            query.push(" AND subject = ").push_bind(subject.clone());
+            query.push(" AND subject = ").bind(storable(subject));
         }
         if !filter.verdicts.is_empty() {
-            query.push(" AND verdict IN (");
-            let mut list = query.separated(", ");
-            for verdict in &filter.verdicts {
-                list.push_bind(verdict.id());
-            }
-            query.push(")");
+            query.push(" AND verdict IN ").bind_list(filter.verdicts.iter().map(|v| v.id()));
         }
         if let Some(severity) = filter.severity {
-            query.push(" AND severity >= ").push_bind(rank(severity));
+            query.push(" AND severity >= ").bind(rank(severity));
         }
-        query.push(" ORDER BY severity DESC, rule, host, subject, since LIMIT ").push_bind(limit_of(filter.limit));
-        let rows = query.build().fetch_all(&self.reader).await?;
+        query.push(" ORDER BY severity DESC, rule, host, subject, since LIMIT ").bind(limit_of(filter.limit));
+        let rows = query.all(&self.reader).await?;
         rows.iter().map(finding_row).collect()
     }
 
     /// Every verdict a rule gave on a subject of a host, oldest first.
     pub async fn history(&self, host: &HostId, rule: &str, subject: &str) -> Result<Vec<FindingRow>> {
-        let rows = sqlx::query("SELECT * FROM findings WHERE host = ? AND rule = ? AND subject = ? ORDER BY since")
+        let rows = sqlx::query("SELECT * FROM findings WHERE host = $1 AND rule = $2 AND subject = $3 ORDER BY since")
             .bind(host.bytes().to_vec())
-            .bind(rule.to_string())
-            .bind(subject.to_string())
+            .bind(storable(rule))
+            .bind(storable(subject))
             .fetch_all(&self.reader)
             .await?;
         rows.iter().map(finding_row).collect()
     }
 }
+
+/// Spans written by one statement.
+const INSERT_ROWS: usize = 64;
 
 /// Which rules are looked at.
 pub(super) type Ours<'a> = &'a (dyn Fn(&str) -> bool + Sync);
@@ -67,45 +66,57 @@ pub(super) type Ours<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 /// Lays a report's verdicts over the stored spans inside a transaction; see
 /// [`transitions::lay`]. Only rules that are `ours` are looked at, in verdicts and in spans.
 pub(super) async fn lay(
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     host: &HostId,
     (findings, ours): (&[Finding], Ours<'_>),
     report: Digest,
     at: i64,
     next: Option<i64>,
 ) -> Result<()> {
-    let rows = sqlx::query("SELECT * FROM findings WHERE host = ?1 AND ((since <= ?2 AND (until IS NULL OR until > ?2)) OR since = ?3)")
-        .bind(host.bytes().to_vec())
-        .bind(at)
-        .bind(next)
-        .fetch_all(&mut **transaction)
-        .await?;
+    let rows =
+        sqlx::query("SELECT * FROM findings WHERE host = $1 AND ((since <= $2 AND (until IS NULL OR until > $2)) OR since = $3) ORDER BY rule, subject, since")
+            .bind(host.bytes().to_vec())
+            .bind(at)
+            .bind(next)
+            .fetch_all(&mut **transaction)
+            .await?;
     let mut spans: Vec<Span> = rows.iter().map(span).collect::<Result<_>>()?;
     spans.retain(|s| ours(&s.finding.rule));
     let findings: Vec<Finding> = findings.iter().filter(|f| ours(&f.rule)).cloned().collect();
     let changes = transitions::lay(&spans, &findings, report, at, next);
-    for (row, until) in changes.end {
-        sqlx::query("UPDATE findings SET until = ? WHERE row = ?").bind(until).bind(row).execute(&mut **transaction).await?;
+    for (span, until) in changes.end.iter().filter_map(|(number, until)| Some((spans.get(*number)?, until))) {
+        let mut query = Query::new("UPDATE findings SET until = ");
+        query.bind(*until);
+        identified(&mut query, host, span).run(&mut **transaction).await?;
     }
-    for row in changes.remove {
-        sqlx::query("DELETE FROM findings WHERE row = ?").bind(row).execute(&mut **transaction).await?;
+    for span in changes.remove.iter().filter_map(|number| spans.get(*number)) {
+        identified(&mut Query::new("DELETE FROM findings"), host, span).run(&mut **transaction).await?;
     }
-    for span in changes.add {
-        let body = serde_json::to_string(&span.finding).map_err(|e| StoreError::Database(e.to_string()))?;
-        sqlx::query("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
-            .bind(host.bytes().to_vec())
-            .bind(&span.finding.rule)
-            .bind(&span.finding.subject)
-            .bind(span.finding.verdict.id())
-            .bind(rank(span.finding.severity))
-            .bind(span.since)
-            .bind(span.until)
-            .bind(span.report.bytes().to_vec())
-            .bind(body)
-            .execute(&mut **transaction)
-            .await?;
+    for spans in changes.add.chunks(INSERT_ROWS) {
+        insert(host, spans)?.run(&mut **transaction).await?;
     }
     Ok(())
+}
+
+/// Narrows a statement to one span: its key is what it is about and when it began.
+fn identified<'q>(query: &'q mut Query, host: &HostId, span: &Span) -> &'q mut Query {
+    query.push(" WHERE host = ").bind(host.bytes().to_vec());
+    query.push(" AND rule = ").bind(storable(&span.finding.rule));
+    query.push(" AND subject = ").bind(storable(&span.finding.subject));
+    query.push(" AND since = ").bind(span.since)
+}
+
+fn insert(host: &HostId, spans: &[Span]) -> Result<Query> {
+    let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body) VALUES ");
+    for (number, span) in spans.iter().enumerate() {
+        let body = serde_json::to_string(&span.finding).map_err(|e| StoreError::Database(e.to_string()))?;
+        query.push(if number > 0 { ", (" } else { "(" }).bind(host.bytes().to_vec());
+        query.push(", ").bind(storable(&span.finding.rule)).push(", ").bind(storable(&span.finding.subject));
+        query.push(", ").bind(span.finding.verdict.id()).push(", ").bind(rank(span.finding.severity));
+        query.push(", ").bind(span.since).push(", ").bind(span.until);
+        query.push(", ").bind(span.report.bytes().to_vec()).push(", ").bind(body).push(")");
+    }
+    Ok(query)
 }
 
 const fn rank(severity: Severity) -> i64 {
@@ -118,16 +129,15 @@ const fn rank(severity: Severity) -> i64 {
     }
 }
 
-fn finding_row(row: &SqliteRow) -> Result<FindingRow> {
+fn finding_row(row: &AnyRow) -> Result<FindingRow> {
     let span = span(row)?;
     Ok(FindingRow { host: HostId::new(bytes(row, "host")?), finding: span.finding, since: span.since, until: span.until, report: span.report })
 }
 
-fn span(row: &SqliteRow) -> Result<Span> {
-    let (number, body): (i64, &str) = (row.try_get("row")?, row.try_get("body")?);
+fn span(row: &AnyRow) -> Result<Span> {
+    let (rule, body): (&str, &str) = (row.try_get("rule")?, row.try_get("body")?);
     Ok(Span {
-        row: number,
-        finding: serde_json::from_str(body).map_err(|e| StoreError::Damaged(format!("finding {number}: {e}")))?,
+        finding: serde_json::from_str(body).map_err(|e| StoreError::Damaged(format!("finding of {rule}: {e}")))?,
         since: row.try_get("since")?,
         until: row.try_get("until")?,
         report: Digest::new(bytes(row, "report")?),

@@ -1,10 +1,11 @@
 //! Hosts and when they were heard of.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
 
-use super::sqlite::{Result, Store, bytes};
-use super::{HostRow, HostState};
+use super::engine::{Result, Store, StoreError, bytes, storable};
+use super::{HostRow, HostState, Statement};
 use crate::host::clock;
 use crate::ledger::{Kind, Leaf};
 use crate::model::ids::{Digest, HostId, Salt};
@@ -26,6 +27,22 @@ pub struct NewHost {
     pub secret: Digest,
 }
 
+/// A host that is taken out of the population.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retirement {
+    /// From when on, Unix seconds.
+    pub at: i64,
+    /// Who did it: a user's random id, or the operating-system user of the command.
+    pub by: String,
+    /// Which host.
+    pub host: HostId,
+    /// The host that takes its place.
+    pub replaced_by: Option<HostId>,
+    /// The reason given.
+    pub why: String,
+}
+
 /// How an enrolment went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enrolled {
@@ -43,8 +60,9 @@ pub enum Enrolled {
 const AGAIN_WITHIN: i64 = 3600;
 
 const HOSTS: &str = "SELECT h.*,
-    (SELECT max(c.last) FROM contacts c WHERE c.host = h.id AND c.first <= ?1) AS contact
-    FROM hosts h WHERE h.enrolled_at <= ?1 AND (?2 IS NULL OR h.id = ?2) ORDER BY h.name, h.id";
+    (SELECT max(c.last) FROM contacts c WHERE c.host = h.id AND c.first <= $1) AS contact,
+    (SELECT count(*) FROM hosts n WHERE n.replaces = h.id) AS replacements
+    FROM hosts h WHERE h.enrolled_at <= $1 AND ($2 IS NULL OR h.id = $2) ORDER BY h.name, h.id";
 
 impl Store {
     /// Hosts enrolled at `as_of` (now when `None`), by name.
@@ -64,32 +82,8 @@ impl Store {
 
     /// Takes one use of the enrolment secret, adds the host and queues its leaf: all or nothing.
     pub async fn enrol(&self, host: &NewHost, now: i64) -> Result<Enrolled> {
-        let mut transaction = self.begin().await?;
-        let id = host.id.bytes().to_vec();
-        let known = sqlx::query("SELECT salt, enrolled_by, enrolled_at FROM hosts WHERE id = ?").bind(id.clone()).fetch_optional(&mut *transaction).await?;
-        if let Some(row) = known {
-            let same = bytes::<32>(&row, "enrolled_by")? == *host.secret.bytes() && bytes::<32>(&row, "salt")? == *host.salt.bytes();
-            let enrolled_at: i64 = row.try_get("enrolled_at")?;
-            return Ok(if same && now.saturating_sub(enrolled_at) <= AGAIN_WITHIN { Enrolled::Again } else { Enrolled::KeyTaken });
-        }
-        if super::users::take(&mut transaction, "enrol", &host.secret, now).await?.is_none() {
-            return Ok(Enrolled::BadSecret);
-        }
-        sqlx::query("INSERT INTO hosts (id, name, public_key, salt, machine, enrolled_at, enrolled_by) VALUES (?, ?, ?, ?, ?, ?, ?)")
-            .bind(id)
-            .bind(&host.name)
-            .bind(&host.public_key)
-            .bind(host.salt.bytes().to_vec())
-            .bind(&host.machine)
-            .bind(now)
-            .bind(host.secret.bytes().to_vec())
-            .execute(&mut *transaction)
-            .await?;
-        let reference = Digest::new(*host.id.bytes());
-        let leaf = Leaf::new(Kind::Enrolment, super::ledger::random_id()?, reference, Some(host.id), now);
-        super::ledger::queue(&mut transaction, &leaf).await?;
-        transaction.commit().await?;
-        Ok(Enrolled::New)
+        let host = host.clone();
+        self.write(move |transaction| Box::pin(async move { enrol(transaction, &host, now).await })).await
     }
 
     /// Writes down that hosts were heard of: extends the stretch of contact, or begins a new one
@@ -97,6 +91,9 @@ impl Store {
     /// (empty: unknown).
     pub async fn touch(&self, contacts: &[(HostId, i64, String)]) -> Result<()> {
         let mut transaction = self.begin().await?;
+        // Always in the same order: two collectors that write down the same hosts wait for each other once.
+        let mut contacts: Vec<_> = contacts.iter().collect();
+        contacts.sort();
         for (host, at, agent) in contacts {
             contact(&mut transaction, host, *at, agent, self.silent_after).await?;
         }
@@ -104,23 +101,49 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a host out of the population from `at` on.
-    pub async fn retire(&self, host: &HostId, at: i64) -> Result<bool> {
+    /// Takes a host out of the population from `retirement.at` on, queues the leaf that says so, and keeps the
+    /// statement behind it: all or nothing. `false` when the host is unknown or was taken out before.
+    pub async fn retire(&self, retirement: &Retirement) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        let done = sqlx::query("UPDATE hosts SET retired_at = ? WHERE id = ? AND retired_at IS NULL")
-            .bind(at)
-            .bind(host.bytes().to_vec())
+        self.lock_host(&mut transaction, retirement.host.bytes()).await?;
+        let done = sqlx::query("UPDATE hosts SET retired_at = $1, retired_by = $2, retired_why = $3 WHERE id = $4 AND retired_at IS NULL")
+            .bind(retirement.at)
+            .bind(storable(&retirement.by))
+            .bind(storable(&retirement.why))
+            .bind(retirement.host.bytes().to_vec())
             .execute(&mut *transaction)
             .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        if let Some(successor) = &retirement.replaced_by {
+            let done = sqlx::query("UPDATE hosts SET replaces = $1 WHERE id = $2 AND id <> $1 AND replaces IS NULL AND retired_at IS NULL")
+                .bind(retirement.host.bytes().to_vec())
+                .bind(successor.bytes().to_vec())
+                .execute(&mut *transaction)
+                .await?;
+            if done.rows_affected() == 0 {
+                return Ok(false);
+            }
+        }
+        let statement = Statement::of(Kind::Retirement, retirement.at, retirement)?;
+        super::statements::put(&mut transaction, &statement, Some(retirement.host)).await?;
         transaction.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(true)
     }
 
-    fn host_row(&self, row: &SqliteRow, at: i64) -> Result<HostRow> {
+    /// Hosts that were taken out at `since` or later: another process may have done it.
+    pub async fn retired_since(&self, since: i64) -> Result<Vec<HostId>> {
+        let rows = sqlx::query("SELECT id FROM hosts WHERE retired_at >= $1").bind(since).fetch_all(&self.reader).await?;
+        rows.iter().map(|row| Ok(HostId::new(bytes(row, "id")?))).collect()
+    }
+
+    fn host_row(&self, row: &AnyRow, at: i64) -> Result<HostRow> {
         let seen_at: Option<i64> = row.try_get::<Option<i64>, _>("contact")?.map(|last| last.min(at));
         let enrolled_at: i64 = row.try_get("enrolled_at")?;
         let retired_at: Option<i64> = row.try_get("retired_at")?;
         let state = match retired_at {
+            Some(retired) if retired <= at && row.try_get::<i64, _>("replacements")? > 0 => HostState::Replaced,
             Some(retired) if retired <= at => HostState::Retired,
             _ if at.saturating_sub(seen_at.unwrap_or(enrolled_at)) > self.silent_after => HostState::Silent,
             _ => HostState::Active,
@@ -134,67 +157,60 @@ impl Store {
             enrolled_at,
             seen_at,
             state,
+            replaces: row
+                .try_get::<Option<&[u8]>, _>("replaces")?
+                .map(|id| id.try_into().map(HostId::new))
+                .transpose()
+                .map_err(|_| StoreError::Damaged("replaces is not a host id".into()))?,
         })
     }
 }
 
+async fn enrol(transaction: &mut Transaction<'static, Any>, host: &NewHost, now: i64) -> Result<Enrolled> {
+    let id = host.id.bytes().to_vec();
+    let known = sqlx::query("SELECT salt, enrolled_by, enrolled_at FROM hosts WHERE id = $1").bind(id.clone()).fetch_optional(&mut **transaction).await?;
+    if let Some(row) = known {
+        let same = bytes::<32>(&row, "enrolled_by")? == *host.secret.bytes() && bytes::<32>(&row, "salt")? == *host.salt.bytes();
+        let enrolled_at: i64 = row.try_get("enrolled_at")?;
+        return Ok(if same && now.saturating_sub(enrolled_at) <= AGAIN_WITHIN { Enrolled::Again } else { Enrolled::KeyTaken });
+    }
+    if super::users::take(transaction, "enrol", &host.secret, now).await?.is_none() {
+        return Ok(Enrolled::BadSecret);
+    }
+    sqlx::query("INSERT INTO hosts (id, name, public_key, salt, machine, enrolled_at, enrolled_by) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+        .bind(id)
+        .bind(storable(&host.name))
+        .bind(&host.public_key)
+        .bind(host.salt.bytes().to_vec())
+        .bind(&host.machine)
+        .bind(now)
+        .bind(host.secret.bytes().to_vec())
+        .execute(&mut **transaction)
+        .await?;
+    let reference = Digest::new(*host.id.bytes());
+    let leaf = Leaf::new(Kind::Enrolment, super::ledger::random_id()?, reference, Some(host.id), now);
+    super::ledger::queue(transaction, &leaf).await?;
+    Ok(Enrolled::New)
+}
+
 /// Writes down one contact inside a transaction.
-pub(super) async fn contact(transaction: &mut Transaction<'static, Sqlite>, host: &HostId, at: i64, agent: &str, silent_after: i64) -> Result<()> {
+pub(super) async fn contact(transaction: &mut Transaction<'static, Any>, host: &HostId, at: i64, agent: &str, silent_after: i64) -> Result<()> {
     let id = host.bytes().to_vec();
-    let extended = sqlx::query("UPDATE contacts SET last = max(last, ?2) WHERE host = ?1 AND first <= ?2 AND last >= ?2 - ?3")
+    let extended = sqlx::query("UPDATE contacts SET last = CASE WHEN last > $2 THEN last ELSE $2 END WHERE host = $1 AND first <= $2 AND last >= $2 - $3")
         .bind(id.clone())
         .bind(at)
         .bind(silent_after)
         .execute(&mut **transaction)
         .await?;
     if extended.rows_affected() == 0 {
-        sqlx::query("INSERT OR IGNORE INTO contacts (host, first, last) SELECT id, ?2, ?2 FROM hosts WHERE id = ?1")
+        sqlx::query("INSERT INTO contacts (host, first, last) SELECT id, $2, $2 FROM hosts WHERE id = $1 ON CONFLICT DO NOTHING")
             .bind(id.clone())
             .bind(at)
             .execute(&mut **transaction)
             .await?;
     }
     if !agent.is_empty() {
-        sqlx::query("UPDATE hosts SET agent = ?2 WHERE id = ?1 AND agent <> ?2").bind(id).bind(agent.to_string()).execute(&mut **transaction).await?;
+        sqlx::query("UPDATE hosts SET agent = $2 WHERE id = $1 AND agent <> $2").bind(id).bind(agent.to_string()).execute(&mut **transaction).await?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::collector::store::testing::{DAY, NOW, enrolled, store};
-
-    #[tokio::test]
-    async fn silence_is_told_for_any_past_day_without_a_row_per_heartbeat() {
-        let (_folder, store) = store().await;
-        let host = enrolled(&store, 1).await;
-        for day in [0, 1, 2, 10, 11] {
-            store.touch(&[(host, NOW + day * DAY, String::new())]).await.unwrap();
-        }
-        let states = [(2, HostState::Active), (4, HostState::Active), (6, HostState::Silent), (10, HostState::Active), (20, HostState::Silent)];
-        for (day, state) in states {
-            assert_eq!(store.hosts(Some(NOW + day * DAY)).await.unwrap()[0].state, state, "day {day}");
-        }
-        assert_eq!(store.hosts(Some(NOW + 6 * DAY)).await.unwrap()[0].seen_at, Some(NOW + 2 * DAY));
-        assert!(store.hosts(Some(NOW - 1)).await.unwrap().is_empty());
-        assert!(store.retire(&host, NOW + 12 * DAY).await.unwrap());
-        assert_eq!(store.hosts(Some(NOW + 12 * DAY)).await.unwrap()[0].state, HostState::Retired);
-        assert_eq!(store.hosts(Some(NOW + 11 * DAY)).await.unwrap()[0].state, HostState::Active);
-    }
-
-    #[tokio::test]
-    async fn a_secret_enrols_as_often_as_it_may_and_a_lost_answer_costs_nothing() {
-        let (_folder, store) = store().await;
-        let secret = Digest::of(b"secret");
-        store.put_secret("enrol", &secret, "", NOW + DAY, 1).await.unwrap();
-        let host =
-            |n: u8| NewHost { id: HostId::new([n; 32]), name: "web".into(), public_key: vec![n], salt: Salt::new([n; 32]), machine: String::new(), secret };
-        assert_eq!(store.enrol(&host(1), NOW).await.unwrap(), Enrolled::New);
-        assert_eq!(store.enrol(&host(1), NOW + 5).await.unwrap(), Enrolled::Again);
-        assert_eq!(store.enrol(&host(1), NOW + 5000).await.unwrap(), Enrolled::KeyTaken);
-        assert_eq!(store.enrol(&NewHost { salt: Salt::new([9; 32]), ..host(1) }, NOW).await.unwrap(), Enrolled::KeyTaken);
-        assert_eq!(store.enrol(&host(2), NOW).await.unwrap(), Enrolled::BadSecret);
-        assert_eq!(store.hosts(Some(NOW)).await.unwrap().len(), 1);
-    }
 }

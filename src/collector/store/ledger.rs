@@ -1,10 +1,10 @@
 //! Ledger rows: leaves waiting for a number, leaves, checkpoints.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
 
 use super::LeafRow;
-use super::sqlite::{Result, Store, StoreError, bytes, signed, unsigned};
+use super::engine::{Result, Store, StoreError, bytes, signed, unsigned};
 use crate::host::clock;
 use crate::ledger::{Kind, Leaf};
 use crate::model::ids::{Digest, HostId, RandomId};
@@ -32,7 +32,7 @@ pub struct PendingLeaf {
 impl Store {
     /// Ledger entries `[from, to)` by index.
     pub async fn leaves(&self, from: u64, to: u64) -> Result<Vec<LeafRow>> {
-        let rows = sqlx::query("SELECT * FROM leaves WHERE number >= ? AND number < ? ORDER BY number")
+        let rows = sqlx::query("SELECT * FROM leaves WHERE number >= $1 AND number < $2 ORDER BY number")
             .bind(signed(from))
             .bind(signed(to))
             .fetch_all(&self.reader)
@@ -43,7 +43,7 @@ impl Store {
     /// The entry of a kind about a reference (hexadecimal).
     pub async fn leaf_of(&self, kind: &str, reference: &str) -> Result<Option<LeafRow>> {
         let Ok(reference) = reference.parse::<Digest>() else { return Ok(None) };
-        let row = sqlx::query("SELECT * FROM leaves WHERE kind = ? AND reference = ? ORDER BY number LIMIT 1")
+        let row = sqlx::query("SELECT * FROM leaves WHERE kind = $1 AND reference = $2 ORDER BY number LIMIT 1")
             .bind(kind.to_string())
             .bind(reference.bytes().to_vec())
             .fetch_optional(&self.reader)
@@ -53,9 +53,9 @@ impl Store {
 
     /// Ledger entries of a kind, newest first; `limit` 0: all.
     pub async fn leaves_of_kind(&self, kind: &str, limit: u32) -> Result<Vec<LeafRow>> {
-        let rows = sqlx::query("SELECT * FROM leaves WHERE kind = ? ORDER BY number DESC LIMIT ?")
+        let rows = sqlx::query("SELECT * FROM leaves WHERE kind = $1 ORDER BY number DESC LIMIT $2")
             .bind(kind.to_string())
-            .bind(super::sqlite::limit_of(limit))
+            .bind(super::engine::limit_of(limit))
             .fetch_all(&self.reader)
             .await?;
         rows.iter().map(leaf_row).collect()
@@ -84,43 +84,45 @@ impl Store {
 
     /// Leaves that wait for a number, in order of commit.
     pub async fn pending_leaves(&self, limit: u32) -> Result<Vec<PendingLeaf>> {
-        let rows = sqlx::query("SELECT number, bytes FROM pending_leaves ORDER BY number LIMIT ?")
-            .bind(super::sqlite::limit_of(limit))
+        let rows = sqlx::query("SELECT number, bytes FROM pending_leaves ORDER BY number LIMIT $1")
+            .bind(super::engine::limit_of(limit))
             .fetch_all(&self.reader)
             .await?;
         rows.iter().map(|row| Ok(PendingLeaf { number: row.try_get("number")?, bytes: row.try_get("bytes")? })).collect()
     }
 
     /// Makes pending leaves the entries from index `first` on, with the checkpoint over them and
-    /// the receipts of the reports among them: one transaction, durable when this returns.
-    pub async fn sequence(&self, first: u64, leaves: &[PendingLeaf], head: &Head, receipts: &[(Digest, Vec<u8>)]) -> Result<()> {
+    /// the receipts of the reports among them: one transaction, durable when this returns. Only the
+    /// `holder` of the lease may.
+    pub async fn sequence(&self, holder: &RandomId, first: u64, leaves: &[PendingLeaf], head: &Head, receipts: &[(Digest, Vec<u8>)]) -> Result<()> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query("SELECT count(*) AS n FROM leaves").fetch_one(&mut *transaction).await?;
+        self.hold_ledger(&mut transaction, holder).await?;
+        let row = sqlx::query("SELECT coalesce(max(number), -1) + 1 AS n FROM leaves").fetch_one(&mut *transaction).await?;
         if unsigned(&row, "n")? != first {
             return Err(StoreError::Damaged(format!("another process appended to the ledger behind entry {first}; run one collector per data folder")));
         }
         for (index, leaf) in (first..).zip(leaves) {
             let parsed = Leaf::parse(&leaf.bytes).map_err(|e| StoreError::Damaged(format!("pending leaf {}: {e}", leaf.number)))?;
-            sqlx::query("INSERT INTO leaves (number, kind, reference, bytes) VALUES (?, ?, ?, ?)")
+            sqlx::query("INSERT INTO leaves (number, kind, reference, bytes) VALUES ($1, $2, $3, $4)")
                 .bind(signed(index))
                 .bind(parsed.kind.id())
                 .bind(parsed.reference.bytes().to_vec())
                 .bind(leaf.bytes.clone())
                 .execute(&mut *transaction)
                 .await?;
-            let gone = sqlx::query("DELETE FROM pending_leaves WHERE number = ?").bind(leaf.number).execute(&mut *transaction).await?;
+            let gone = sqlx::query("DELETE FROM pending_leaves WHERE number = $1").bind(leaf.number).execute(&mut *transaction).await?;
             if gone.rows_affected() != 1 {
                 return Err(StoreError::Damaged(format!("pending leaf {} vanished", leaf.number)));
             }
         }
-        sqlx::query("INSERT INTO checkpoints (size, root, note) VALUES (?, ?, ?)")
+        sqlx::query("INSERT INTO checkpoints (size, root, note) VALUES ($1, $2, $3)")
             .bind(signed(head.size))
             .bind(head.root.bytes().to_vec())
             .bind(&head.note)
             .execute(&mut *transaction)
             .await?;
         for (report, receipt) in receipts {
-            sqlx::query("UPDATE reports SET receipt = ? WHERE id = ?").bind(receipt.clone()).bind(report.bytes().to_vec()).execute(&mut *transaction).await?;
+            sqlx::query("UPDATE reports SET receipt = $1 WHERE id = $2").bind(receipt.clone()).bind(report.bytes().to_vec()).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -128,9 +130,9 @@ impl Store {
 }
 
 /// Queues a leaf inside a transaction.
-pub(super) async fn queue(transaction: &mut Transaction<'static, Sqlite>, leaf: &Leaf) -> Result<()> {
+pub(super) async fn queue(transaction: &mut Transaction<'static, Any>, leaf: &Leaf) -> Result<()> {
     let bytes = leaf.to_bytes().map_err(|e| StoreError::Database(e.to_string()))?;
-    sqlx::query("INSERT INTO pending_leaves (kind, reference, bytes) VALUES (?, ?, ?)")
+    sqlx::query("INSERT INTO pending_leaves (kind, reference, bytes) VALUES ($1, $2, $3)")
         .bind(leaf.kind.id())
         .bind(leaf.reference.bytes().to_vec())
         .bind(bytes)
@@ -144,36 +146,11 @@ pub(super) fn random_id() -> Result<RandomId> {
     crate::pki::random().map(RandomId::new).map_err(|e| StoreError::File(e.to_string()))
 }
 
-fn leaf_row(row: &SqliteRow) -> Result<LeafRow> {
+fn leaf_row(row: &AnyRow) -> Result<LeafRow> {
     Ok(LeafRow {
         index: unsigned(row, "number")?,
         kind: row.try_get("kind")?,
         bytes: row.try_get("bytes")?,
         reference: Digest::new(bytes(row, "reference")?).to_string(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::collector::store::testing::store;
-
-    #[tokio::test]
-    async fn leaves_are_numbered_once_and_only_behind_the_last() {
-        let (_folder, store) = store().await;
-        for n in 0..3u8 {
-            store.append_leaf("user", &Digest::of(&[n]), None).await.unwrap();
-        }
-        assert!(store.append_leaf("rumour", &Digest::of(b""), None).await.is_err());
-        let pending = store.pending_leaves(2).await.unwrap();
-        let head = |size| Head { size, root: Digest::of(b"r"), note: "note".into() };
-        store.sequence(0, &pending, &head(2), &[]).await.unwrap();
-        assert!(store.sequence(0, &pending, &head(2), &[]).await.is_err());
-        assert!(store.sequence(2, &pending, &head(4), &[]).await.is_err());
-        assert_eq!(store.checkpoint().await.unwrap(), Some((2, "note".into())));
-        assert_eq!(store.leaves(0, 9).await.unwrap().len(), 2);
-        assert_eq!(store.leaf_of("user", &Digest::of(&[1]).to_string()).await.unwrap().unwrap().index, 1);
-        assert_eq!(store.leaf_of("user", &Digest::of(&[2]).to_string()).await.unwrap(), None);
-        assert_eq!(store.pending_leaves(0).await.unwrap().len(), 1);
-    }
 }

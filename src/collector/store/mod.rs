@@ -1,18 +1,23 @@
 //! What the collector remembers, in the model's terms.
 
 mod blobs;
+mod engine;
 mod findings;
 mod hosts;
+mod leases;
 mod ledger;
+mod query;
 mod reports;
-mod sqlite;
+mod statements;
 mod transitions;
 mod users;
+mod writer;
 
-pub use hosts::{Enrolled, NewHost};
+pub use engine::{Engine, SILENT_AFTER, Store, StoreError};
+pub use hosts::{Enrolled, NewHost, Retirement};
 pub use ledger::{Head, PendingLeaf};
-pub use reports::{Accepted, Missing, NewReport};
-pub use sqlite::{SILENT_AFTER, Store, StoreError};
+pub use reports::{Accepted, Missing, NewReport, judges};
+pub use statements::Statement;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +35,25 @@ pub enum HostState {
     Silent,
     /// Taken out by a person.
     Retired,
+    /// Taken out because another host took its place: the population counts the two once.
+    Replaced,
+}
+
+impl HostState {
+    /// Whether the host counts no longer.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Retired | Self::Replaced)
+    }
+
+    /// The word people see.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Silent => "silent",
+            Self::Retired => "retired",
+            Self::Replaced => "replaced",
+        }
+    }
 }
 
 /// One enrolled host.
@@ -51,6 +75,8 @@ pub struct HostRow {
     pub seen_at: Option<i64>,
     /// State at the time asked for.
     pub state: HostState,
+    /// The host whose place it took.
+    pub replaces: Option<HostId>,
 }
 
 /// One accepted report.

@@ -13,8 +13,6 @@ use crate::model::ids::Digest;
 /// One verdict from `since` until `until` (`None`: still).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Row in the store; 0 for one not stored yet.
-    pub row: i64,
     /// The verdict.
     pub finding: Finding,
     /// First second, Unix.
@@ -28,10 +26,10 @@ pub struct Span {
 /// What to do with the stored spans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Rows that end, and when.
-    pub end: Vec<(i64, i64)>,
-    /// Rows that vanish: others say what they said.
-    pub remove: Vec<i64>,
+    /// Positions of spans that end, and when.
+    pub end: Vec<(usize, i64)>,
+    /// Positions of spans that vanish: others say what they said.
+    pub remove: Vec<usize>,
     /// New spans.
     pub add: Vec<Span>,
 }
@@ -42,30 +40,30 @@ pub struct Changes {
 pub fn lay(spans: &[Span], findings: &[Finding], report: Digest, at: i64, next: Option<i64>) -> Changes {
     let mut changes = Changes::default();
     let mut new: BTreeMap<(&str, &str), &Finding> = findings.iter().map(|f| (key(f), f)).collect();
-    for span in spans.iter().filter(|s| s.since <= at && s.until.is_none_or(|u| u > at)) {
+    for (number, span) in spans.iter().enumerate().filter(|(_, s)| s.since <= at && s.until.is_none_or(|u| u > at)) {
         if new.get(&key(&span.finding)).is_some_and(|f| same(f, &span.finding)) {
             new.remove(&key(&span.finding));
             continue;
         }
         if span.since == at {
-            changes.remove.push(span.row);
+            changes.remove.push(number);
         } else {
-            changes.end.push((span.row, at));
+            changes.end.push((number, at));
         }
         if let Some(next) = next.filter(|n| span.until.is_none_or(|u| u > *n)) {
-            changes.add.push(Span { row: 0, since: next, ..span.clone() });
+            changes.add.push(Span { since: next, ..span.clone() });
         }
     }
     for (key_of_new, finding) in new {
-        let follower = next.and_then(|n| spans.iter().find(|s| s.since == n && key(&s.finding) == key_of_new && same(&s.finding, finding)));
+        let follower = next.and_then(|n| spans.iter().enumerate().find(|(_, s)| s.since == n && key(&s.finding) == key_of_new && same(&s.finding, finding)));
         let until = match follower {
-            Some(span) => {
-                changes.remove.push(span.row);
+            Some((number, span)) => {
+                changes.remove.push(number);
                 span.until
             }
             None => next,
         };
-        changes.add.push(Span { row: 0, finding: finding.clone(), since: at, until, report });
+        changes.add.push(Span { finding: finding.clone(), since: at, until, report });
     }
     changes
 }
@@ -96,15 +94,18 @@ mod tests {
         }
     }
 
-    fn apply(spans: &mut Vec<Span>, changes: Changes, rows: &mut i64) {
-        for (row, at) in changes.end {
-            spans.iter_mut().find(|s| s.row == row).unwrap().until = Some(at);
+    fn apply(spans: &mut Vec<Span>, changes: Changes) {
+        for (number, at) in changes.end {
+            spans[number].until = Some(at);
         }
-        spans.retain(|s| !changes.remove.contains(&s.row));
-        for span in changes.add {
-            *rows += 1;
-            spans.push(Span { row: *rows, ..span });
-        }
+        let mut number = 0;
+        spans.retain(|_| {
+            number += 1;
+            !changes.remove.contains(&(number - 1))
+        });
+        spans.extend(changes.add);
+        let keys: std::collections::BTreeSet<_> = spans.iter().map(|s| (key(&s.finding), s.since)).collect();
+        assert_eq!(keys.len(), spans.len(), "what a span is about and when it began is its key");
     }
 
     fn story(spans: &[Span]) -> Vec<(String, i64, Option<i64>, String)> {
@@ -146,12 +147,12 @@ mod tests {
                         order.swap(i, random.below(i as u64 + 1) as usize);
                     }
                 }
-                let (mut spans, mut rows, mut times) = (Vec::new(), 0, Vec::new());
+                let (mut spans, mut times) = (Vec::new(), Vec::new());
                 for &i in &order {
                     let (at, findings) = &reports[i];
                     let next = times.iter().copied().filter(|t| t > at).min();
                     let changes = lay(&spans, findings, Digest::of(&[i as u8]), *at, next);
-                    apply(&mut spans, changes, &mut rows);
+                    apply(&mut spans, changes);
                     times.push(*at);
                 }
                 for (at, findings) in &reports {
@@ -169,14 +170,14 @@ mod tests {
     fn an_unchanged_verdict_keeps_its_span_whatever_it_cites() {
         let mut moved = finding("a", 1);
         moved.citations.push(crate::model::finding::Citation { path: "a.pid".into(), value: "7".into(), source: None });
-        let old = Span { row: 1, finding: finding("a", 1), since: 10, until: None, report: Digest::of(b"1") };
+        let old = Span { finding: finding("a", 1), since: 10, until: None, report: Digest::of(b"1") };
         assert_eq!(lay(&[old], &[moved], Digest::of(b"2"), 20, None), Changes::default());
     }
 
     #[test]
     fn a_second_report_of_the_same_second_replaces_the_first() {
-        let old = Span { row: 1, finding: finding("a", 1), since: 10, until: None, report: Digest::of(b"1") };
+        let old = Span { finding: finding("a", 1), since: 10, until: None, report: Digest::of(b"1") };
         let changes = lay(&[old], &[finding("a", 2)], Digest::of(b"2"), 10, None);
-        assert_eq!((changes.remove, changes.end.len(), changes.add.len()), (vec![1], 0, 1));
+        assert_eq!((changes.remove, changes.end.len(), changes.add.len()), (vec![0], 0, 1));
     }
 }

@@ -201,6 +201,7 @@ mod tests {
             enrolled_at: parse_day(enrolled).unwrap(),
             seen_at: None,
             state: HostState::Active,
+            replaces: None,
         }
     }
 

@@ -42,6 +42,7 @@ pub async fn empty(now: i64) -> Seeded {
     let pack = assay::rules::Pack::builtin(assay::facts::schemas()).unwrap();
     let (task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await.unwrap();
     let app = App {
+        needs: Default::default(),
         store,
         pack: Arc::new(pack),
         policy: Policy::default(),
@@ -177,8 +178,8 @@ async fn report(
         envelope: envelope.to_bytes(),
         leaf: None,
     };
-    let new = NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), monthly: Default::default() };
-    assert_eq!(store.accept(&new).await.unwrap(), Accepted::New);
+    let new = NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), needs: Default::default() };
+    assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
 }
 
 fn split(family: &str, value: Value) -> (StableFacts, VolatileFacts) {

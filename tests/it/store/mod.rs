@@ -1,0 +1,73 @@
+//! One suite for both databases: what the store promises holds on SQLite and on a PostgreSQL server.
+
+mod blobs;
+mod hosts;
+mod ledger;
+mod reports;
+mod users;
+
+use std::pin::Pin;
+
+use assay::collector::store::{Enrolled, NewHost, Store};
+use assay::model::ids::{Digest, HostId, Salt};
+
+/// A Monday.
+const NOW: i64 = 1_763_337_600;
+const DAY: i64 = 86_400;
+
+type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()>>>);
+
+macro_rules! cases {
+    ($($file:ident::$name:ident),* $(,)?) => {
+        &[$((concat!(stringify!($file), "::", stringify!($name)), |store| Box::pin($file::$name(store)))),*]
+    };
+}
+
+const CASES: &[Case] = cases![
+    blobs::a_blob_belongs_to_one_host_and_an_orphan_is_swept,
+    hosts::silence_is_told_for_any_past_day_without_a_row_per_heartbeat,
+    hosts::a_host_takes_the_place_of_one_other,
+    hosts::a_secret_enrols_as_often_as_it_may_and_a_lost_answer_costs_nothing,
+    ledger::leaves_are_numbered_once_and_only_behind_the_last,
+    ledger::only_the_holder_of_the_lease_numbers,
+    reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
+    reports::a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_order_of_arrival,
+    reports::a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by_a_monthly_one,
+    users::a_secret_lives_until_its_uses_or_its_time_are_up,
+    users::replacing_a_user_ends_the_sessions_of_the_old_one,
+];
+
+#[tokio::test]
+async fn sqlite_keeps_every_promise() {
+    for (name, case) in CASES {
+        println!("{name}");
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        case(store.clone()).await;
+        store.close().await;
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_every_promise() {
+    let server = super::lab::servers::postgresql("host all postgres 127.0.0.1/32 trust\n", None, &["listen_addresses=127.0.0.1", "max_connections=60"]);
+    for (number, (name, case)) in CASES.iter().enumerate() {
+        println!("{name}");
+        let database = super::lab::servers::database(&server, &format!("case{number}"));
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_postgres(folder.path(), &database).await.unwrap();
+        case(store.clone()).await;
+        store.close().await;
+    }
+}
+
+/// Enrols host number `n` at [`NOW`].
+async fn enrolled(store: &Store, n: u8) -> HostId {
+    let secret = Digest::of(&[n]);
+    store.put_secret("enrol", &secret, "", NOW + DAY, 1).await.unwrap();
+    let id = HostId::new([n; 32]);
+    let host = NewHost { id, name: format!("web{n:02}"), public_key: vec![n], salt: Salt::new([n; 32]), machine: String::new(), secret };
+    assert_eq!(store.enrol(&host, NOW).await.unwrap(), Enrolled::New);
+    id
+}
