@@ -5,6 +5,8 @@ pub mod drift;
 pub mod enrol;
 pub mod gatherer;
 pub mod identity;
+pub mod pace;
+pub mod renew;
 pub mod run;
 pub mod scan;
 pub mod schedule;

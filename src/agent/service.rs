@@ -9,18 +9,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::deliver::{self, DeliverError};
 use super::drift::Drift;
-use super::identity::{Identity, IdentityError, machine_mark};
+use super::identity::{Identity, IdentityError};
+use super::pace;
+use super::renew::Renewal;
 use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, Outcome, ScanError, Started};
 use super::scan::{self, By};
 use super::schedule::Calendar;
 use super::seal::{Draft, Purpose};
 use super::spool::{Begun, Bounds, Spool, SpoolError};
-use super::upload::{self, Client, Heartbeat, UploadError};
+use super::upload::{Client, Heartbeat, Route, UploadError};
 use super::watch::Blind;
 use crate::config::ConfigError;
 use crate::config::agent::AgentConfig;
 use crate::host::{Host, ReadError, clock};
-use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanKind};
 use crate::rules::Pack;
@@ -82,6 +83,7 @@ pub fn once(config: &AgentConfig) -> Result<(), ServiceError> {
         let started = service.begin(&purpose)?;
         let outcome = service.scan(started, &purpose, &[]).await?;
         service.keep(started, outcome, purpose)?;
+        service.renew().await;
         let drained = deliver::drain(&mut service.spool, &service.client, &service.identity).await;
         drained.error.map_or(Ok(()), |e| Err(e.into()))
     });
@@ -95,6 +97,7 @@ struct Service {
     calendar: Calendar,
     spool: Spool,
     client: Client,
+    renewal: Renewal,
     pack: Arc<Pack>,
     policy: Policy,
     /// Deliveries that failed in a row.
@@ -124,25 +127,21 @@ fn due_drift(drift: &Drift, now: Instant) -> Option<Purpose> {
 
 impl Service {
     fn start(config: &AgentConfig) -> Result<Self, ServiceError> {
-        let identity = Identity::load(&config.state_dir)?;
+        let identity = Identity::open(&config.state_dir, &Host::live()?)?;
         let policy = config.thresholds()?;
         let pack = run::builtin_rules()?;
         let bounds = Bounds { max_bytes: config.spool.max_bytes, max_age: i64::from(config.spool.max_age_days) * 86_400 };
-        let mut spool = Spool::open(&config.state_dir, bounds, identity.lineage)?;
-        let mark = machine_mark(&Host::live()?, &identity.salt);
-        if !identity.machine.is_empty() && mark != identity.machine && spool.state().parent.is_none() {
-            tracing::warn!("this is not the machine that was enrolled (a clone?): opening a new lineage");
-            spool.open_lineage()?;
-        }
+        let spool = Spool::open(&config.state_dir, bounds, identity.lineage)?;
         let calendar = Calendar::new(&config.time_zone, i64::from(config.jitter_minutes) * 60, &identity.host);
         let calendar = calendar.ok_or_else(|| ServiceError::Start(std::io::Error::other("time zone disappeared")))?;
-        let client = Client::new(&identity, &config.collector, spool.state().received)?;
+        let client = Client::new(&identity, &route(config, &spool))?;
         let mut service = Self {
             config: Arc::new(config.clone()),
             identity,
             calendar,
             spool,
             client,
+            renewal: Renewal::default(),
             pack: Arc::new(pack),
             policy,
             failures: 0,
@@ -166,12 +165,12 @@ impl Service {
         tokio::pin!(stop);
         let mut drift = self.watch()?;
         tracing::info!(host = %self.identity.host, waiting = self.spool.waiting().len(), "agent is running");
-        let (mut heartbeat_at, mut scan_at, mut send_at) = (Instant::now(), Instant::now(), Instant::now());
+        let first = Instant::now() + pace::first_contact(&self.identity.host, clock::boot_ms());
+        let (mut heartbeat_at, mut scan_at, mut send_at) = (first, Instant::now(), Instant::now());
         loop {
             let now = Instant::now();
             if now >= heartbeat_at {
-                tokio::select! { () = self.heartbeat() => {}, () = &mut stop => break }
-                heartbeat_at = Instant::now() + self.config.heartbeat();
+                tokio::select! { wait = self.heartbeat() => heartbeat_at = Instant::now() + wait, () = &mut stop => break }
             }
             if now >= scan_at
                 && let Some(purpose) = self.due().or_else(|| due_drift(&drift, now))
@@ -349,7 +348,14 @@ impl Service {
         Ok(())
     }
 
+    /// Renews the certificate if it is time.
+    async fn renew(&mut self) {
+        let route = route(&self.config, &self.spool);
+        self.renewal.step(&mut self.identity, &mut self.client, &route, &self.config.state_dir).await;
+    }
+
     async fn deliver(&mut self) -> Duration {
+        self.renew().await;
         let drained = deliver::drain(&mut self.spool, &self.client, &self.identity).await;
         for (name, receipt) in &drained.receipts {
             tracing::info!(sequence = name.sequence, leaf = receipt.index, "report acknowledged");
@@ -357,16 +363,22 @@ impl Service {
         if let Some(e) = &drained.error {
             tracing::warn!("report not delivered: {e}");
         }
-        if drained.error.is_none() {
+        let Some(error) = drained.error else {
             self.failures = 0;
             return Duration::ZERO;
-        }
+        };
         self.failures = self.failures.saturating_add(1);
-        upload::backoff(self.failures, &Digest::of(self.identity.host.bytes()))
+        if let Some(error) = error.upload() {
+            self.renewal.note(error);
+        }
+        pace::retry(&self.identity.host, self.failures, error.upload().and_then(UploadError::retry_after))
     }
 
-    async fn heartbeat(&mut self) {
+    /// Says that the host is there; how long to wait until the next time.
+    async fn heartbeat(&mut self) -> Duration {
         self.spool.tick(clock::now());
+        self.renew().await;
+        let regular = pace::until_heartbeat(&self.identity.host, self.config.heartbeat(), clock::unix_now());
         let state = self.spool.state();
         let heartbeat = Heartbeat {
             agent: env!("CARGO_PKG_VERSION"),
@@ -384,8 +396,19 @@ impl Service {
                 }
                 let known = self.spool.state().request.as_deref();
                 self.requested = answer.scan.map(|s| s.id).filter(|id| id.len() <= MAX_REQUEST_ID && known != Some(id.as_str()));
+                regular
             }
-            Err(e) => tracing::warn!("heartbeat: {e}"),
+            Err(e) => {
+                tracing::warn!("heartbeat: {e}");
+                self.renewal.note(&e);
+                self.renew().await;
+                e.retry_after().map_or(regular, |asked| pace::retry(&self.identity.host, 1, Some(asked)))
+            }
         }
     }
+}
+
+/// The way to the collector as the configuration has it.
+fn route<'a>(config: &'a AgentConfig, spool: &Spool) -> Route<'a> {
+    Route { collector: &config.collector, proxy: config.proxy.clone(), floor: spool.state().received }
 }

@@ -18,6 +18,12 @@ pub enum ApiError {
     /// No client certificate was shown.
     #[error("this request needs the host's certificate; enrol the host first")]
     CertificateRequired,
+    /// The certificate's time is over.
+    #[error("the host's certificate has expired; the agent renews it by itself for 400 days, afterwards enrol the host again")]
+    CertificateExpired,
+    /// The host was taken out of the population.
+    #[error("this host was retired; enrol it anew if it is to be counted again")]
+    Retired,
     /// The certificate's key is not of an enrolled host, or the host is retired.
     #[error("the host key is not enrolled here; enrol the host again")]
     UnknownHost,
@@ -88,6 +94,8 @@ impl ApiError {
     const fn status_and_id(&self) -> (StatusCode, &'static str) {
         match self {
             Self::CertificateRequired => (StatusCode::UNAUTHORIZED, "certificate-required"),
+            Self::CertificateExpired => (StatusCode::UNAUTHORIZED, "certificate-expired"),
+            Self::Retired => (StatusCode::FORBIDDEN, "host-retired"),
             Self::UnknownHost => (StatusCode::FORBIDDEN, "unknown-host"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),

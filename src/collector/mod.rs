@@ -16,6 +16,7 @@ pub mod fsck;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+mod renew;
 pub mod resume;
 pub mod sequencer;
 pub mod server;

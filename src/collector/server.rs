@@ -25,11 +25,12 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::app::App;
-use super::body::Peer;
+use super::body::{Peer, Shown};
 use super::door::{Door, Stranger};
 use super::error::ApiError;
-use super::{enrol, heartbeat, ingest};
+use super::{enrol, heartbeat, ingest, renew};
 use crate::model::ids::HostId;
+use crate::pki::keys;
 
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +55,7 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/reports", post(ingest::post_report))
         .route("/v1/blobs/{address}", put(ingest::put_blob))
         .route("/v1/heartbeat", post(heartbeat::heartbeat))
+        .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })
         .with_state(app)
@@ -113,12 +115,13 @@ async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls
         }
     };
     let Some(stream) = strange(&stranger, from, handshake).await else { return };
-    let Some(host) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| host_of(leaf)) else {
+    let Some(peer) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| shown(leaf)) else {
         return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };
+    let host = peer.host;
     let guest = stranger.introduce(host);
     tokio::select! {
-        () = serve(stream, from, Peer(Some(host)), router, stop) => {}
+        () = serve(stream, from, Peer(Some(peer)), router, stop) => {}
         () = guest.sent_away() => tracing::debug!(%from, %host, "sent away: the host has newer connections"),
     }
 }
@@ -134,10 +137,11 @@ async fn strange<T: Default>(stranger: &Stranger, from: SocketAddr, work: impl F
     }
 }
 
-/// The host id of the key in a certificate (DER) that rustls has verified.
-fn host_of(certificate: &[u8]) -> Option<HostId> {
+/// Key and end of a certificate (DER) that rustls has verified.
+fn shown(certificate: &[u8]) -> Option<Shown> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(HostId::of_spki(certificate.public_key().raw))
+    let spki = certificate.public_key().raw;
+    Some(Shown { host: HostId::of_spki(spki), public_key: keys::raw_of(spki)?, not_after: certificate.validity().not_after.timestamp() })
 }
 
 async fn serve<S>(stream: S, from: SocketAddr, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)

@@ -34,7 +34,7 @@ use assay::probe::Limits;
 pub struct Collector {
     pub runtime: tokio::runtime::Runtime,
     running: Option<Running>,
-    config: Config,
+    pub config: Config,
 }
 
 impl Collector {
@@ -79,7 +79,7 @@ impl Collector {
 }
 
 /// A scan of an empty root: quick, and full of gaps.
-fn outcome() -> Outcome {
+pub fn outcome() -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let host = Host::rooted(root.path()).unwrap();
     let request = Request {
@@ -311,7 +311,7 @@ pub fn agent(config: &Path) -> Child {
     command.args(["agent", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());

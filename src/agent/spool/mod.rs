@@ -512,7 +512,8 @@ pub fn create_folder(path: &Path) -> Result<(), SpoolError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
 }
 
-fn lock(root: &Path) -> Result<File, SpoolError> {
+/// Takes the lock of a state folder.
+pub(super) fn lock(root: &Path) -> Result<File, SpoolError> {
     create_folder(root)?;
     let path = root.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;

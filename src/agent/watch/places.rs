@@ -274,7 +274,7 @@ mod tests {
 
     fn family(watched: &'static [&'static str]) -> Family {
         let os = facts::family("os").unwrap();
-        Family { watched, name: "os", title: "", version: 1, cadence: os.cadence, side: os.side, schema: os.schema }
+        Family { watched, ..*os }
     }
 
     fn root(files: &[&str]) -> tempfile::TempDir {
