@@ -106,20 +106,18 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
 
 /// The report with the collector's own verdicts.
 async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report: Report, id: Digest) -> Result<NewReport, ApiError> {
-    let missing = app.store.missing_blobs(&host.id, &report.addresses()).await?;
+    let addresses = report.addresses();
+    let missing = app.store.missing_blobs(&host.id, &addresses).await?;
     if !missing.is_empty() {
         return Err(ApiError::Missing(missing));
     }
     let _turn = body::turn(&app.limits.judges).await?;
-    let mut frames = Vec::new();
-    let mut bytes = 0;
-    for address in report.addresses() {
-        let frame = app.store.blob(&host.id, &address).await?.ok_or_else(|| ApiError::Missing(vec![address]))?;
-        bytes += frame.len();
-        if bytes > MAX_FRAMES {
-            return Err(ApiError::TooLarge(MAX_FRAMES));
-        }
-        frames.push((address, frame));
+    if app.store.frame_bytes(&host.id, &addresses).await? > MAX_FRAMES as u64 {
+        return Err(ApiError::TooLarge(MAX_FRAMES));
+    }
+    let frames = app.store.frames(&host.id, &addresses).await?;
+    if let Some(swept) = addresses.iter().find(|a| !frames.iter().any(|(here, _)| here == *a)) {
+        return Err(ApiError::Missing(vec![*swept]));
     }
     let (app, host) = (app.clone(), host.clone());
     let received = clock::unix_now();
