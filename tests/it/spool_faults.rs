@@ -33,8 +33,17 @@ impl<'a> Mount<'a> {
         Self(at)
     }
 
-    fn again(&self, options: &str) {
-        let (code, _, error) = run("mount", &["-o", &format!("remount,{options}"), text(self.0)]);
+    /// Turns read-only for everything that is opened from now on: a mount of the same folder over
+    /// itself, since the kernel refuses to remount what is open for writing.
+    fn read_only(&self) {
+        for arguments in [["--bind", text(self.0)], ["-o", "remount,bind,ro"]] {
+            let (code, _, error) = run("mount", &[&arguments[..], &[text(self.0)]].concat());
+            assert_eq!(code, 0, "{error}");
+        }
+    }
+
+    fn writable(&self) {
+        let (code, _, error) = run("umount", &[text(self.0)]);
         assert_eq!(code, 0, "{error}");
     }
 }
@@ -116,7 +125,7 @@ fn a_disk_without_inodes() {
 
 #[test]
 fn a_disk_that_turns_read_only() {
-    outlives(&Fault { options: "size=32m", make: |mount| mount.again("ro"), mend: |mount| mount.again("rw") });
+    outlives(&Fault { options: "size=32m", make: Mount::read_only, mend: Mount::writable });
 }
 
 /// The disk fills while the collector is away, and while a receipt comes: what waits is neither lost nor doubled.
