@@ -103,8 +103,8 @@ impl Outcome {
     pub fn documents(&self) -> impl Iterator<Item = (StableFacts, VolatileFacts)> {
         self.observation.families.iter().filter_map(|(name, value)| {
             let family = facts::family(name)?;
-            let (_, schema) = facts::schemas().iter().find(|(n, _)| n == name)?;
-            Some(fact::split(family.name, family.version, schema, value.clone()))
+            // Made anew and let go again: an idle agent does not keep them.
+            Some(fact::split(family.name, family.version, &(family.schema)(), value.clone()))
         })
     }
 }
@@ -146,6 +146,12 @@ pub fn scan(request: Request<'_>, progress: &(dyn Fn(Progress) + Sync)) -> anyho
 /// The rules that are part of the program.
 pub fn builtin_rules() -> Result<Pack, ScanError> {
     Pack::builtin(facts::schemas()).map_err(|e| ScanError::Rules(e.to_string()))
+}
+
+/// The same, compiled anew and not kept: for an agent that is idle for days between two scans.
+pub fn fresh_rules() -> Result<Pack, ScanError> {
+    let schemas: Vec<(&'static str, Value)> = FAMILIES.iter().map(|f| (f.name, (f.schema)())).collect();
+    Pack::builtin_anew(&schemas).map_err(|e| ScanError::Rules(e.to_string()))
 }
 
 /// The rules that are part of the program and read nothing but what endpoints say. A survey of one endpoint takes less time than
