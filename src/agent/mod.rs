@@ -5,6 +5,7 @@ pub mod drift;
 pub mod enrol;
 pub mod gatherer;
 pub mod identity;
+pub mod landlock;
 pub mod pace;
 pub mod renew;
 pub mod run;
