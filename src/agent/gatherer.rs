@@ -94,7 +94,21 @@ pub fn serve(host: Host, socket: &Path, agent_user: &str) -> Result<(), Gatherer
 pub fn ask(socket: &Path, families: &[&str], until: Instant) -> Result<Gathered, GathererError> {
     let shown = socket.display().to_string();
     let fail = |e: io::Error| GathererError::Socket(shown.clone(), e);
-    let mut stream = UnixStream::connect(socket).map_err(fail)?;
+    let stream = UnixStream::connect(socket).map_err(fail)?;
+    talk(stream, socket, families, until)
+}
+
+/// The process that serves the socket, once it has answered a request for nothing: its id (SO_PEERCRED, unix(7)).
+pub fn identify(socket: &Path, until: Instant) -> Result<i32, GathererError> {
+    let fail = |e: io::Error| GathererError::Socket(socket.display().to_string(), e);
+    let stream = UnixStream::connect(socket).map_err(fail)?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|e| fail(e.into()))?.pid.as_raw_nonzero().get();
+    talk(stream, socket, &[], until).map(|_| peer)
+}
+
+fn talk(mut stream: UnixStream, socket: &Path, families: &[&str], until: Instant) -> Result<Gathered, GathererError> {
+    let shown = socket.display().to_string();
+    let fail = |e: io::Error| GathererError::Socket(shown.clone(), e);
     let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
     // The gatherer stops a little earlier, so that what it has read still arrives.
     let seconds = left.as_secs().saturating_sub(2).max(1);

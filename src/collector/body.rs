@@ -31,6 +31,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Shown {
     /// Id of its key.
     pub host: HostId,
+    /// Ed25519, 32 raw bytes.
+    pub public_key: [u8; 32],
     /// Last second of its validity, Unix seconds.
     pub not_after: i64,
 }

@@ -74,6 +74,10 @@ pub enum ApiError {
     Internal(String),
 }
 
+/// Marks an answer as a refusal, for who counts: its stable id.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal(pub &'static str);
+
 impl ApiError {
     /// Stable id.
     pub const fn id(&self) -> &'static str {
@@ -123,6 +127,8 @@ impl IntoResponse for ApiError {
             Self::Missing(addresses) => json!({ "missing": addresses }),
             other => json!({ "error": id, "message": other.to_string() }),
         };
-        (status, Json(body)).into_response()
+        let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(Refusal(id));
+        response
     }
 }

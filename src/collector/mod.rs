@@ -5,15 +5,18 @@
 //! people ==HTTPS=> server -> pages
 //! ```
 
+pub mod admission;
 pub mod app;
 pub mod auth;
 mod body;
 mod enrol;
 pub mod error;
 pub mod export;
+mod health;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+pub mod metrics;
 mod renew;
 pub mod sequencer;
 pub mod server;

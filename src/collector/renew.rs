@@ -17,7 +17,6 @@ use super::app::{App, HostKey};
 use super::body::{self, Peer, Shown};
 use super::enrol;
 use super::error::ApiError;
-use super::store::HostState;
 use crate::host::clock;
 use crate::model::ids::Salt;
 
@@ -54,7 +53,7 @@ pub async fn renew(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>
         return Err(ApiError::Malformed("salt: is not the one that this host enrolled with".into()));
     }
     let now = clock::unix_now();
-    let issued = app.authority.certify(&host.public_key, &request.name, now).map_err(|e| ApiError::Internal(e.to_string()))?;
+    let issued = app.authority.certify(&shown.public_key, &request.name, now).map_err(|e| ApiError::Internal(e.to_string()))?;
     app.contacts.note(host.id, now, "");
     tracing::info!(host = %host.id, until = issued.not_after, expired = shown.not_after < now, "renewed a certificate");
     Ok(Json(json!({ "certificate": issued.certificate })).into_response())
@@ -63,7 +62,7 @@ pub async fn renew(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>
 /// Whether a host that the key table does not have may come back at all: asked before its body is read.
 async fn may_be_readmitted(app: &App, shown: &Shown) -> Result<(), ApiError> {
     match app.store.host(&shown.host).await? {
-        Some(row) if row.state == HostState::Retired => Err(ApiError::Retired),
+        Some(row) if row.state.is_over() => Err(ApiError::Retired),
         // A collector whose database was restored from a backup may lack hosts that enrolled after it.
         _ => Err(ApiError::UnknownHost),
     }

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::middleware;
 use axum::routing::{post, put};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -27,8 +28,10 @@ use tower::ServiceExt as _;
 use super::app::App;
 use super::body::{Peer, Shown};
 use super::error::ApiError;
-use super::{enrol, heartbeat, ingest, renew};
+use super::metrics::Meter;
+use super::{admission, enrol, heartbeat, ingest, renew};
 use crate::model::ids::HostId;
+use crate::pki::keys::raw_of;
 
 /// Connections open at once on one listener.
 const MAX_CONNECTIONS: usize = 2048;
@@ -57,12 +60,13 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })
+        .layer(middleware::from_fn_with_state(app.clone(), admission::observe))
         .with_state(app)
 }
 
 /// Serves `router` until `stop` is true, then lets requests under way finish. `tls` absent: plain
 /// HTTP.
-pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, meter: Meter, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
@@ -73,9 +77,10 @@ pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, route
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, from, slot)) => {
-                let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+                let (tls, router, meter, stop) = (tls.clone(), router.clone(), meter.clone(), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, from, tls, router, stop).await;
+                    let _open = meter.opened();
+                    connection(stream, from, tls, router, &meter, stop).await;
                     drop(slot);
                 });
             }
@@ -100,7 +105,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Resu
     Ok((stream, from, slot))
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfig>>, router: Router, stop: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfig>>, router: Router, meter: &Meter, stop: watch::Receiver<bool>) {
     let Some(config) = tls else {
         return serve(stream, from, Peer(None), router, stop).await;
     };
@@ -109,15 +114,22 @@ async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerC
             let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| shown(leaf));
             serve(stream, from, Peer(peer), router, stop).await;
         }
-        Ok(Err(e)) => tracing::debug!(%from, "TLS handshake failed: {e}"),
-        Err(_) => tracing::debug!(%from, "TLS handshake took too long"),
+        Ok(Err(e)) => {
+            meter.failed();
+            tracing::debug!(%from, "TLS handshake failed: {e}");
+        }
+        Err(_) => {
+            meter.failed();
+            tracing::debug!(%from, "TLS handshake took too long");
+        }
     }
 }
 
 /// Key and end of a certificate (DER) that rustls has verified.
 fn shown(certificate: &[u8]) -> Option<Shown> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(Shown { host: HostId::of_spki(certificate.public_key().raw), not_after: certificate.validity().not_after.timestamp() })
+    let spki = certificate.public_key().raw;
+    Some(Shown { host: HostId::of_spki(spki), public_key: raw_of(spki)?, not_after: certificate.validity().not_after.timestamp() })
 }
 
 async fn serve<S>(stream: S, from: SocketAddr, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)

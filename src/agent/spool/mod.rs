@@ -278,6 +278,36 @@ impl Spool {
         Ok(name)
     }
 
+    /// Puts acknowledged reports that are still kept back in line: those of `lineage` from number `from` on. Their receipts stay
+    /// until new ones take their place. How many that were; one that waits already counts, too.
+    pub fn requeue(&mut self, lineage: Lineage, from: u64) -> Result<usize, SpoolError> {
+        let asked = |name: &Name| name.lineage == lineage && name.sequence >= from;
+        let names: Vec<Name> = self.kept.iter().map(|k| k.name).filter(asked).collect();
+        for name in &names {
+            let (back, file) = (self.path("spool", &name.to_string()), self.path("kept", &name.to_string()));
+            let item = match Item::read(&file) {
+                Ok(item) => item,
+                Err(FileError::Read(e)) => return Err(at(&file)(e)),
+                Err(FileError::Damaged(_)) => {
+                    self.kept.retain(|k| k.name != *name);
+                    self.set_aside(vec![name.to_string()])?;
+                    continue;
+                }
+            };
+            // A kill leaves each report in one of the two folders, and the next start finds it there.
+            fs::rename(&file, &back).map_err(at(&file))?;
+            let bytes = self.kept.iter().find(|k| k.name == *name).map_or(0, |k| k.bytes);
+            self.kept.retain(|k| k.name != *name);
+            self.waiting.push(Waiting { name: *name, bytes, finished: finished_at(&item).unwrap_or(0) });
+        }
+        if !names.is_empty() {
+            self.sync("spool")?;
+            self.sync("kept")?;
+            self.waiting.sort_by_key(|w| w.name);
+        }
+        Ok(self.waiting.iter().filter(|w| asked(&w.name)).count())
+    }
+
     /// Forgets acknowledged reports older than [`KEEP_SECONDS`].
     pub fn prune(&mut self, now: i64) -> Result<(), SpoolError> {
         let (old, young): (Vec<Kept>, Vec<Kept>) = self.kept.iter().partition(|k| k.received.saturating_add(KEEP_SECONDS) < now);
@@ -348,6 +378,8 @@ impl Spool {
     fn finish_interrupted(&mut self) -> Result<(), SpoolError> {
         for name in std::mem::take(&mut self.state.dropping) {
             remove(&self.path("spool", &name))?;
+            // Of a report that was acknowledged once and put back in line.
+            remove(&self.path("kept", &format!("{name}.{RECEIPT}")))?;
         }
         for name in std::mem::take(&mut self.state.setting_aside) {
             for folder in ["spool", "kept"] {
