@@ -6,6 +6,7 @@ pub mod assay;
 pub mod collector;
 #[cfg(feature = "collector")]
 pub mod demo;
+pub mod doctor;
 pub mod enroll;
 pub mod evidence;
 pub mod exit;

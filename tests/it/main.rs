@@ -13,6 +13,7 @@ mod browser;
 mod certificates;
 mod collector;
 mod databases;
+mod doctor;
 mod evidence;
 mod files;
 mod formats;
