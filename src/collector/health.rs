@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::app::{App, BODY_UNIT};
-use super::metrics::{MEDIA_TYPE, State as StateLabel};
+use super::metrics::{OPEN_METRICS, State as StateLabel, TEXT};
 use super::store::HostState;
 use crate::config::collector::Network;
 use crate::host::clock;
@@ -145,7 +145,7 @@ fn room(folder: &std::path::Path) -> std::io::Result<(u64, Option<u64>)> {
     Ok((fs.f_bavail.saturating_mul(fs.f_frsize), (fs.f_files > 0).then_some(fs.f_favail)))
 }
 
-async fn metrics(State(operations): State<Arc<Operations>>) -> Response {
+async fn metrics(State(operations): State<Arc<Operations>>, headers: HeaderMap) -> Response {
     let (app, metrics) = (&operations.app, &operations.app.metrics);
     let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     metrics.leaves.set(gauge(*app.sequencer.size().borrow()));
@@ -159,8 +159,10 @@ async fn metrics(State(operations): State<Arc<Operations>>) -> Response {
         metrics.pending.set(gauge(count));
     }
     count_hosts(&operations).await;
-    match metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response(),
+    let open = headers.get_all(header::ACCEPT).iter().any(|v| v.to_str().is_ok_and(|v| v.contains("application/openmetrics-text")));
+    let (kind, text) = if open { (OPEN_METRICS, metrics.open_metrics()) } else { (TEXT, metrics.text()) };
+    match text {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response(),
     }
 }

@@ -1,5 +1,6 @@
-//! What the collector counts, for Prometheus (OpenMetrics text, version 1.0.0). No host, no person,
-//! no path: names and labels come from this file and from the stable ids of refusals.
+//! What the collector counts, for Prometheus: as OpenMetrics text 1.0.0 to those who ask for it, else
+//! as the older text format 0.0.4. No host, no person, no path: names and labels come from this file
+//! and from the stable ids of refusals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,17 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+/// Media type of [`Metrics::open_metrics`].
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Media type of [`Metrics::text`].
-pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Bounds of histograms, seconds: around the promised 250 ms more closely than elsewhere.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Kinds of requests of agents.
+const ROUTES: [&str; 6] = ["report", "blob", "heartbeat", "enrol", "renew", "other"];
 
 /// A label with one value out of few.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -37,6 +42,13 @@ pub struct What {
 pub struct State {
     /// `active`, `silent`, `retired` or `replaced`.
     pub state: &'static str,
+}
+
+/// What runs.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Version {
+    /// Version of the collector.
+    pub version: &'static str,
 }
 
 /// One of the listeners.
@@ -114,10 +126,24 @@ impl Metrics {
             disk_free: Gauge::default(),
             registry: Registry::default(),
         };
-        registry.register("build", "What runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let build: Family<Version, Gauge> = Family::default();
+        build.get_or_create(&Version { version: env!("CARGO_PKG_VERSION") }).set(1);
+        // A gauge, as is the custom: the older format has no type `info`.
+        registry.register("build_info", "What runs; always 1", build);
         registry.register_with_unit("started", "When the collector started, Unix time", Unit::Seconds, gauge(now));
         registry.register_with_unit("body_memory_limit", "Memory that bodies of requests may have together", Unit::Bytes, gauge(body_limit));
         metrics.register(&mut registry);
+        // There from the start at zero: an alert on a metric that is not there never fires.
+        for route in ROUTES {
+            metrics.requests.get_or_create(&What { route });
+        }
+        for state in ["active", "silent", "retired", "replaced"] {
+            metrics.hosts.get_or_create(&State { state });
+        }
+        metrics.refused.get_or_create(&Why { reason: "busy" });
+        for listener in ["agents", "people"] {
+            metrics.meter(listener);
+        }
         Self { registry, ..metrics }
     }
 
@@ -142,10 +168,25 @@ impl Metrics {
         r.register_with_unit("data_free", "Room on the file system of the data folder", Unit::Bytes, self.disk_free.clone());
     }
 
-    /// The whole exposition.
-    pub fn text(&self) -> Result<String, std::fmt::Error> {
+    /// The whole exposition as OpenMetrics.
+    pub fn open_metrics(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// The same in the older format, where a counter is called by its samples' name and units are no line of their own.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let open = self.open_metrics()?;
+        let counters: Vec<&str> = open.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+        let mut text = String::new();
+        for line in open.lines().filter(|l| !l.starts_with("# UNIT ") && *l != "# EOF") {
+            let mut words = line.splitn(4, ' ');
+            match (words.next(), words.next(), words.next(), words.next()) {
+                (Some("#"), Some(key), Some(name), Some(rest)) if counters.contains(&name) => text.push_str(&format!("# {key} {name}_total {rest}\n")),
+                _ => text.push_str(&format!("{line}\n")),
+            }
+        }
         Ok(text)
     }
 
@@ -210,10 +251,13 @@ mod tests {
         metrics.refused.get_or_create(&Why { reason: "busy" }).inc();
         metrics.judge.observe(0.2);
         let open = metrics.meter("agents").opened();
-        let text = metrics.text().unwrap();
+        let text = metrics.open_metrics().unwrap();
         assert!(text.contains("assay_connections{listener=\"agents\"} 1\n") && text.contains("assay_agent_requests_refused_total{reason=\"busy\"} 1\n"));
         assert!(text.contains("assay_judge_seconds_bucket{le=\"0.25\"} 1\n") && text.ends_with("# EOF\n"), "{text}");
         assert!(text.contains("assay_build_info{version=\"") && text.contains("assay_started_seconds 1795000000\n"), "{text}");
+        let old = metrics.text().unwrap();
+        assert!(old.contains("# TYPE assay_agent_requests_refused_total counter\nassay_agent_requests_refused_total{reason=\"busy\"} 1\n"), "{old}");
+        assert!(!old.contains("# UNIT") && !old.contains("# EOF") && old.contains("# TYPE assay_judge_seconds histogram\n"), "{old}");
         drop(open);
         assert!(metrics.text().unwrap().contains("assay_connections{listener=\"agents\"} 0\n"));
     }

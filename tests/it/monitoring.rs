@@ -16,18 +16,21 @@ use serde_json::{Value, json};
 use crate::agent::{Collector, outcome};
 use crate::support::COLLECTOR;
 
-/// Reads an exposition as the reference parser of OpenMetrics does, and prints `name{labels} value` of every sample.
+/// Reads an exposition as the reference parsers of OpenMetrics and of the older text format do, and prints `name{labels} value` of every sample.
 const PARSE: &str = "
 import sys
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+if sys.argv[1] == 'open':
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+else:
+    from prometheus_client.parser import text_string_to_metric_families
 for family in text_string_to_metric_families(sys.stdin.read()):
-    assert family.documentation and family.type != 'unknown', family.name
+    assert family.documentation and family.type not in ('unknown', 'untyped'), family.name
     for s in family.samples:
         print(s.name + ''.join(f' {k}={v}' for k, v in sorted(s.labels.items())), float(s.value))
 ";
 
-fn parsed(text: &str) -> Vec<String> {
-    let mut python = Command::new("/usr/bin/python3").args(["-c", PARSE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+fn parsed(text: &str, format: &str) -> Vec<String> {
+    let mut python = Command::new("/usr/bin/python3").args(["-c", PARSE, format]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success(), "{text}");
@@ -35,10 +38,14 @@ fn parsed(text: &str) -> Vec<String> {
 }
 
 fn get(runtime: &tokio::runtime::Runtime, at: SocketAddr, path: &str) -> (u16, String, String) {
+    get_as(runtime, at, path, "*/*")
+}
+
+fn get_as(runtime: &tokio::runtime::Runtime, at: SocketAddr, path: &str, accept: &str) -> (u16, String, String) {
     assay::pki::install_provider();
     runtime.block_on(async {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let response = http.get(format!("http://{at}{path}")).send().await.unwrap();
+        let response = http.get(format!("http://{at}{path}")).header("accept", accept).send().await.unwrap();
         let kind = response.headers().get("content-type").map_or("", |v| v.to_str().unwrap()).to_string();
         (response.status().as_u16(), kind, response.text().await.unwrap())
     })
@@ -57,9 +64,15 @@ fn metrics_are_open_metrics_and_count_what_happened() {
     let nobody = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = collector.url();
     collector.runtime.block_on(async { nobody.get(&url).send().await }).unwrap_err();
-    let (status, kind, text) = get(&collector.runtime, operations, "/metrics");
+    // What Prometheus sends by default, and what curl does.
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let (status, kind, text) = get_as(&collector.runtime, operations, "/metrics", accept);
+    let (_, old_kind, old_text) = get(&collector.runtime, operations, "/metrics");
+    assert_eq!(old_kind, "text/plain; version=0.0.4; charset=utf-8");
     assert_eq!((status, kind.as_str()), (200, "application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    let samples = parsed(&text);
+    let samples = parsed(&text, "open");
+    let steady = |samples: &[String]| samples.iter().filter(|s| !s.starts_with("assay_data_free_bytes")).cloned().collect::<Vec<_>>();
+    assert_eq!(steady(&samples), steady(&parsed(&old_text, "old")), "the two formats say the same");
     let has = |line: &str| samples.iter().any(|s| s == line);
     for line in [
         "assay_reports_accepted_total 2.0",
@@ -81,7 +94,7 @@ fn metrics_are_open_metrics_and_count_what_happened() {
         assert!(has(line), "{line} is missing in\n{}", samples.join("\n"));
     }
     assert!(samples.iter().any(|s| s.starts_with("assay_agent_requests_refused_total reason=missing-blobs ")), "{samples:?}");
-    assert!(samples.iter().any(|s| s.starts_with("assay_build_info version=")), "{samples:?}");
+    assert!(samples.iter().any(|s| s.starts_with("assay_build_info version=") && s.ends_with(" 1.0")), "{samples:?}");
     assert!(!text.contains("web01") && !text.contains(&identity.host.to_string()), "no host");
     assert_eq!(get(&collector.runtime, operations, "/healthz").0, 200);
     assert_eq!(get(&collector.runtime, operations, "/readyz").0, 200);
