@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use crate::model::ids::{Digest, HostId};
 
-/// Time between heartbeats.
-pub const HEARTBEAT: Duration = Duration::from_secs(15 * 60);
-/// A heartbeat that comes this soon after the last one is left out.
-const TOO_SOON: u64 = 60;
+/// A heartbeat that comes sooner than this part of the period after the last one is left out.
+const TOO_SOON: u64 = 15;
 /// Machines that booted less than this ago may have booted together, milliseconds.
 const BOOTED_TOGETHER_MS: u64 = 5 * 60_000;
 /// They speak for the first time within this.
@@ -29,13 +27,13 @@ pub fn first_contact(host: &HostId, up_ms: u64) -> Duration {
 }
 
 /// Time from `now` (Unix seconds) to the host's next heartbeat: each host has its own second of the
-/// quarter of an hour.
-pub fn until_heartbeat(host: &HostId, now: i64) -> Duration {
-    let period = HEARTBEAT.as_secs();
-    let own = share(HEARTBEAT, host, "heartbeat").as_secs();
+/// period.
+pub fn until_heartbeat(host: &HostId, period: Duration, now: i64) -> Duration {
+    let own = share(period, host, "heartbeat").as_secs();
+    let period = period.as_secs().max(1);
     let past = u64::try_from(now.rem_euclid(i64::try_from(period).unwrap_or(1))).unwrap_or(0);
     let wait = (own + period - past) % period;
-    Duration::from_secs(if wait < TOO_SOON { wait + period } else { wait })
+    Duration::from_secs(if wait < period.div_ceil(TOO_SOON) { wait + period } else { wait })
 }
 
 /// The wait before the next attempt after `failures` in a row: doubles up to [`BACKOFF_CAP`],
@@ -68,6 +66,8 @@ pub fn share(whole: Duration, host: &HostId, purpose: &str) -> Duration {
 mod tests {
     use super::*;
 
+    const PERIOD: Duration = Duration::from_secs(900);
+
     fn hosts() -> impl Iterator<Item = HostId> {
         (0..1000u32).map(|n| HostId::of_spki(&n.to_be_bytes()))
     }
@@ -99,10 +99,10 @@ mod tests {
         let now = 1_795_000_000;
         let mut seconds = vec![0u32; 960];
         for host in hosts() {
-            let wait = until_heartbeat(&host, now).as_secs();
+            let wait = until_heartbeat(&host, PERIOD, now).as_secs();
             seconds[usize::try_from(wait).unwrap()] += 1;
             let next = now + i64::try_from(wait).unwrap();
-            let period = until_heartbeat(&host, next).as_secs();
+            let period = until_heartbeat(&host, PERIOD, next).as_secs();
             assert_eq!(period, 900, "every quarter of an hour");
         }
         assert!(seconds[..60].iter().all(|&n| n == 0) && seconds.iter().all(|&n| n < 12), "{seconds:?}");

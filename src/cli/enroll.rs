@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use crate::agent::{enrol, seccomp};
-use crate::config::agent::AgentConfig;
+use crate::config::agent::{AgentConfig, DEFAULT_PATH};
 use crate::config::proxy::Proxy;
 use crate::pki::token::Token;
 
@@ -18,11 +18,11 @@ const MAX_TOKEN: u64 = 4096;
 const EXAMPLES: &str = "\
 Examples:
   sudo -u assay-agent assay enroll --collector https://collector.example:9443 --token-file token
-  assay enroll --collector https://10.0.0.5:9443 --token assay1.SECRET.PIN --state ./state
-  assay enroll --collector https://10.0.0.5:9443 --token-file - --name web01 < token
+  assay enroll --token-file - < token               with the collector of /etc/assay/agent.yaml
+  assay enroll --collector https://10.0.0.5:9443 --token assay1.SECRET.PIN --state ./state --name web01
   sudo -u assay-agent assay enroll --moved          after the machine-id was changed on purpose
 
-Usage: assay enroll [OPTIONS] --collector <URL> <--token <TOKEN>|--token-file <FILE>>
+Usage: assay enroll [OPTIONS] <--token <TOKEN>|--token-file <FILE>>
        assay enroll --moved [--state <DIR>]
 
 Options:
@@ -36,7 +36,7 @@ machine had in its spool is set aside below the state folder.
 #[derive(Args, Debug)]
 #[command(help_template = EXAMPLES)]
 pub struct Arguments {
-    /// Address of the collector's listener for agents, https://HOST:PORT [default: that of the configuration]
+    /// Address of the collector's listener for agents, https://HOST:PORT [default: `collector` of the configuration]
     #[arg(long, value_name = "URL", conflicts_with = "moved")]
     collector: Option<String>,
     /// Token as `assay-collector token` prints it; other users can see it in the process list
@@ -45,7 +45,7 @@ pub struct Arguments {
     /// File with the token; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "moved")]
     token_file: Option<PathBuf>,
-    /// Folder for key, certificate, state and spool [default: that of the configuration, else /var/lib/assay]
+    /// Folder for key, certificate, state and spool [default: `state_dir` of the configuration]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// What the host is called at the collector [default: its host name]
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     };
     let token: Token = text.parse()?;
     let collector = arguments.collector.as_ref().unwrap_or(&config.collector);
-    anyhow::ensure!(!collector.is_empty(), "no collector is named; give --collector https://HOST:PORT or set `collector` in the configuration");
+    anyhow::ensure!(!collector.is_empty(), "no collector: give --collector https://HOST:PORT, or set `collector` in {DEFAULT_PATH}");
     let proxy = arguments.proxy.as_ref().unwrap_or(&config.proxy);
     let identity = enrol::enrol_through(proxy, collector, &token, state, arguments.name.as_deref())?;
     writeln!(out, "{} is enrolled as {}\nstate in {}; next: assay agent", identity.name, identity.host, state.display()).context("standard output")?;

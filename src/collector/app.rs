@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::admission::Admission;
 use super::metrics::Shared;
+use super::resume::Resumption;
 use super::sequencer::Sequencer;
 use super::store::{HostRow, Store, StoreError};
 use crate::advisory::Index;
@@ -28,6 +29,8 @@ const BODY_UNITS: usize = 4096;
 pub const BODY_UNIT: usize = 16 << 10;
 /// Reports judged at once: each may hold some hundred MiB of plain blobs.
 const JUDGES: usize = 2;
+/// Large blobs checked at once: each may hold a window of 4 MiB.
+const CHECKS: usize = 2;
 /// Enrolments at once.
 const ENROLMENTS: usize = 8;
 
@@ -70,6 +73,8 @@ pub struct App {
     pub contacts: Contacts,
     /// Scans that people asked for.
     pub scan_requests: ScanRequests,
+    /// The last time the ledger went on from a restored database, while agents are asked for what is missing.
+    pub resumption: Option<Resumption>,
     /// Bounds shared by all requests.
     pub limits: Limits,
     /// Tells those who are turned away when to come back.
@@ -85,6 +90,21 @@ impl App {
     }
 }
 
+impl App {
+    /// The host of this id, if it may speak: another process, or another collector on the same database, may have
+    /// enrolled it a moment ago.
+    pub async fn find_host(&self, id: &HostId) -> Result<Option<Arc<HostKey>>, StoreError> {
+        if let Some(key) = self.keys.find(id) {
+            return Ok(Some(key));
+        }
+        let row = self.store.host(id).await?.filter(|h| !h.state.is_over());
+        Ok(row.and_then(|host| {
+            self.keys.add(&host);
+            self.keys.find(id)
+        }))
+    }
+}
+
 /// Semaphores that bound memory and work over all connections.
 #[derive(Debug)]
 pub struct Limits {
@@ -92,6 +112,8 @@ pub struct Limits {
     pub bodies: Arc<Semaphore>,
     /// Reports being judged.
     pub judges: Arc<Semaphore>,
+    /// Large blobs being checked.
+    pub checks: Arc<Semaphore>,
     /// Enrolments under way.
     pub enrolments: Arc<Semaphore>,
 }
@@ -109,7 +131,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         let semaphore = |n| Arc::new(Semaphore::new(n));
-        Self { bodies: semaphore(BODY_UNITS), judges: semaphore(JUDGES), enrolments: semaphore(ENROLMENTS) }
+        Self { bodies: semaphore(BODY_UNITS), judges: semaphore(JUDGES), checks: semaphore(CHECKS), enrolments: semaphore(ENROLMENTS) }
     }
 }
 

@@ -135,12 +135,12 @@ impl Metrics {
         metrics.register(&mut registry);
         // There from the start at zero: an alert on a metric that is not there never fires.
         for route in ROUTES {
-            metrics.requests.get_or_create(&What { route });
+            drop(metrics.requests.get_or_create(&What { route }));
         }
         for state in ["active", "silent", "retired", "replaced"] {
-            metrics.hosts.get_or_create(&State { state });
+            drop(metrics.hosts.get_or_create(&State { state }));
         }
-        metrics.refused.get_or_create(&Why { reason: "busy" });
+        drop(metrics.refused.get_or_create(&Why { reason: "busy" }));
         for listener in ["agents", "people"] {
             metrics.meter(listener);
         }

@@ -17,8 +17,10 @@ use super::app::{App, HostKey};
 use super::body::{self, Peer, Shown};
 use super::enrol;
 use super::error::ApiError;
+use super::store::NewHost;
 use crate::host::clock;
-use crate::model::ids::Salt;
+use crate::model::ids::{Digest, Salt};
+use crate::pki::keys;
 
 /// Largest request, bytes.
 const MAX_REQUEST: usize = 2048;
@@ -37,13 +39,13 @@ pub struct Request {
 /// Renews a certificate.
 pub async fn renew(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
     let shown = peer.renewing()?;
-    let known = app.keys.find(&shown.host);
+    let known = app.find_host(&shown.host).await?;
     if known.is_none() {
         may_be_readmitted(&app, &shown).await?;
     }
     let _turn = body::turn(&app.limits.enrolments).await?;
-    let received = body::receive(&app, &headers, request, MAX_REQUEST).await?;
-    let request: Request = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::Malformed(format!("the renewal request: {e}")))?;
+    let received = body::receive(&app, &headers, request, body::JSON, MAX_REQUEST).await?;
+    let request: Request = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::malformed("the renewal request", &e))?;
     enrol::check(&request.name, &request.machine)?;
     let host = match known {
         Some(host) => host,
@@ -64,13 +66,25 @@ async fn may_be_readmitted(app: &App, shown: &Shown) -> Result<(), ApiError> {
     match app.store.host(&shown.host).await? {
         Some(row) if row.state.is_over() => Err(ApiError::Retired),
         // A collector whose database was restored from a backup may lack hosts that enrolled after it.
+        None if app.resumption.is_some() => Ok(()),
         _ => Err(ApiError::UnknownHost),
     }
 }
 
 /// Admits a host again that holds a certificate of this authority and is missing in the store.
 /// Called only once [`may_be_readmitted`] has let it pass.
-#[expect(clippy::unused_async, reason = "admitting a host writes to the store")]
-async fn readmit(_app: &App, _shown: &Shown, _request: &Request) -> Result<Arc<HostKey>, ApiError> {
-    Err(ApiError::UnknownHost)
+async fn readmit(app: &App, shown: &Shown, request: &Request) -> Result<Arc<HostKey>, ApiError> {
+    let host = NewHost {
+        id: shown.host,
+        name: request.name.clone(),
+        public_key: keys::spki_of(&shown.public_key),
+        salt: request.salt,
+        machine: request.machine.clone(),
+        // No token brought it back.
+        secret: Digest::of(b"resumption"),
+    };
+    app.store.readmit(&host, clock::unix_now()).await?;
+    app.sequencer.wake();
+    tracing::info!(host = %host.id, name = host.name, "admitted a host again that the restored database lacks");
+    app.find_host(&host.id).await?.ok_or(ApiError::UnknownHost)
 }

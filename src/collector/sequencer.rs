@@ -139,7 +139,7 @@ impl Task {
     /// Rebuilds the tree from the leaves and holds it against everything that was signed; begins
     /// an empty ledger with its first leaf.
     pub async fn open(store: Store, signer: Arc<SigningKey>, verifier: Verifier, now: i64) -> Result<(Self, Sequencer), LedgerError> {
-        let head_file = store.folder().join(HEAD_FILE);
+        let head_file = head_file(&store);
         let holder = random_holder()?;
         let leading = store.lease_ledger(&holder).await?.then(Instant::now);
         let mut tree = Tree::new();
@@ -324,6 +324,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The checkpoint that was last published from this store's folder.
+pub fn published_head(store: &Store, verifier: &Verifier) -> Result<Option<Checkpoint>, LedgerError> {
+    published(&head_file(store), verifier)
+}
+
+/// Where the published checkpoint lies.
+pub fn head_file(store: &Store) -> PathBuf {
+    store.folder().join(HEAD_FILE)
+}
+
+/// Size and root of the stored entries, held against the newest checkpoint in the database alone.
+pub async fn stored_tree(store: &Store, verifier: &Verifier) -> Result<(u64, Digest), LedgerError> {
+    let mut tree = Tree::new();
+    read(store, verifier, Path::new(""), &mut tree, true).await?;
+    Ok((tree.size(), tree.root()))
+}
+
 fn random_holder() -> Result<RandomId, LedgerError> {
     crate::pki::random().map(RandomId::new).map_err(|e| LedgerError::Store(StoreError::File(e.to_string())))
 }
@@ -373,6 +390,9 @@ fn holds(folder: &str, tree: &Tree, signed: &Checkpoint) -> Result<(), LedgerErr
 
 fn published(head_file: &Path, verifier: &Verifier) -> Result<Option<Checkpoint>, LedgerError> {
     let fail = |e| LedgerError::HeadFile(head_file.display().to_string(), e);
+    if head_file.as_os_str().is_empty() {
+        return Ok(None);
+    }
     match std::fs::metadata(head_file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(fail(e)),

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -27,18 +27,18 @@ use tower::ServiceExt as _;
 
 use super::app::App;
 use super::body::{Peer, Shown};
+use super::door::{Door, Stranger};
 use super::error::ApiError;
 use super::metrics::Meter;
 use super::{admission, enrol, heartbeat, ingest, renew};
 use crate::model::ids::HostId;
-use crate::pki::keys::raw_of;
+use crate::pki::keys;
 
-/// Connections open at once on one listener.
-const MAX_CONNECTIONS: usize = 2048;
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time for a request's head, and for silence between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for a request's head, and for silence between requests: an agent that is done is
+/// away for minutes, and thousands of such connections would fill every slot.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is asked to end after this long; new requests come on a new one.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// How long requests under way may take after that, or after the order to stop.
@@ -67,22 +67,17 @@ pub fn agents_router(app: Arc<App>) -> Router {
 /// Serves `router` until `stop` is true, then lets requests under way finish. `tls` absent: plain
 /// HTTP.
 pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, meter: Meter, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let door = Door::new();
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &door) => accepted,
             _ = stop.changed() => break,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, from, slot)) => {
-                let (tls, router, meter, stop) = (tls.clone(), router.clone(), meter.clone(), stop.clone());
-                connections.spawn(async move {
-                    let _open = meter.opened();
-                    connection(stream, from, tls, router, &meter, stop).await;
-                    drop(slot);
-                });
+            Ok((stream, from, stranger)) => {
+                connections.spawn(connection(stream, from, stranger, tls.clone(), router.clone(), meter.clone(), stop.clone()));
             }
             Err(e) => {
                 tracing::warn!("a connection could not be accepted: {e}");
@@ -97,30 +92,61 @@ pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, route
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, door: &Arc<Door>) -> std::io::Result<(TcpStream, SocketAddr, Stranger)> {
     // The slot comes first: without one, callers wait in the kernel's queue.
-    let slot = slots.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let slot = door.slot().await?;
     let (stream, from) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, from, slot))
+    Ok((stream, from, door.admit(slot)))
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfig>>, router: Router, meter: &Meter, stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    stranger: Stranger,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    meter: Meter,
+    stop: watch::Receiver<bool>,
+) {
+    let _open = meter.opened();
     let Some(config) = tls else {
-        return serve(stream, from, Peer(None), router, stop).await;
+        return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };
-    match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| shown(leaf));
-            serve(stream, from, Peer(peer), router, stop).await;
+    let handshake = async {
+        match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(e)) => {
+                meter.failed();
+                tracing::debug!(%from, "TLS handshake failed: {e}");
+                None
+            }
+            Err(_) => {
+                meter.failed();
+                tracing::debug!(%from, "TLS handshake took too long");
+                None
+            }
         }
-        Ok(Err(e)) => {
-            meter.failed();
-            tracing::debug!(%from, "TLS handshake failed: {e}");
-        }
-        Err(_) => {
-            meter.failed();
-            tracing::debug!(%from, "TLS handshake took too long");
+    };
+    let Some(stream) = strange(&stranger, from, handshake).await else { return };
+    let Some(peer) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| shown(leaf)) else {
+        return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
+    };
+    let host = peer.host;
+    let guest = stranger.introduce(host);
+    tokio::select! {
+        () = serve(stream, from, Peer(Some(peer)), router, stop) => {}
+        () = guest.sent_away() => tracing::debug!(%from, %host, "sent away: the host has newer connections"),
+    }
+}
+
+/// Goes on with a connection that has shown no certificate until it is sent away.
+async fn strange<T: Default>(stranger: &Stranger, from: SocketAddr, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = work => done,
+        () = stranger.sent_away() => {
+            tracing::debug!(%from, "sent away: too many connections without a certificate");
+            T::default()
         }
     }
 }
@@ -129,7 +155,7 @@ async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerC
 fn shown(certificate: &[u8]) -> Option<Shown> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let spki = certificate.public_key().raw;
-    Some(Shown { host: HostId::of_spki(spki), public_key: raw_of(spki)?, not_after: certificate.validity().not_after.timestamp() })
+    Some(Shown { host: HostId::of_spki(spki), public_key: keys::raw_of(spki)?, not_after: certificate.validity().not_after.timestamp() })
 }
 
 async fn serve<S>(stream: S, from: SocketAddr, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::writer::Writer;
 use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Executor as _, Row as _, Transaction};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Connection as _, Executor as _, Row as _, Transaction};
 
 /// Name of the SQLite database in its folder.
 pub const SQLITE_FILE: &str = "assay.db";
@@ -105,7 +105,8 @@ impl Store {
         }
     }
 
-    async fn open_sqlite(folder: &Path) -> Result<Self> {
+    /// Opens or creates the SQLite store in a folder, whatever its `database.url` says.
+    pub async fn open_sqlite(folder: &Path) -> Result<Self> {
         install_default_drivers();
         let file = folder.join(SQLITE_FILE);
         create_file(&file).map_err(|e| StoreError::File(format!("can't open {}: {e}", file.display())))?;
@@ -225,6 +226,14 @@ fn pool(connections: u32, settings: &str) -> AnyPoolOptions {
         .max_connections(connections)
         .acquire_timeout(CONNECT)
         .after_connect(move |connection, _| Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(|_| ()) }))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // On a full disk SQLite rolls back by itself, and the driver goes on believing in a
+                // transaction: such a connection would refuse every transaction for ever.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
 }
 
 /// An acknowledged report must survive: a server that does not write through is refused or overruled.
@@ -300,6 +309,11 @@ pub fn url(folder: &Path) -> Result<Option<String>> {
         return Err(bad("write one line: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full".into()));
     }
     Ok(Some(url))
+}
+
+/// Where the address of a PostgreSQL database is written.
+pub fn url_file(folder: &Path) -> PathBuf {
+    folder.join(URL_FILE)
 }
 
 /// Whether an address is one of a PostgreSQL database.

@@ -14,7 +14,7 @@ CREATE TABLE hosts (
     retired_at  BIGINT,
     retired_by  TEXT NOT NULL DEFAULT '',
     retired_why TEXT NOT NULL DEFAULT '',
-    replaces    BYTEA REFERENCES hosts (id),
+    replaces    BYTEA REFERENCES hosts (id) DEFERRABLE,
     thinned_at  BIGINT NOT NULL DEFAULT 0,
     erased_at   BIGINT
 );
@@ -152,3 +152,6 @@ CREATE TABLE leases (
     holder BYTEA NOT NULL,
     until  BIGINT NOT NULL
 );
+
+-- Asked every other second by a collector that waits for what another process retires.
+CREATE INDEX hosts_retired ON hosts (retired_at) WHERE retired_at IS NOT NULL;
