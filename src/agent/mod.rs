@@ -1,6 +1,7 @@
 //! The agent: one scan, its schedule, its spool and its upload.
 
 pub mod deliver;
+pub mod doctor;
 pub mod drift;
 pub mod enrol;
 pub mod gatherer;

@@ -17,7 +17,7 @@ use super::scan::{self, Sealed};
 use super::schedule::Calendar;
 use super::seal::{Draft, Purpose};
 use super::spool::{Begun, Bounds, Spool, SpoolError};
-use super::upload::{Client, Heartbeat, Route, UploadError};
+use super::upload::{Client, Heartbeat, Resend, Route, UploadError};
 use super::watch::Blind;
 use crate::config::ConfigError;
 use crate::config::agent::AgentConfig;
@@ -365,6 +365,15 @@ impl Service {
         pace::retry(&self.identity.host, self.failures, error.upload().and_then(UploadError::retry_after))
     }
 
+    /// Puts back in line what a restored collector asks for.
+    fn requeue(&mut self, resend: Resend) {
+        match self.spool.requeue(resend.lineage, resend.from) {
+            Ok(0) => tracing::warn!(lineage = %resend.lineage, from = resend.from, "the collector asks for reports that are no longer kept"),
+            Ok(reports) => tracing::warn!(lineage = %resend.lineage, from = resend.from, reports, "the collector asks for acknowledged reports again"),
+            Err(e) => tracing::error!("acknowledged reports could not be put back in line: {e}"),
+        }
+    }
+
     /// Says that the host is there; how long to wait until the next time.
     async fn heartbeat(&mut self) -> Duration {
         self.spool.tick(clock::now());
@@ -372,6 +381,7 @@ impl Service {
         let regular = pace::until_heartbeat(&self.identity.host, self.config.heartbeat(), clock::unix_now());
         let state = self.spool.state();
         let heartbeat = Heartbeat {
+            acknowledged: state.acknowledged,
             agent: env!("CARGO_PKG_VERSION"),
             checkpoint_size: state.checkpoint_size,
             lineage: state.lineage,
@@ -384,6 +394,9 @@ impl Service {
                 let skew = answer.now.saturating_sub(clock::unix_now());
                 if skew.abs() > 60 {
                     tracing::warn!(seconds = skew, "this clock and the collector's differ");
+                }
+                if let Some(resend) = answer.resend {
+                    self.requeue(resend);
                 }
                 let known = self.spool.state().request.as_deref();
                 self.requested = answer.scan.map(|s| s.id).filter(|id| id.len() <= MAX_REQUEST_ID && known != Some(id.as_str()));

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use ask::{ask, ask_watch, failed};
+pub use ask::{ask, ask_watch, failed, identify};
 use talk::{TALK_TIMEOUT, receive, send};
 
 use super::run::{self, LIMIT_DEADLINE};
