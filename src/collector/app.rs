@@ -27,6 +27,8 @@ const BODY_UNITS: usize = 4096;
 pub const BODY_UNIT: usize = 16 << 10;
 /// Reports judged at once: each may hold some hundred MiB of plain blobs.
 const JUDGES: usize = 2;
+/// Large blobs checked at once: each may hold a window of 4 MiB.
+const CHECKS: usize = 2;
 /// Enrolments at once.
 const ENROLMENTS: usize = 8;
 
@@ -104,6 +106,8 @@ pub struct Limits {
     pub bodies: Arc<Semaphore>,
     /// Reports being judged.
     pub judges: Arc<Semaphore>,
+    /// Large blobs being checked.
+    pub checks: Arc<Semaphore>,
     /// Enrolments under way.
     pub enrolments: Arc<Semaphore>,
 }
@@ -111,7 +115,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let semaphore = |n| Arc::new(Semaphore::new(n));
-        Self { bodies: semaphore(BODY_UNITS), judges: semaphore(JUDGES), enrolments: semaphore(ENROLMENTS) }
+        Self { bodies: semaphore(BODY_UNITS), judges: semaphore(JUDGES), checks: semaphore(CHECKS), enrolments: semaphore(ENROLMENTS) }
     }
 }
 

@@ -15,7 +15,7 @@ use super::body;
 use super::error::ApiError;
 use super::store::{Enrolled, NewHost};
 use crate::host::clock;
-use crate::model::ids::Salt;
+use crate::model::ids::{HostId, Salt};
 use crate::pki::keys;
 use crate::pki::token::Token;
 
@@ -39,18 +39,25 @@ struct Request {
 /// Enrols a host.
 pub async fn enrol(State(app): State<Arc<App>>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
     let _turn = body::turn(&app.limits.enrolments).await?;
-    let received = body::receive(&app, &headers, request, MAX_REQUEST).await?;
-    let request: Request = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::Malformed(format!("the enrolment request: {e}")))?;
+    let received = body::receive(&app, &headers, request, body::JSON, MAX_REQUEST).await?;
+    let request: Request = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::malformed("the enrolment request", &e))?;
     let now = clock::unix_now();
     let token: Token = request.token.parse().map_err(|_| ApiError::BadToken)?;
     if !token.pins(app.authority.der()) {
         return Err(ApiError::BadToken);
     }
-    check(&request)?;
-    let issued = app.authority.issue_host(&request.csr, &request.name, now).map_err(|e| ApiError::Malformed(e.to_string()))?;
-    let public_key = keys::raw_of(&issued.spki).ok_or_else(|| ApiError::Malformed("the host key is not Ed25519".into()))?;
-    let host =
-        NewHost { id: issued.host, name: request.name, public_key: issued.spki, salt: request.salt, machine: request.machine, secret: token.secret_digest() };
+    check(&request.name, &request.machine)?;
+    let secret = token.secret_digest();
+    let malformed = |e| ApiError::malformed("csr", &e);
+    let public_key = keys::requested_key(&request.csr).map_err(malformed)?;
+    // A stolen token that is used up must not cost a signature and the store's write lock each time;
+    // the host whose first answer was lost is heard once more.
+    let admits = app.store.peek_secret("enrol", &secret, now).await?.is_some();
+    if !admits && app.keys.find(&HostId::of_spki(&keys::spki_of(&public_key))).is_none() {
+        return Err(ApiError::BadToken);
+    }
+    let issued = app.authority.issue_host(&request.csr, &request.name, now).map_err(malformed)?;
+    let host = NewHost { id: issued.host, name: request.name, public_key: issued.spki, salt: request.salt, machine: request.machine, secret };
     match app.store.enrol(&host, now).await? {
         Enrolled::New | Enrolled::Again => {}
         Enrolled::BadSecret => return Err(ApiError::BadToken),
@@ -70,13 +77,13 @@ pub async fn enrol(State(app): State<Arc<App>>, headers: HeaderMap, request: Bod
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-fn check(request: &Request) -> Result<(), ApiError> {
-    let name = &request.name;
+/// Checks what a host says of itself.
+pub(super) fn check(name: &str, machine: &str) -> Result<(), ApiError> {
     let fits = !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if !fits {
         return Err(ApiError::Malformed("name: use letters, digits, dots and hyphens".into()));
     }
-    if request.machine.len() > MAX_MACHINE || !request.machine.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    if machine.len() > MAX_MACHINE || !machine.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(ApiError::Malformed("machine: must be lower-case hexadecimal".into()));
     }
     Ok(())

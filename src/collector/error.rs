@@ -9,12 +9,21 @@ use serde_json::json;
 use super::store::StoreError;
 use crate::model::ids::Address;
 
+/// Most characters of an answer's sentence: what a hostile body holds is not sent back at length.
+const MAX_SENTENCE: usize = 300;
+
 /// Why a request of an agent was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No client certificate was shown.
     #[error("this request needs the host's certificate; enrol the host first")]
     CertificateRequired,
+    /// The certificate's time is over.
+    #[error("the host's certificate has expired; the agent renews it by itself for 400 days, afterwards enrol the host again")]
+    CertificateExpired,
+    /// The host was taken out of the population.
+    #[error("this host was retired; enrol it anew if it is to be counted again")]
+    Retired,
     /// The certificate's key is not of an enrolled host, or the host is retired.
     #[error("the host key is not enrolled here; enrol the host again")]
     UnknownHost,
@@ -27,6 +36,9 @@ pub enum ApiError {
     /// No Content-Length.
     #[error("the request has no content length")]
     LengthRequired,
+    /// Another media type than this.
+    #[error("the body is not {0}")]
+    MediaType(&'static str),
     /// The body did not arrive in time.
     #[error("the body did not arrive within {0} seconds")]
     Slow(u64),
@@ -74,13 +86,21 @@ impl ApiError {
         self.status_and_id().1
     }
 
+    /// What is malformed, and why.
+    pub fn malformed(what: &str, why: &dyn std::fmt::Display) -> Self {
+        Self::Malformed(sentence(&format!("{what}: {why}")))
+    }
+
     const fn status_and_id(&self) -> (StatusCode, &'static str) {
         match self {
             Self::CertificateRequired => (StatusCode::UNAUTHORIZED, "certificate-required"),
+            Self::CertificateExpired => (StatusCode::UNAUTHORIZED, "certificate-expired"),
+            Self::Retired => (StatusCode::FORBIDDEN, "host-retired"),
             Self::UnknownHost => (StatusCode::FORBIDDEN, "unknown-host"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length-required"),
+            Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type"),
             Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
             Self::Incomplete => (StatusCode::BAD_REQUEST, "incomplete"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
@@ -113,8 +133,13 @@ impl IntoResponse for ApiError {
         }
         let body = match &self {
             Self::Missing(addresses) => json!({ "missing": addresses }),
-            other => json!({ "error": id, "message": other.to_string() }),
+            other => json!({ "error": id, "message": sentence(&other.to_string()) }),
         };
         (status, Json(body)).into_response()
     }
+}
+
+/// The beginning of a text, without control characters.
+fn sentence(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SENTENCE).collect()
 }

@@ -37,8 +37,8 @@ struct Heartbeat {
 /// Notes the contact.
 pub async fn heartbeat(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
     let host = peer.host(&app).await?;
-    let received = body::receive(&app, &headers, request, MAX_HEARTBEAT).await?;
-    let beat: Heartbeat = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::Malformed(format!("the heartbeat: {e}")))?;
+    let received = body::receive(&app, &headers, request, body::JSON, MAX_HEARTBEAT).await?;
+    let beat: Heartbeat = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::malformed("the heartbeat", &e))?;
     let version = beat.agent.len() <= MAX_VERSION && beat.agent.bytes().all(|b| b.is_ascii_graphic());
     if !version {
         return Err(ApiError::Malformed(format!("agent: must be a version of at most {MAX_VERSION} printable characters")));

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod auth;
 mod body;
+mod door;
 mod enrol;
 pub mod error;
 pub mod export;
@@ -15,6 +16,7 @@ pub mod fsck;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+mod renew;
 pub mod resume;
 pub mod sequencer;
 pub mod server;

@@ -18,24 +18,25 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::app::App;
-use super::body::Peer;
+use super::body::{Peer, Shown};
+use super::door::{Door, Stranger};
 use super::error::ApiError;
-use super::{enrol, heartbeat, ingest};
+use super::{enrol, heartbeat, ingest, renew};
 use crate::model::ids::HostId;
+use crate::pki::keys;
 
-/// Connections open at once on one listener.
-const MAX_CONNECTIONS: usize = 2048;
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time for a request's head, and for silence between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for a request's head, and for silence between requests: an agent that is done is
+/// away for minutes, and thousands of such connections would fill every slot.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is asked to end after this long; new requests come on a new one.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// How long requests under way may take after that, or after the order to stop.
@@ -54,6 +55,7 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/reports", post(ingest::post_report))
         .route("/v1/blobs/{address}", put(ingest::put_blob))
         .route("/v1/heartbeat", post(heartbeat::heartbeat))
+        .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })
         .with_state(app)
@@ -62,21 +64,17 @@ pub fn agents_router(app: Arc<App>) -> Router {
 /// Serves `router` until `stop` is true, then lets requests under way finish. `tls` absent: plain
 /// HTTP.
 pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let door = Door::new();
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &door) => accepted,
             _ = stop.changed() => break,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, from, slot)) => {
-                let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
-                connections.spawn(async move {
-                    connection(stream, from, tls, router, stop).await;
-                    drop(slot);
-                });
+            Ok((stream, from, stranger)) => {
+                connections.spawn(connection(stream, from, stranger, tls.clone(), router.clone(), stop.clone()));
             }
             Err(e) => {
                 tracing::warn!("a connection could not be accepted: {e}");
@@ -91,32 +89,59 @@ pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, route
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, door: &Arc<Door>) -> std::io::Result<(TcpStream, SocketAddr, Stranger)> {
     // The slot comes first: without one, callers wait in the kernel's queue.
-    let slot = slots.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let slot = door.slot().await?;
     let (stream, from) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, from, slot))
+    Ok((stream, from, door.admit(slot)))
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfig>>, router: Router, stop: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls: Option<Arc<ServerConfig>>, router: Router, stop: watch::Receiver<bool>) {
     let Some(config) = tls else {
-        return serve(stream, from, Peer(None), router, stop).await;
+        return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };
-    match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| host_of(leaf));
-            serve(stream, from, Peer(peer), router, stop).await;
+    let handshake = async {
+        match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(e)) => {
+                tracing::debug!(%from, "TLS handshake failed: {e}");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(%from, "TLS handshake took too long");
+                None
+            }
         }
-        Ok(Err(e)) => tracing::debug!(%from, "TLS handshake failed: {e}"),
-        Err(_) => tracing::debug!(%from, "TLS handshake took too long"),
+    };
+    let Some(stream) = strange(&stranger, from, handshake).await else { return };
+    let Some(peer) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| shown(leaf)) else {
+        return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
+    };
+    let host = peer.host;
+    let guest = stranger.introduce(host);
+    tokio::select! {
+        () = serve(stream, from, Peer(Some(peer)), router, stop) => {}
+        () = guest.sent_away() => tracing::debug!(%from, %host, "sent away: the host has newer connections"),
     }
 }
 
-/// The host id of the key in a certificate (DER) that rustls has verified.
-fn host_of(certificate: &[u8]) -> Option<HostId> {
+/// Goes on with a connection that has shown no certificate until it is sent away.
+async fn strange<T: Default>(stranger: &Stranger, from: SocketAddr, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = work => done,
+        () = stranger.sent_away() => {
+            tracing::debug!(%from, "sent away: too many connections without a certificate");
+            T::default()
+        }
+    }
+}
+
+/// Key and end of a certificate (DER) that rustls has verified.
+fn shown(certificate: &[u8]) -> Option<Shown> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(HostId::of_spki(certificate.public_key().raw))
+    let spki = certificate.public_key().raw;
+    Some(Shown { host: HostId::of_spki(spki), public_key: keys::raw_of(spki)?, not_after: certificate.validity().not_after.timestamp() })
 }
 
 async fn serve<S>(stream: S, from: SocketAddr, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)

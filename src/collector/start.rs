@@ -122,7 +122,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (agents_listener, people_listener) = (bind(config.agents, "agents").await?, bind(config.people, "people").await?);
     let (agents, people) = (agents_listener.local_addr()?, people_listener.local_addr()?);
     let names = names(&config, agents, people);
-    let agents_tls = Arc::new(tls::agents_server(&authority, authority.server_certificate(&names, now)?)?);
+    let agents_tls = Arc::new(tls::agents_server(&authority, authority.agents_certificate(&names, now)?)?);
     let people_tls = people_tls(&config, &authority, &names, now)?;
     let scheme = if config.plain_http { "http" } else { "https" };
     let app = Arc::new(App {

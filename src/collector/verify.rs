@@ -3,6 +3,7 @@
 use super::app::HostKey;
 use super::error::ApiError;
 use crate::model::canonical;
+use crate::model::canonical::check::Checker;
 use crate::model::envelope::{Envelope, REPORT_TYPE};
 use crate::model::ids::Digest;
 use crate::model::report::{FORMAT, Report, ScanKind};
@@ -21,12 +22,15 @@ const MAX_TIME: i64 = 253_402_300_799;
 /// The envelope, the report inside and its id, if `host` signed it, it is canonical and of this
 /// version, and it speaks of the host itself.
 pub fn report(host: &HostKey, bytes: &[u8]) -> Result<(Envelope, Report, Digest), ApiError> {
-    let envelope = Envelope::parse(bytes).map_err(|e| ApiError::Malformed(e.to_string()))?;
+    let envelope = Envelope::parse(bytes).map_err(|e| ApiError::malformed("the request", &e))?;
     let payload = envelope.open(REPORT_TYPE, &host.id.to_string(), &host.public_key).map_err(|e| ApiError::Signature(e.to_string()))?;
-    let report: Report = serde_json::from_slice(&payload).map_err(|e| ApiError::Malformed(format!("the report: {e}")))?;
+    // Before anything is built of it: depth, keys given twice, fractions and bytes that are no text.
+    let mut checker = Checker::default();
+    checker.feed(&payload).and_then(|()| checker.finish()).map_err(|e| ApiError::malformed("the report", &e))?;
+    let report: Report = serde_json::from_slice(&payload).map_err(|e| ApiError::malformed("the report", &e))?;
     // One value, one digest: another spelling of the same report would be another report.
-    if canonical::to_bytes(&report).map_err(|e| ApiError::Malformed(format!("the report: {e}")))? != payload {
-        return Err(ApiError::Malformed("the report is not canonical JSON".into()));
+    if canonical::to_bytes(&report).map_err(|e| ApiError::malformed("the report", &e))? != payload {
+        return Err(ApiError::Malformed("the report has fields left out or in another form".into()));
     }
     check(host, &report)?;
     Ok((envelope, report, Digest::of(&payload)))

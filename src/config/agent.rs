@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::proxy::Proxy;
 use super::{ConfigError, layers};
 use crate::host::root::CONFIG_LIMIT;
 use crate::host::{Host, ReadError};
@@ -28,6 +29,9 @@ const MAX_ENDPOINTS: usize = 1024;
 pub struct AgentConfig {
     /// `https://HOST:PORT` of the collector; empty: the one where the host was enrolled.
     pub collector: String,
+    /// HTTP proxy on the way to the collector, `http://[USER:PASSWORD@]HOST:PORT`; empty: none. Variables of the environment
+    /// (`https_proxy`) are not looked at: this file alone decides whom the agent speaks to, by hand and as a service alike.
+    pub proxy: Proxy,
     /// Folder of key, certificate, state and spool.
     pub state_dir: PathBuf,
     /// IANA time zone in which weeks and months begin.
@@ -38,6 +42,8 @@ pub struct AgentConfig {
     pub families: Vec<String>,
     /// Longest scan, seconds; what is not done by then becomes gaps.
     pub scan_deadline_seconds: u32,
+    /// Time between heartbeats, seconds; requests for a scan are picked up with them.
+    pub heartbeat_seconds: u32,
     /// Bounds of the spool.
     pub spool: SpoolBounds,
     /// Bounds of the probes.
@@ -101,11 +107,13 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             collector: String::new(),
+            proxy: Proxy::default(),
             state_dir: DEFAULT_STATE.into(),
             time_zone: "UTC".into(),
             jitter_minutes: 360,
             families: Vec::new(),
             scan_deadline_seconds: 900,
+            heartbeat_seconds: 900,
             spool: SpoolBounds::default(),
             probe: ProbeBounds::default(),
             targets: Vec::new(),
@@ -172,6 +180,11 @@ impl AgentConfig {
         layers::merge(&files, Self::check)
     }
 
+    /// Time between heartbeats.
+    pub const fn heartbeat(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.heartbeat_seconds as u64)
+    }
+
     /// What the operator declares.
     pub fn declared(&self) -> Declared {
         Declared { data: self.data.clone(), databases: self.databases.clone() }
@@ -227,11 +240,12 @@ impl AgentConfig {
         Ok(())
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
         [
             // Six days: the rest of the week is left for catching up.
             ("jitter_minutes", self.jitter_minutes.into(), 0, 6 * 24 * 60),
             ("scan_deadline_seconds", self.scan_deadline_seconds.into(), 10, 86_400),
+            ("heartbeat_seconds", self.heartbeat_seconds.into(), 1, 3_600),
             ("spool.max_bytes", self.spool.max_bytes, 1 << 20, 1 << 40),
             ("spool.max_age_days", self.spool.max_age_days.into(), 36, 3_650),
             ("probe.endpoint_deadline_seconds", self.probe.endpoint_deadline_seconds.into(), 1, 600),
@@ -266,7 +280,7 @@ pub fn is_endpoint(text: &str) -> bool {
     is_host_name(name) && is_host_and_port(text.strip_suffix("/udp").or_else(|| text.strip_suffix("/tcp")).unwrap_or(text))
 }
 
-fn is_host_and_port(text: &str) -> bool {
+pub(super) fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
     };
@@ -315,6 +329,7 @@ mod tests {
             ("gatherer:\n  in_process: yes\n", "agent.yaml:2:15: "),
             ("targets: [a]\n", "agent.yaml: targets: \"a\" is not HOST:PORT"),
             ("time_zone: Mars/Base\n", "agent.yaml: time_zone: \"Mars/Base\" is not a known time zone"),
+            ("proxy: http://u:s3cret@p\n", "agent.yaml:1:8: proxy is not http://HOST:PORT"),
             ("collector: http://c:1\n", "agent.yaml: collector: \"http://c:1\" is not an address"),
             ("jitter_minutes: 99999\n", "agent.yaml: jitter_minutes: 99999 is not between 0 and 8640"),
             ("a: &a [x]\ntargets: *a\n", "agent.yaml:"),
@@ -324,7 +339,7 @@ mod tests {
         for (text, expected) in cases {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with(expected), "{text:?} gave {error:?}");
-            assert!(!error.contains('\n'), "{error:?}");
+            assert!(!error.contains('\n') && !error.contains("s3cret"), "{error:?}");
         }
     }
 

@@ -50,6 +50,11 @@ pub trait Document: Serialize + DeserializeOwned + JsonSchema {
 
 /// A family read through [`Host`] alone.
 pub trait HostFamily: Document {
+    /// Files whose change makes the agent read the family again (drift), absolute paths:
+    /// `/etc/passwd` one file, `/etc/shadow*` every name with this beginning, `/etc/cron.d/*` what a
+    /// folder holds, `/etc/ssh/**` everything below it. `~` stands for each home folder of
+    /// /etc/passwd. What changes on a quiet machine (logs, caches) does not belong here.
+    const WATCHED: &'static [&'static str] = &[];
     /// Reads it. What can't be read becomes a gap; `None` when nothing at all could be told (then
     /// a gap with an empty path was added).
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self>;
@@ -78,9 +83,11 @@ pub struct Family {
     pub cadence: Cadence,
     /// Door.
     pub side: Side,
+    /// [`HostFamily::WATCHED`].
+    pub watched: &'static [&'static str],
     /// What its schema must be.
     #[cfg(test)]
-    generated: fn() -> Value,
+    pub(crate) generated: fn() -> Value,
 }
 
 impl Family {
@@ -91,6 +98,7 @@ impl Family {
             version: T::VERSION,
             cadence: T::CADENCE,
             side: Side::Host(gather_value::<T>),
+            watched: T::WATCHED,
             #[cfg(test)]
             generated: tests::generated::<T>,
         }
@@ -103,6 +111,7 @@ impl Family {
             version: T::VERSION,
             cadence: T::CADENCE,
             side: Side::Probe,
+            watched: &[],
             #[cfg(test)]
             generated: tests::generated::<T>,
         }

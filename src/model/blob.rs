@@ -10,6 +10,7 @@ use std::io::Read as _;
 
 use serde::Serialize;
 
+use super::canonical::check::{Checker, NotCanonical};
 use super::canonical::{self, CanonicalError};
 use super::ids::{Address, Salt};
 
@@ -17,6 +18,11 @@ use super::ids::{Address, Salt};
 pub const MAX_PLAIN: usize = 32 << 20;
 /// Largest compressed blob, bytes.
 pub const MAX_FRAME: usize = 8 << 20;
+/// Largest window that the reader of a foreign frame is asked to hold, power of two of bytes: level
+/// 3 writes 2 MiB, zstd's `ZSTD_getCParams`.
+const WINDOW_LOG: u32 = 22;
+/// Plain bytes looked at in one piece.
+const PIECE: usize = 64 << 10;
 /// zstd level: 3 keeps a scan's blobs under a few milliseconds.
 const LEVEL: i32 = 3;
 
@@ -35,6 +41,9 @@ pub enum BlobError {
     /// Bytes and address do not match.
     #[error("blob does not have the address {0}")]
     Address(Address),
+    /// Readable, and not what [`Blob::of`] writes.
+    #[error("blob is {0}")]
+    NotCanonical(#[from] NotCanonical),
 }
 
 /// A document ready to be stored: its plain bytes and their address.
@@ -70,6 +79,43 @@ impl Blob {
         }
         Ok(Self { address: *expected, plain })
     }
+}
+
+/// Bytes that a frame says it holds, at most [`MAX_PLAIN`].
+pub fn announced(frame: &[u8]) -> Result<usize, BlobError> {
+    if frame.len() > MAX_FRAME {
+        return Err(BlobError::TooLarge(MAX_FRAME));
+    }
+    let size = zstd::zstd_safe::get_frame_content_size(frame).map_err(|_| BlobError::Frame("its head is malformed".into()))?;
+    let size = size.ok_or_else(|| BlobError::Frame("its head does not tell its size".into()))?;
+    usize::try_from(size).ok().filter(|size| *size <= MAX_PLAIN).ok_or(BlobError::TooLarge(MAX_PLAIN))
+}
+
+/// Whether a frame is the blob of `expected`: one frame of the announced size, canonical JSON, the
+/// right address. The content streams by and is not kept, so that a bomb costs no memory.
+pub fn check(salt: &Salt, expected: &Address, frame: &[u8]) -> Result<(), BlobError> {
+    let mut left = announced(frame)?;
+    let fail = |e: std::io::Error| BlobError::Frame(e.to_string());
+    let mut reader = zstd::stream::read::Decoder::with_buffer(frame).map_err(fail)?.single_frame();
+    reader.window_log_max(WINDOW_LOG).map_err(fail)?;
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, salt.bytes());
+    let (mut tag, mut checker) = (ring::hmac::Context::with_key(&key), Checker::default());
+    let mut piece = vec![0; PIECE.min(left.max(1))];
+    loop {
+        let count = reader.read(&mut piece).map_err(fail)?;
+        if count == 0 {
+            break;
+        }
+        left = left.checked_sub(count).ok_or_else(|| BlobError::Frame("it holds more than its head says".into()))?;
+        let bytes = piece.get(..count).unwrap_or_default();
+        checker.feed(bytes)?;
+        tag.update(bytes);
+    }
+    if left > 0 || !reader.finish().is_empty() {
+        return Err(BlobError::Frame("it holds another size than its head says, or something follows it".into()));
+    }
+    checker.finish()?;
+    if tag.sign().as_ref() == expected.bytes() { Ok(()) } else { Err(BlobError::Address(*expected)) }
 }
 
 /// The plain bytes of a frame, bounded by [`MAX_PLAIN`].
@@ -108,6 +154,32 @@ mod tests {
         assert_eq!(Blob::open(&salt, &blob.address, &frame).unwrap(), blob);
         assert!(matches!(Blob::open(&other, &blob.address, &frame), Err(BlobError::Address(_))));
         assert!(Blob::open(&salt, &blob.address, &frame[..frame.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_frame_is_checked_without_keeping_what_is_in_it() {
+        let salt = Salt::new([7; 32]);
+        let list: Vec<String> = (0..200_000).map(|n| format!("item {n}")).collect();
+        let blob = Blob::of(&salt, &list).unwrap();
+        let frame = blob.frame().unwrap();
+        assert_eq!(announced(&frame).unwrap(), blob.plain.len());
+        check(&salt, &blob.address, &frame).unwrap();
+        let wrong = |frame: &[u8]| check(&salt, &blob.address, frame).unwrap_err().to_string();
+        assert!(wrong(&Blob::of(&salt, &[1]).unwrap().frame().unwrap()).contains("does not have the address"));
+        assert!(wrong(&[frame.as_slice(), b"x"].concat()).contains("something follows"));
+        assert!(wrong(&[frame.as_slice(), &frame].concat()).contains("something follows"));
+        assert!(wrong(&frame[..frame.len() - 5]).contains("not a readable zstd frame"));
+        assert!(wrong(&frame[..3]).contains("not a readable zstd frame"));
+        let pack = |plain: &[u8], level| zstd::bulk::compress(plain, level).unwrap();
+        assert!(wrong(&pack(b"[1, 2]", 3)).contains("not canonical JSON at byte 3"));
+        assert!(wrong(&pack(&vec![b' '; MAX_PLAIN], 3)).contains("not canonical JSON at byte 0"));
+        assert!(wrong(&pack(&vec![b' '; MAX_PLAIN + 1], 3)).contains("larger than"));
+        // A stream does not know its size when it begins.
+        assert!(wrong(&zstd::stream::encode_all(blob.plain.as_slice(), 3).unwrap()).contains("does not tell its size"));
+        let mut wide = zstd::bulk::Compressor::new(3).unwrap();
+        wide.set_parameter(zstd::zstd_safe::CParameter::WindowLog(27)).unwrap();
+        let long = Blob::of(&salt, &"x".repeat(9 << 20)).unwrap();
+        assert!(check(&salt, &long.address, &wide.compress(&long.plain).unwrap()).unwrap_err().to_string().contains("not a readable zstd frame"));
     }
 
     #[test]

@@ -3,11 +3,15 @@
 //! RFC 8785 restricted to what assay writes: object keys are ASCII and sorted by byte, no white
 //! space, integers only (a float is refused), strings escaped as RFC 8785 section 3.2.2.2 says.
 
+pub mod check;
+
 use serde::Serialize;
 use serde_json::Value;
 
 /// Deepest nesting that is written or read, in levels.
 pub const MAX_DEPTH: usize = 64;
+/// Longest object key, bytes before escaping: more than four of the longest paths.
+pub const MAX_KEY: usize = 16 << 10;
 
 /// Why a value has no canonical form.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -18,6 +22,9 @@ pub enum CanonicalError {
     /// An object key outside ASCII.
     #[error("object key {0:?} is not ASCII")]
     Key(String),
+    /// An object key longer than [`MAX_KEY`].
+    #[error("object key is longer than {MAX_KEY} bytes")]
+    LongKey,
     /// Nesting beyond [`MAX_DEPTH`].
     #[error("value is nested deeper than {MAX_DEPTH} levels")]
     Depth,
@@ -63,6 +70,9 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), Canonical
             for (i, key) in keys.into_iter().enumerate() {
                 if !key.is_ascii() {
                     return Err(CanonicalError::Key(key.clone()));
+                }
+                if key.len() > MAX_KEY {
+                    return Err(CanonicalError::LongKey);
                 }
                 if i > 0 {
                     out.push(b',');

@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub use crate::model::report::Cadence;
-pub use evaluate::{evaluate, evaluate_in};
+pub use evaluate::{evaluate, evaluate_drift, evaluate_in, is_drift_rule, looked_at};
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};

@@ -9,7 +9,9 @@
 
 pub mod daemons;
 pub mod forge;
+pub mod host;
 pub mod hostile;
+pub mod proxy;
 pub mod servers;
 pub mod stores;
 pub mod udp;

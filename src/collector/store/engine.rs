@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::writer::Writer;
 use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Executor as _, Row as _, Transaction};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Connection as _, Executor as _, Row as _, Transaction};
 
 /// Name of the SQLite database in its folder.
 pub const SQLITE_FILE: &str = "assay.db";
@@ -226,6 +226,14 @@ fn pool(connections: u32, settings: &str) -> AnyPoolOptions {
         .max_connections(connections)
         .acquire_timeout(CONNECT)
         .after_connect(move |connection, _| Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(|_| ()) }))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // On a full disk SQLite rolls back by itself, and the driver goes on believing in a
+                // transaction: such a connection would refuse every transaction for ever.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
 }
 
 /// An acknowledged report must survive: a server that does not write through is refused or overruled.

@@ -157,7 +157,7 @@ impl Store {
         let row = sqlx::query(query).bind(report.bytes().to_vec()).fetch_optional(&self.reader).await?;
         let Some(row) = row else { return Ok(None) };
         let receipt: Option<Vec<u8>> = row.try_get("receipt")?;
-        Ok(receipt.map(|receipt| Ok::<_, StoreError>((unsigned(&row, "number")?, receipt))).transpose()?)
+        receipt.map(|receipt| Ok((unsigned(&row, "number")?, receipt))).transpose()
     }
 
     /// Reports, newest first; `period` is `[from, to)` over `finished`; `limit` 0: all.
