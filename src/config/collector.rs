@@ -195,6 +195,14 @@ mod tests {
             Ok(config)
         };
         assert_eq!(parse("").unwrap(), Config::default());
+        // The sample that packages carry shows every key with its default.
+        let sample = include_str!("../../packaging/collector.yaml");
+        assert_eq!(parse(sample).unwrap(), Config::default());
+        let open: String = sample.lines().filter_map(|l| l.strip_prefix("#: ")).map(|l| format!("{l}\n")).collect();
+        assert_eq!(parse(&open).unwrap(), Config::default());
+        for key in serde_json::to_value(Config::default()).unwrap().as_object().unwrap().keys() {
+            assert!(open.lines().any(|l| l.starts_with(&format!("{key}:"))), "{key} is missing in the sample");
+        }
         let cases = [
             ("agentz: 127.0.0.1:1\n", "collector.yaml:1:1: unknown field `agentz`"),
             ("agents: here\n", "collector.yaml:1:9: "),
