@@ -1,24 +1,37 @@
-//! Embeds every YAML file below `rules/`, sorted by path, so that the program carries its own pack.
+//! Packs every YAML file below `rules/`, sorted by path, so that the program carries its own rules
+//! (`src/rules/embedded.rs` draws the format), and the schemas of the facts.
 
-use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+
+/// The schemas, by family.
+const SCHEMAS: &str = "src/model/schemas.json";
+
 fn main() -> io::Result<()> {
-    let base = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?).join("rules");
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?).join("embedded_rules.rs");
+    let home = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?);
+    let base = home.join("rules");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     let mut files = Vec::new();
     if base.is_dir() {
         collect(&base, &mut files)?;
     }
     files.sort();
-    let mut text = String::from("/// Path below `rules/` -> bytes, sorted by path.\nstatic EMBEDDED: &[(&str, &[u8])] = &[\n");
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
     for file in &files {
         let relative = file.strip_prefix(&base).map_err(io::Error::other)?.to_string_lossy().into_owned();
-        writeln!(text, "    ({relative:?}, include_bytes!({:?})),", file.display().to_string()).map_err(io::Error::other)?;
+        for piece in [relative.as_bytes(), &std::fs::read(file)?] {
+            packed.write_all(&u32::try_from(piece.len()).map_err(io::Error::other)?.to_be_bytes())?;
+            packed.write_all(piece)?;
+        }
     }
-    text.push_str("];\n");
-    std::fs::write(out, text)?;
+    std::fs::write(out.join("rules.bin"), packed.finish()?)?;
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&std::fs::read(home.join(SCHEMAS))?)?;
+    std::fs::write(out.join("schemas.bin"), packed.finish()?)?;
+    println!("cargo::rerun-if-changed={SCHEMAS}");
     println!("cargo::rerun-if-changed=rules");
     println!("cargo::rerun-if-changed=build.rs");
     Ok(())

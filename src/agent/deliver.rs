@@ -60,9 +60,9 @@ pub fn report(outcome: &Outcome, kind: ScanKind, window: Option<&str>, state_dir
     let identity = Identity::load(state_dir)?;
     let mut spool = Spool::open(state_dir, Bounds::default(), identity.lineage)?;
     let covers = window.into_iter().map(String::from).collect();
-    let purpose = Purpose { kind, window: window.map(String::from), covers };
+    let purpose = Purpose { kind, window: window.map(String::from), covers, families: Vec::new() };
     let draft = Draft::new(&identity, outcome, purpose)?;
-    let name = spool.put(clock::unix_now(), |numbers| draft.seal(&identity, numbers))?;
+    let name = spool.put(clock::now(), |numbers| draft.seal(&identity, numbers))?;
     let client = Client::new(&identity, "", spool.state().received)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DeliverError::Start)?;
     let drained = runtime.block_on(drain(&mut spool, &client, &identity));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,21 @@ use crate::rules::{self, Pack};
 pub const SCAN_DEADLINE: Duration = Duration::from_secs(900);
 /// Stable id of the limit on the whole scan.
 pub const LIMIT_DEADLINE: &str = "scan-deadline";
-/// Stable id of the limit on the number of gaps.
+/// Stable id: the gatherer stopped while it read (killed, or out of memory).
+pub const LIMIT_GATHERER: &str = "gatherer-stopped";
+/// Stable id: the agent was told to stop.
+pub const LIMIT_STOPPED: &str = "stopped";
+/// Stable id: the agent was killed, or the machine stopped, before the scan was over.
+pub const LIMIT_INTERRUPTED: &str = "interrupted";
+/// Stable id: the report did not fit into the spool.
+pub const LIMIT_SPOOL: &str = "spool-size";
+/// Stable id: lists of gaps or findings larger than a blob may be.
+pub const LIMIT_BLOB: &str = "blob-size";
+/// Stable id of the limit on the number of gaps. It stops nothing: what could not be listed makes
+/// every verdict unknown.
 const LIMIT_GAPS: &str = "gap-count";
+/// Most readings at once in one process; beyond one, the others hang (a dead network mount).
+const MAX_READINGS: usize = 8;
 
 /// What to scan and against what to judge.
 #[derive(Debug)]
@@ -89,8 +103,7 @@ impl Outcome {
     pub fn documents(&self) -> impl Iterator<Item = (StableFacts, VolatileFacts)> {
         self.observation.families.iter().filter_map(|(name, value)| {
             let family = facts::family(name)?;
-            let (_, schema) = facts::schemas().iter().find(|(n, _)| n == name)?;
-            Some(fact::split(family.name, family.version, schema, value.clone()))
+            Some(fact::split(family.name, family.version, family.schema(), value.clone()))
         })
     }
 }
@@ -118,8 +131,8 @@ pub struct Gathered {
     pub gaps: Vec<Gap>,
     /// Whether the running machine was read: only then are its own listeners spoken to.
     pub live: bool,
-    /// Whether the deadline cut it short.
-    pub cut: bool,
+    /// Stable ids of the limits that ended it early.
+    pub stopped: BTreeSet<String>,
 }
 
 /// Scans once with the built-in rules. Blocks, and drives a runtime of its own: an asynchronous
@@ -138,7 +151,7 @@ pub fn builtin_rules() -> Result<Pack, ScanError> {
 /// reading all the others.
 pub fn endpoint_rules() -> Result<Pack, ScanError> {
     let families = FAMILIES.iter().filter(|f| services::FAMILIES.contains(&f.name));
-    let schemas: Vec<(&'static str, Value)> = families.map(|f| (f.name, (f.schema)())).collect();
+    let schemas: Vec<(&'static str, Value)> = families.map(|f| (f.name, f.schema().clone())).collect();
     Pack::builtin_of(&["services", "tls"], &schemas).map_err(|e| ScanError::Rules(e.to_string()))
 }
 
@@ -162,6 +175,7 @@ pub fn scan_with(request: Request<'_>, pack: &Pack, deadline: Duration, progress
             advisories: request.advisories,
             pack,
             cadence: Cadence::Monthly,
+            drift: false,
         },
         progress,
     )
@@ -180,6 +194,26 @@ impl Started {
     /// A scan that begins now.
     pub fn now(deadline: Duration) -> Self {
         Self { wall: clock::unix_now(), boot_ms: clock::boot_ms(), until: Instant::now() + deadline }
+    }
+
+    /// A scan that began in an earlier life of the agent.
+    pub fn before(wall: i64, boot_ms: u64) -> Self {
+        Self { wall, boot_ms, until: Instant::now() }
+    }
+
+    /// Wall clock at the start, Unix seconds.
+    pub const fn wall(&self) -> i64 {
+        self.wall
+    }
+
+    /// CLOCK_BOOTTIME at the start, milliseconds.
+    pub const fn boot_ms(&self) -> u64 {
+        self.boot_ms
+    }
+
+    /// Its times if it ends now.
+    fn times(&self) -> Times {
+        Times { started: self.wall, finished: clock::unix_now().max(self.wall), boot_ms: self.boot_ms }
     }
 }
 
@@ -200,6 +234,8 @@ pub struct Judging<'a> {
     pub pack: &'a Pack,
     /// Rarer rules are not judged.
     pub cadence: Cadence,
+    /// Only some families were read, on purpose: rules that read others are not judged.
+    pub drift: bool,
 }
 
 /// The families of these names with what they need, in gathering order; all for an empty list.
@@ -220,13 +256,31 @@ pub fn within(mut planned: Vec<&'static Family>, cadence: Cadence) -> Vec<&'stat
     planned
 }
 
+/// The families that a drift scan of `changed` reads, out of those `planned`: the changed ones, and
+/// those that rules read together with them, so that these rules can be judged.
+pub fn drift_families(changed: &[String], planned: &[&'static Family], pack: &Pack) -> Vec<&'static Family> {
+    let is_changed = |name: &str| changed.iter().any(|c| c == name);
+    let hosted: Vec<&'static Family> = within(planned.to_vec(), Cadence::Weekly).into_iter().filter(|f| matches!(f.side, Side::Host(_))).collect();
+    let is_planned = |name: &str| hosted.iter().any(|f| f.name == name);
+    let judged = pack.rules.iter().map(rules::Rule::families).filter(|reads| reads.iter().any(|r| is_changed(r)) && reads.iter().all(|r| is_planned(r)));
+    let beside: BTreeSet<&str> = judged.flatten().collect();
+    hosted.iter().copied().filter(|f| is_changed(f.name) || beside.contains(f.name)).collect()
+}
+
 /// Reads host families on a thread of its own, so that a read that never returns (a dead network
 /// mount) costs its family and not the scan.
 pub fn gather(host: &Host, planned: &[&'static Family], until: Instant, done: &dyn Fn(usize)) -> Result<Gathered, ScanError> {
+    let Some(reading) = Reading::begin() else { return Ok(hanging(host, planned)) };
     let again = host.again();
     let own: Vec<&'static Family> = planned.to_vec();
     let (send, receive) = mpsc::channel();
-    std::thread::Builder::new().name("gather".into()).spawn(move || gather_all(again.as_ref(), &own, &send)).map_err(ScanError::Start)?;
+    std::thread::Builder::new()
+        .name("gather".into())
+        .spawn(move || {
+            gather_all(again.as_ref(), &own, &send);
+            drop(reading);
+        })
+        .map_err(ScanError::Start)?;
     let mut gathered = Gathered { live: host.is_live(), ..Gathered::default() };
     let mut gaps = Gaps::new();
     done(0);
@@ -241,7 +295,7 @@ pub fn gather(host: &Host, planned: &[&'static Family], until: Instant, done: &d
                 done(number + 1);
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                gathered.cut = true;
+                gathered.stopped.insert(LIMIT_DEADLINE.into());
                 for rest in planned.iter().skip(number) {
                     let detail = format!("{} was not read before the deadline of the scan", rest.name);
                     gaps.note(rest.name, "", "", reason::TIMEOUT, detail, "Look for a dead mount, or raise scan_deadline_seconds.");
@@ -258,6 +312,33 @@ pub fn gather(host: &Host, planned: &[&'static Family], until: Instant, done: &d
     }
     gathered.gaps = gaps.into_sorted();
     Ok(gathered)
+}
+
+/// A reading that is under way, or hangs for good.
+struct Reading;
+
+static READINGS: AtomicUsize = AtomicUsize::new(0);
+
+impl Reading {
+    fn begin() -> Option<Self> {
+        READINGS.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < MAX_READINGS).then_some(n + 1)).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READINGS.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Threads that hang can't be ended, so their number is bounded.
+fn hanging(host: &Host, planned: &[&'static Family]) -> Gathered {
+    let mut gaps = Gaps::new();
+    for family in planned {
+        let detail = format!("{MAX_READINGS} earlier readings have not ended");
+        gaps.note(family.name, "", "", reason::TIMEOUT, detail, "Mend or unmount the dead mount, then restart assay.");
+    }
+    Gathered { gaps: gaps.into_sorted(), live: host.is_live(), ..Gathered::default() }
 }
 
 fn gather_all(host: Result<&Host, &ReadError>, planned: &[&'static Family], send: &mpsc::Sender<(Option<Value>, Vec<Gap>)>) {
@@ -288,41 +369,91 @@ pub fn conclude(
     scan: Started,
     gathered: Gathered,
     planned: &[&'static Family],
-    judging: Judging<'_>,
+    mut judging: Judging<'_>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, ScanError> {
-    let Gathered { mut families, gaps: host_gaps, live, cut } = gathered;
+    let Gathered { mut families, gaps: host_gaps, live, mut stopped } = gathered;
     let mut gaps = Gaps::new();
+    let software = software(&judging);
     let probes: Vec<&'static str> = planned.iter().filter(|f| matches!(f.side, Side::Probe)).map(|f| f.name).collect();
-    let mut cut = cut;
     if !probes.is_empty() {
-        let mut plan = judging.plan;
+        let mut plan = std::mem::take(&mut judging.plan);
         plan.until = Some(scan.until.into());
         plan.depth = if probes.contains(&TlsCapabilities::NAME) { Depth::Full } else { Depth::Narrow };
         plan.listeners = local_endpoints(live, &families, &host_gaps, &probes, &mut gaps);
         let totals = Progress { families_done: planned.len() - probes.len(), families_total: planned.len(), ..Progress::default() };
         let (surveyed, in_time) = survey(&plan, &judging.limits, scan.until, totals, &mut gaps, progress)?;
-        cut |= !in_time;
+        if !in_time {
+            stopped.insert(LIMIT_DEADLINE.into());
+        }
         keep_surveyed(surveyed, &probes, &mut families, &mut gaps);
     }
     gaps.extend(host_gaps);
     let observation = Observation { gathered_at: scan.wall, families, gaps: gaps.into_sorted() };
     let advisories = judging.advisories.map(|index| advisory::derive(&observation, index));
-    let input = rules::Input { observation: &observation, policy: judging.policy, against: judging.against, advisories: advisories.as_ref() };
-    let findings = rules::evaluate_in(judging.pack, &input, judging.cadence);
+    let findings = judge(&observation, &judging, advisories.as_ref());
     let access = if judging.against.is_empty() { None } else { rules::access::derive(&observation, judging.against).0 };
     let access = access.and_then(|access| serde_json::to_value(access).ok());
-    let limits = limits_hit(&observation.gaps, cut);
+    let is_cut = !stopped.is_empty();
+    let limits = limits_hit(&observation.gaps, stopped);
     Ok(Outcome {
         advisories,
         findings,
-        times: Times { started: scan.wall, finished: clock::unix_now().max(scan.wall), boot_ms: scan.boot_ms },
-        state: if cut { ScanState::Aborted } else { ScanState::Complete },
+        times: scan.times(),
+        state: if is_cut { ScanState::Aborted } else { ScanState::Complete },
         limits,
-        software: Software { agent: env!("CARGO_PKG_VERSION").into(), pack: judging.pack.digest(), policy: judging.policy.digest() },
+        software,
         access,
         observation,
     })
+}
+
+/// A scan that ended before it saw anything, for the reason that `limit` names.
+pub fn aborted(scan: Started, planned: &[&'static Family], judging: &Judging<'_>, limit: &str, detail: &str) -> Outcome {
+    let mut gaps = Gaps::new();
+    for family in planned {
+        gaps.note(family.name, "", "", reason::ABORTED, detail, "Wait for the next scan, or ask for one.");
+    }
+    let observation = Observation { gathered_at: scan.wall, families: BTreeMap::new(), gaps: gaps.into_sorted() };
+    Outcome {
+        findings: judge(&observation, judging, None),
+        observation,
+        advisories: None,
+        times: scan.times(),
+        state: ScanState::Aborted,
+        limits: vec![limit.into()],
+        software: software(judging),
+        access: None,
+    }
+}
+
+/// The outcome without families that no report can carry: a gap stands in the place of each, and
+/// what they would have told is unknown.
+pub fn without(outcome: Outcome, families: &[String], judging: &Judging<'_>) -> Outcome {
+    let Outcome { mut observation, advisories, limits, .. } = outcome;
+    let mut gaps = Gaps::new();
+    gaps.extend(std::mem::take(&mut observation.gaps));
+    for family in families {
+        observation.families.remove(family);
+        gaps.note(family, "", "", reason::LIMIT_REACHED, format!("{family} has more facts than a report can carry"), "");
+    }
+    observation.gaps = gaps.into_sorted();
+    Outcome {
+        findings: judge(&observation, judging, advisories.as_ref()),
+        limits: limits_hit(&observation.gaps, limits.into_iter().collect()),
+        observation,
+        advisories,
+        ..outcome
+    }
+}
+
+fn judge(observation: &Observation, judging: &Judging<'_>, advisories: Option<&Derived>) -> Vec<Finding> {
+    let input = rules::Input { observation, policy: judging.policy, against: judging.against, advisories };
+    if judging.drift { rules::evaluate_drift(judging.pack, &input) } else { rules::evaluate_in(judging.pack, &input, judging.cadence) }
+}
+
+fn software(judging: &Judging<'_>) -> Software {
+    Software { agent: env!("CARGO_PKG_VERSION").into(), pack: judging.pack.digest(), policy: judging.policy.digest() }
 }
 
 /// The host's own listeners that may be spoken to. What hides one becomes a gap of both probe families.
@@ -420,12 +551,8 @@ fn keep_surveyed(surveyed: Surveyed, probes: &[&'static str], families: &mut BTr
     }
 }
 
-/// The blobs of every family, by family.
-fn limits_hit(gaps: &[Gap], cut: bool) -> Vec<String> {
-    let mut limits = BTreeSet::new();
-    if cut {
-        limits.insert(LIMIT_DEADLINE.to_string());
-    }
+/// What stopped the scan, and what cost it something.
+fn limits_hit(gaps: &[Gap], mut limits: BTreeSet<String>) -> Vec<String> {
     for gap in gaps.iter().filter(|g| g.reason == reason::LIMIT_REACHED) {
         limits.insert(if gap.family.is_empty() { LIMIT_GAPS.into() } else { format!("{}-limit", gap.family.replace('_', "-")) });
     }

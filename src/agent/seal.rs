@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::identity::Identity;
 use super::run::Outcome;
 use super::spool::{Item, Numbers, SpoolError};
-use crate::model::blob::Blob;
+use crate::model::blob::{Blob, BlobError, MAX_FRAME};
 use crate::model::canonical;
 use crate::model::envelope::REPORT_TYPE;
 use crate::model::finding::Counts;
@@ -31,24 +31,40 @@ pub struct Purpose {
     pub window: Option<String>,
     /// Every window it fulfils.
     pub covers: Vec<String>,
+    /// Families whose change it is for; empty unless it is a drift scan.
+    pub families: Vec<String>,
 }
 
 impl Purpose {
     /// A scan that somebody asked for.
     pub fn on_demand() -> Self {
-        Self { kind: ScanKind::OnDemand, window: None, covers: Vec::new() }
+        Self { kind: ScanKind::OnDemand, window: None, covers: Vec::new(), families: Vec::new() }
+    }
+
+    /// A scan for a change of the files of these families.
+    pub fn drift(families: Vec<String>) -> Self {
+        Self { kind: ScanKind::Drift, families, ..Self::on_demand() }
     }
 }
 
 impl Draft {
-    /// Makes the blobs of an outcome.
+    /// Makes the blobs of an outcome. Families with more facts than a blob holds are named by
+    /// [`SpoolError::Oversized`], and so are lists of gaps or findings, by an empty list.
     pub fn new(identity: &Identity, outcome: &Outcome, purpose: Purpose) -> Result<Self, SpoolError> {
         let mut frames = BTreeMap::new();
         let mut facts = Vec::new();
+        let mut oversized = Vec::new();
         for (stable, volatile) in outcome.documents() {
             let family = stable.family.clone();
-            let blobs = FamilyBlobs { stable: add(&mut frames, &identity.salt, &stable)?, volatile: add(&mut frames, &identity.salt, &volatile)?, family };
-            facts.push(blobs);
+            let blobs = add(&mut frames, &identity.salt, &stable).and_then(|s| Ok((s, add(&mut frames, &identity.salt, &volatile)?)));
+            match blobs {
+                Ok((stable, volatile)) => facts.push(FamilyBlobs { family, stable, volatile }),
+                Err(SpoolError::Oversized(_)) => oversized.push(family),
+                Err(e) => return Err(e),
+            }
+        }
+        if !oversized.is_empty() {
+            return Err(SpoolError::Oversized(oversized));
         }
         facts.sort_by(|a, b| a.family.cmp(&b.family));
         let report = Report {
@@ -96,8 +112,15 @@ fn sign(identity: &Identity, report: &Report) -> Result<crate::model::envelope::
 }
 
 fn add<T: Serialize + ?Sized>(frames: &mut BTreeMap<Address, Vec<u8>>, salt: &Salt, document: &T) -> Result<Address, SpoolError> {
-    let blob = Blob::of(salt, document).map_err(|e| SpoolError::Seal(e.to_string()))?;
-    let frame = blob.frame().map_err(|e| SpoolError::Seal(e.to_string()))?;
+    let fail = |e: BlobError| match e {
+        BlobError::TooLarge(_) => SpoolError::Oversized(Vec::new()),
+        other => SpoolError::Seal(other.to_string()),
+    };
+    let blob = Blob::of(salt, document).map_err(fail)?;
+    let frame = blob.frame().map_err(fail)?;
+    if frame.len() > MAX_FRAME {
+        return Err(SpoolError::Oversized(Vec::new()));
+    }
     frames.insert(blob.address, frame);
     Ok(blob.address)
 }

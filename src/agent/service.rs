@@ -8,30 +8,29 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::deliver::{self, DeliverError};
-use super::gatherer;
+use super::drift::Drift;
 use super::identity::{Identity, IdentityError, machine_mark};
-use super::run::{self, Judging, Outcome, ScanError, Started};
+use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, Outcome, ScanError, Started};
+use super::scan::{self, By};
 use super::schedule::Calendar;
 use super::seal::{Draft, Purpose};
-use super::spool::{Bounds, Spool, SpoolError};
+use super::spool::{Begun, Bounds, Spool, SpoolError};
 use super::upload::{self, Client, Heartbeat, UploadError};
+use super::watch::Blind;
 use crate::config::ConfigError;
 use crate::config::agent::AgentConfig;
-use crate::facts::Side;
-use crate::facts::services::Plan;
 use crate::host::{Host, ReadError, clock};
-use crate::model::against::Against;
 use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanKind};
-use crate::probe::Limits;
-use crate::probe::tls::certificate::trust::Choice;
 use crate::rules::Pack;
 
-/// Time between heartbeats.
-pub const HEARTBEAT: Duration = Duration::from_secs(15 * 60);
-/// A scan that failed to start is tried again after this.
+/// A scan that failed to start is tried again after this, or with the next heartbeat.
 const SCAN_RETRY: Duration = Duration::from_secs(10 * 60);
+/// Longest wait for the bookkeeping to look at the wall clock again, which may jump.
+const LONGEST_SLEEP: Duration = Duration::from_secs(15 * 60);
+/// A scan that never ended is begun so often for its window; then the window is over.
+const MAX_ATTEMPTS: u32 = 3;
 /// Longest id of a scan request, bytes.
 const MAX_REQUEST_ID: usize = 64;
 
@@ -80,54 +79,14 @@ pub fn once(config: &AgentConfig) -> Result<(), ServiceError> {
     let result = runtime.block_on(async {
         let mut service = Service::start(config)?;
         let purpose = service.due().unwrap_or_else(Purpose::on_demand);
-        let outcome = service.scan(&purpose).await?;
-        service.keep(&outcome, purpose)?;
+        let started = service.begin(&purpose)?;
+        let outcome = service.scan(started, &purpose, &[]).await?;
+        service.keep(started, outcome, purpose)?;
         let drained = deliver::drain(&mut service.spool, &service.client, &service.identity).await;
         drained.error.map_or(Ok(()), |e| Err(e.into()))
     });
     runtime.shutdown_background();
     result
-}
-
-/// Scans once as the agent does: through the gatherer, or in this process if the configuration
-/// says so. Families and rules rarer than `cadence` are left out.
-pub fn scan(config: &AgentConfig, pack: &Pack, policy: &Policy, cadence: Cadence) -> Result<Outcome, ScanError> {
-    let started = Started::now(Duration::from_secs(config.scan_deadline_seconds.into()));
-    let planned = run::within(run::plan_families(&config.families)?, cadence);
-    let hosted: Vec<_> = planned.iter().copied().filter(|f| matches!(f.side, Side::Host(_))).collect();
-    let gathered = if config.gatherer.in_process {
-        let host = Host::live().map_err(|e| ScanError::Start(std::io::Error::other(e.to_string())))?.with_declared(config.declared());
-        run::gather(&host, &hosted, started.until, &|_| {})?
-    } else {
-        let names: Vec<&str> = hosted.iter().map(|f| f.name).collect();
-        match gatherer::ask(&config.gatherer.socket, &names, started.until) {
-            Ok(gathered) => gathered,
-            Err(e) => {
-                tracing::error!("{e}");
-                gatherer::unreachable(&names, &e)
-            }
-        }
-    };
-    let judging = Judging { plan: plan_of(config), limits: limits_of(config), policy, against: Against::default(), advisories: None, pack, cadence };
-    run::conclude(started, gathered, &planned, judging, &|_| {})
-}
-
-/// Endpoints of the configuration.
-pub fn plan_of(config: &AgentConfig) -> Plan {
-    Plan { targets: config.targets.clone(), exclusions: config.exclusions.clone(), trust: Choice::of(&config.trust_store), ..Plan::default() }
-}
-
-/// Bounds of the configuration.
-pub fn limits_of(config: &AgentConfig) -> Limits {
-    let probe = &config.probe;
-    Limits {
-        endpoint_deadline: Duration::from_secs(probe.endpoint_deadline_seconds.into()),
-        survey_deadline: Duration::from_secs(probe.survey_deadline_seconds.into()),
-        answer_timeout: Duration::from_secs(probe.answer_timeout_seconds.into()),
-        per_target: probe.per_target as usize,
-        total: probe.total as usize,
-        bytes: Limits::default().bytes,
-    }
 }
 
 struct Service {
@@ -142,6 +101,25 @@ struct Service {
     failures: u32,
     /// A scan that somebody asked for.
     requested: Option<String>,
+    /// How often the scan was begun that has not ended yet.
+    attempts: u32,
+    /// Families of a drift scan that an earlier life of the agent never ended.
+    interrupted: Vec<String>,
+}
+
+/// How a scan ended.
+enum Scanned {
+    /// Its report is in the spool.
+    Kept,
+    /// The same, and it must be repeated.
+    Again,
+    /// A signal came first.
+    Stopped,
+}
+
+fn due_drift(drift: &Drift, now: Instant) -> Option<Purpose> {
+    let families = drift.due(now);
+    (!families.is_empty()).then(|| Purpose::drift(families))
 }
 
 impl Service {
@@ -159,7 +137,21 @@ impl Service {
         let calendar = Calendar::new(&config.time_zone, i64::from(config.jitter_minutes) * 60, &identity.host);
         let calendar = calendar.ok_or_else(|| ServiceError::Start(std::io::Error::other("time zone disappeared")))?;
         let client = Client::new(&identity, &config.collector, spool.state().received)?;
-        Ok(Self { config: Arc::new(config.clone()), identity, calendar, spool, client, pack: Arc::new(pack), policy, failures: 0, requested: None })
+        let mut service = Self {
+            config: Arc::new(config.clone()),
+            identity,
+            calendar,
+            spool,
+            client,
+            pack: Arc::new(pack),
+            policy,
+            failures: 0,
+            requested: None,
+            attempts: 0,
+            interrupted: Vec::new(),
+        };
+        service.report_interrupted()?;
+        Ok(service)
     }
 
     async fn serve(mut self) -> Result<(), ServiceError> {
@@ -172,24 +164,25 @@ impl Service {
             }
         };
         tokio::pin!(stop);
+        let mut drift = self.watch()?;
         tracing::info!(host = %self.identity.host, waiting = self.spool.waiting().len(), "agent is running");
         let (mut heartbeat_at, mut scan_at, mut send_at) = (Instant::now(), Instant::now(), Instant::now());
         loop {
             let now = Instant::now();
             if now >= heartbeat_at {
                 tokio::select! { () = self.heartbeat() => {}, () = &mut stop => break }
-                heartbeat_at = Instant::now() + HEARTBEAT;
+                heartbeat_at = Instant::now() + self.config.heartbeat();
             }
             if now >= scan_at
-                && let Some(purpose) = self.due()
+                && let Some(purpose) = self.due().or_else(|| due_drift(&drift, now))
             {
-                let scanned = tokio::select! { scanned = self.scan(&purpose) => scanned, () = &mut stop => break };
-                // The report is written before the next point at which a signal can end the loop.
-                match scanned.and_then(|outcome| self.keep(&outcome, purpose)) {
-                    Ok(()) => send_at = Instant::now(),
+                match self.scan_and_keep(purpose, &mut drift, &mut stop).await {
+                    Ok(Scanned::Kept) => send_at = Instant::now(),
+                    Ok(Scanned::Again) => (send_at, scan_at) = (Instant::now(), Instant::now() + self.retry()),
+                    Ok(Scanned::Stopped) => break,
                     Err(e) => {
                         tracing::error!("scan failed: {e}");
-                        scan_at = Instant::now() + SCAN_RETRY;
+                        scan_at = Instant::now() + self.retry();
                     }
                 }
             }
@@ -198,21 +191,53 @@ impl Service {
                 // collector knows a repeated report.
                 tokio::select! { wait = self.deliver() => send_at = Instant::now() + wait, () = &mut stop => break }
             }
-            let next = self.next_wake(heartbeat_at, scan_at, send_at);
-            tokio::select! { () = tokio::time::sleep_until(next.into()) => {}, () = &mut stop => break }
+            let next = self.next_wake(heartbeat_at, scan_at, send_at, drift.next(now));
+            tokio::select! { () = tokio::time::sleep_until(next.into()) => {}, () = drift.told() => {}, () = &mut stop => break }
         }
         tracing::info!(waiting = self.spool.waiting().len(), "agent stops");
         Ok(())
     }
 
+    /// One scan and its report in the spool, unless a signal comes first: then the report says so.
+    async fn scan_and_keep(&mut self, purpose: Purpose, drift: &mut Drift, stop: &mut (impl Future<Output = ()> + Unpin)) -> Result<Scanned, ServiceError> {
+        let started = self.begin(&purpose)?;
+        let scanned = tokio::select! { scanned = self.scan(started, &purpose, drift.blind()) => scanned, () = stop => {
+            self.abort(started, purpose, LIMIT_STOPPED, "the agent was told to stop during the scan")?;
+            return Ok(Scanned::Stopped);
+        } };
+        let outcome = scanned?;
+        let families: Vec<String> = outcome.observation.families.keys().cloned().collect();
+        let is_drift = purpose.kind == ScanKind::Drift;
+        // A reading that broke off is repeated: nothing of its window was seen.
+        let is_lost = outcome.limits.iter().any(|l| l == LIMIT_GATHERER) && self.attempts < MAX_ATTEMPTS;
+        let purpose = if is_lost { Purpose { covers: Vec::new(), ..purpose } } else { purpose };
+        let attempts = self.attempts;
+        self.keep(started, outcome, purpose)?;
+        if is_lost {
+            self.attempts = attempts;
+            return Ok(Scanned::Again);
+        }
+        drift.reported(&families, is_drift, Instant::now());
+        Ok(Scanned::Kept)
+    }
+
+    fn watch(&self) -> Result<Drift, ServiceError> {
+        let planned = run::within(run::plan_families(&self.config.families)?, Cadence::Weekly);
+        let skipped = if self.attempts >= MAX_ATTEMPTS { self.interrupted.clone() } else { Vec::new() };
+        Drift::start(&self.config, &planned, skipped).map_err(ServiceError::Start)
+    }
+
     /// The wall clock may jump: it is looked at again with every heartbeat.
-    fn next_wake(&self, heartbeat_at: Instant, scan_at: Instant, send_at: Instant) -> Instant {
+    fn next_wake(&self, heartbeat_at: Instant, scan_at: Instant, send_at: Instant, drift_at: Option<Instant>) -> Instant {
         let now = clock::unix_now();
         let due = self.calendar.next(now, &self.spool.state().done);
-        let until_due = Duration::from_secs(u64::try_from(due.at.saturating_sub(now)).unwrap_or(0)).min(HEARTBEAT);
+        let until_due = Duration::from_secs(u64::try_from(due.at.saturating_sub(now)).unwrap_or(0)).min(LONGEST_SLEEP);
         let mut next = heartbeat_at.min((Instant::now() + until_due).max(scan_at));
         if self.requested.is_some() {
             next = next.min(scan_at);
+        }
+        if let Some(at) = drift_at {
+            next = next.min(at.max(scan_at));
         }
         if !self.spool.waiting().is_empty() {
             next = next.min(send_at);
@@ -224,30 +249,103 @@ impl Service {
         let now = clock::unix_now();
         let due = self.calendar.next(now, &self.spool.state().done);
         if due.at <= now {
-            return Some(Purpose { kind: due.kind, window: Some(due.window), covers: due.covers });
+            return Some(Purpose { kind: due.kind, window: Some(due.window), covers: due.covers, families: Vec::new() });
         }
         self.requested.is_some().then(Purpose::on_demand)
     }
 
-    async fn scan(&self, purpose: &Purpose) -> Result<Outcome, ServiceError> {
-        tracing::info!(kind = purpose.kind.word(), window = purpose.window.as_deref().unwrap_or("-"), "scan begins");
-        let (config, pack, policy) = (Arc::clone(&self.config), Arc::clone(&self.pack), self.policy.clone());
-        let cadence = purpose.kind.cadence();
-        let scanning = tokio::task::spawn_blocking(move || scan(&config, &pack, &policy, cadence));
+    fn retry(&self) -> Duration {
+        SCAN_RETRY.min(self.config.heartbeat())
+    }
+
+    /// Writes down that the scan begins.
+    fn begin(&mut self, purpose: &Purpose) -> Result<Started, ServiceError> {
+        let started = scan::started(&self.config);
+        self.attempts += 1;
+        let request = if purpose.kind == ScanKind::OnDemand { self.requested.clone() } else { None };
+        self.spool.begin(Begun {
+            kind: purpose.kind,
+            window: purpose.window.clone(),
+            covers: purpose.covers.clone(),
+            families: purpose.families.clone(),
+            request,
+            started: started.wall(),
+            boot_ms: started.boot_ms(),
+            sequence: self.spool.state().next_sequence,
+            attempt: self.attempts,
+        })?;
+        tracing::info!(kind = purpose.kind.word(), window = purpose.window.as_deref().unwrap_or("-"), families = purpose.families.join(","), "scan begins");
+        Ok(started)
+    }
+
+    async fn scan(&self, started: Started, purpose: &Purpose, blind: &[Blind]) -> Result<Outcome, ServiceError> {
+        let blind = blind.to_vec();
+        let (config, pack, policy, purpose) = (Arc::clone(&self.config), Arc::clone(&self.pack), self.policy.clone(), purpose.clone());
+        let scanning = tokio::task::spawn_blocking(move || scan::scan(started, &config, &By { pack: &pack, policy: &policy }, &purpose, &blind));
         let outcome = scanning.await.map_err(|e| ServiceError::Start(std::io::Error::other(e.to_string())))??;
         Ok(outcome)
     }
 
-    fn keep(&mut self, outcome: &Outcome, purpose: Purpose) -> Result<(), ServiceError> {
-        let answers = purpose.kind == ScanKind::OnDemand;
+    /// Puts the report into the spool. What is too large for it is left out and named; when nothing
+    /// else helps, the report says that it was aborted, and by which limit.
+    fn keep(&mut self, started: Started, outcome: Outcome, purpose: Purpose) -> Result<(), ServiceError> {
+        let by = By { pack: &Arc::clone(&self.pack), policy: &self.policy.clone() };
+        let mut put = self.put(&outcome, purpose.clone());
+        if let Err(SpoolError::Oversized(families)) = &put
+            && !families.is_empty()
+        {
+            tracing::error!(families = families.join(","), "more facts than a report can carry: left out");
+            put = self.put(&scan::without(outcome, families, &self.config, &by, &purpose), purpose.clone());
+        }
+        let limit = match &put {
+            Err(SpoolError::TooLarge(_)) => LIMIT_SPOOL,
+            Err(SpoolError::Oversized(_)) => LIMIT_BLOB,
+            _ => "",
+        };
+        if let Err(e) = put {
+            if limit.is_empty() {
+                return Err(e.into());
+            }
+            tracing::error!("{e}");
+            let outcome = scan::aborted(started, &self.config, &by, &purpose, limit, &e.to_string())?;
+            self.put(&outcome, purpose)?;
+        }
+        if let Some(done) = &self.requested
+            && self.spool.state().request.as_ref() == Some(done)
+        {
+            self.requested = None;
+        }
+        self.attempts = 0;
+        Ok(())
+    }
+
+    fn put(&mut self, outcome: &Outcome, purpose: Purpose) -> Result<(), SpoolError> {
         let draft = Draft::new(&self.identity, outcome, purpose)?;
         let identity = &self.identity;
-        let name = self.spool.put(clock::unix_now(), |numbers| draft.seal(identity, numbers))?;
-        tracing::info!(sequence = name.sequence, "scan is in the spool");
-        // The collector takes an on-demand report for the answer, not that of a window.
-        if answers && let Some(id) = self.requested.take() {
-            self.spool.remember_request(&id)?;
-        }
+        let name = self.spool.put(clock::now(), |numbers| draft.seal(identity, numbers))?;
+        tracing::info!(sequence = name.sequence, "report is in the spool");
+        Ok(())
+    }
+
+    /// The report of a scan that ends here. Its window is scanned again, unless it was begun too often.
+    fn abort(&mut self, started: Started, purpose: Purpose, limit: &str, detail: &str) -> Result<(), ServiceError> {
+        let covers = if self.attempts >= MAX_ATTEMPTS { purpose.covers } else { Vec::new() };
+        let purpose = Purpose { covers, ..purpose };
+        let outcome = scan::aborted(started, &self.config, &By { pack: &self.pack, policy: &self.policy }, &purpose, limit, detail)?;
+        tracing::warn!(limit, "scan aborted: {detail}");
+        self.keep(started, outcome, purpose)
+    }
+
+    /// A scan that an earlier life of the agent began and never ended: killed, or the machine went
+    /// down. It is reported as what it was.
+    fn report_interrupted(&mut self) -> Result<(), ServiceError> {
+        let Some(begun) = self.spool.state().begun.clone() else { return Ok(()) };
+        self.attempts = begun.attempt;
+        let purpose = Purpose { kind: begun.kind, window: begun.window, covers: begun.covers, families: begun.families.clone() };
+        let started = Started::before(begun.started, begun.boot_ms);
+        self.abort(started, purpose, LIMIT_INTERRUPTED, "the agent or the machine stopped during the scan")?;
+        self.attempts = begun.attempt;
+        self.interrupted = begun.families;
         Ok(())
     }
 
@@ -268,6 +366,7 @@ impl Service {
     }
 
     async fn heartbeat(&mut self) {
+        self.spool.tick(clock::now());
         let state = self.spool.state();
         let heartbeat = Heartbeat {
             agent: env!("CARGO_PKG_VERSION"),
@@ -278,6 +377,7 @@ impl Service {
         };
         match self.client.heartbeat(&heartbeat).await {
             Ok(answer) => {
+                self.spool.told(clock::now(), answer.now);
                 let skew = answer.now.saturating_sub(clock::unix_now());
                 if skew.abs() > 60 {
                     tracing::warn!(seconds = skew, "this clock and the collector's differ");

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::exit;
 
@@ -35,6 +35,11 @@ enum Command {
     Gatherer(super::gatherer::Arguments),
     /// Verify an evidence bundle offline
     Evidence(super::evidence::Arguments),
+}
+
+/// The command line as data, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the process's arguments and runs.

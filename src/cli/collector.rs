@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keeps, judges and shows what the agents report.
 #[derive(Debug, Parser)]
@@ -24,6 +24,25 @@ enum Command {
     User(super::user::Arguments),
     /// Export SOC 2 evidence
     Evidence(super::export::Arguments),
+    /// List hosts, and take them out of the population
+    Host(super::hosts::Arguments),
+    /// Look at the ledger, or go on from a restored database
+    Ledger(super::ledger::Arguments),
+    /// Erase what is kept of a host or a person, without breaking a proof
+    Erase(super::ledger::Erase),
+    /// Write the whole store into one file, while the collector works
+    Backup(super::backup::Backup),
+    /// Fill an empty store from a backup
+    Restore(super::backup::Restore),
+    /// Move the store to another database
+    Migrate(super::backup::Migrate),
+    /// Read everything again and name every difference
+    Fsck(super::backup::Check),
+}
+
+/// The command line as data, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the process's arguments and runs.
@@ -38,5 +57,12 @@ pub fn main() -> ExitCode {
         Command::Token(a) => super::token::run(a),
         Command::User(a) => super::user::run(a),
         Command::Evidence(a) => super::export::run(a),
+        Command::Host(a) => super::hosts::run(a),
+        Command::Ledger(a) => super::ledger::run(a),
+        Command::Erase(a) => super::ledger::erase(a),
+        Command::Backup(a) => super::backup::back_up(a),
+        Command::Restore(a) => super::backup::restore(a),
+        Command::Migrate(a) => super::backup::migrate(a),
+        Command::Fsck(a) => super::backup::check(a),
     })
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use crate::agent::{enrol, seccomp};
-use crate::config::agent::DEFAULT_STATE;
+use crate::config::agent::{AgentConfig, DEFAULT_PATH};
 use crate::pki::token::Token;
 
 /// Largest token file, bytes.
@@ -17,10 +17,11 @@ const MAX_TOKEN: u64 = 4096;
 const EXAMPLES: &str = "\
 Examples:
   sudo -u assay-agent assay enroll --collector https://collector.example:8443 --token-file token
+  assay enroll --token-file - < token                with the collector of /etc/assay/agent.yaml
   assay enroll --collector https://10.0.0.5:8443 --token assay1.SECRET.PIN --state ./state
   assay enroll --collector https://10.0.0.5:8443 --token-file - --name web01 < token
 
-Usage: assay enroll [OPTIONS] --collector <URL> <--token <TOKEN>|--token-file <FILE>>
+Usage: assay enroll [OPTIONS] <--token <TOKEN>|--token-file <FILE>>
 
 Options:
 {options}
@@ -30,18 +31,21 @@ Options:
 #[derive(Args, Debug)]
 #[command(help_template = EXAMPLES)]
 pub struct Arguments {
-    /// Address of the collector's listener for agents, https://HOST:PORT
+    /// Address of the collector's listener for agents, https://HOST:PORT [default: `collector` of the configuration]
     #[arg(long, value_name = "URL")]
-    collector: String,
+    collector: Option<String>,
     /// Token as `assay-collector token` prints it; other users can see it in the process list
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file", required_unless_present = "token_file")]
     token: Option<String>,
     /// File with the token; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Folder for key, certificate, state and spool
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
-    state: PathBuf,
+    /// Folder for key, certificate, state and spool [default: `state_dir` of the configuration]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Configuration [default: /etc/assay/agent.yaml if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// What the host is called at the collector [default: its host name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -56,8 +60,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         (None, None) => anyhow::bail!("give --token TOKEN or --token-file FILE"),
     };
     let token: Token = text.parse()?;
-    let identity = enrol::enrol(&arguments.collector, &token, &arguments.state, arguments.name.as_deref())?;
-    let state = arguments.state.display();
+    let config = AgentConfig::load(arguments.config.as_deref())?;
+    let collector = arguments.collector.as_deref().unwrap_or(&config.collector);
+    if collector.is_empty() {
+        anyhow::bail!("no collector: give --collector https://HOST:PORT, or set `collector` in {DEFAULT_PATH}");
+    }
+    let state = arguments.state.as_deref().unwrap_or(&config.state_dir);
+    let identity = enrol::enrol(collector, &token, state, arguments.name.as_deref())?;
+    let state = state.display();
     writeln!(std::io::stdout(), "{} is enrolled as {}\nstate in {state}; next: assay agent", identity.name, identity.host).context("standard output")?;
     Ok(Exit::Ok)
 }

@@ -3,6 +3,8 @@
 pub mod advisories;
 pub mod assay;
 #[cfg(feature = "collector")]
+pub mod backup;
+#[cfg(feature = "collector")]
 pub mod collector;
 #[cfg(feature = "collector")]
 pub mod demo;
@@ -13,6 +15,10 @@ pub mod explain;
 #[cfg(feature = "collector")]
 pub mod export;
 pub mod gatherer;
+#[cfg(feature = "collector")]
+pub mod hosts;
+#[cfg(feature = "collector")]
+pub mod ledger;
 pub mod output;
 pub mod rules;
 pub mod scan;

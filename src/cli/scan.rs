@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::output;
 use crate::advisory::Index;
 use crate::agent::run::{self, Outcome, Progress, Request};
-use crate::agent::{seccomp, service};
+use crate::agent::{scan, seccomp};
 use crate::config::agent::{self, AgentConfig};
 use crate::facts;
 use crate::host::Host;
@@ -168,7 +168,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
         None => Host::live()?.with_declared(config.declared()),
     };
-    let mut plan = service::plan_of(&config);
+    let mut plan = scan::plan_of(&config);
     if arguments.root.is_some() {
         // What the configuration names belongs to the running machine.
         plan.targets.clear();
@@ -180,7 +180,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if let Some(trust) = &arguments.trust {
         plan.trust = trust_store(trust)?;
     }
-    let limits = service::limits_of(&config);
+    let limits = scan::limits_of(&config);
     let request = Request { host: &host, families: arguments.family.clone(), plan, limits, policy: policy.clone(), against, advisories: advisories.as_ref() };
     let began = Instant::now();
     let line = ProgressLine::new(began);

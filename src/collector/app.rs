@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 
+use super::resume::Resumption;
 use super::sequencer::Sequencer;
 use super::store::{HostRow, Store, StoreError};
 use crate::advisory::Index;
@@ -70,6 +71,8 @@ pub struct App {
     pub contacts: Contacts,
     /// Scans that people asked for.
     pub scan_requests: ScanRequests,
+    /// The last time the ledger went on from a restored database, while agents are asked for what is missing.
+    pub resumption: Option<Resumption>,
     /// Bounds shared by all requests.
     pub limits: Limits,
 }
@@ -78,6 +81,21 @@ impl App {
     /// The lists that facts are judged against.
     pub fn against(&self) -> Against<'_> {
         Against { roster: self.roster.as_ref(), approvals: self.approvals.as_ref() }
+    }
+}
+
+impl App {
+    /// The host of this id, if it may speak: another process, or another collector on the same database, may have
+    /// enrolled it a moment ago.
+    pub async fn find_host(&self, id: &HostId) -> Result<Option<Arc<HostKey>>, StoreError> {
+        if let Some(key) = self.keys.find(id) {
+            return Ok(Some(key));
+        }
+        let row = self.store.host(id).await?.filter(|h| !h.state.is_over());
+        Ok(row.and_then(|host| {
+            self.keys.add(&host);
+            self.keys.find(id)
+        }))
     }
 }
 

@@ -32,9 +32,9 @@ pub struct Peer(pub Option<HostId>);
 
 impl Peer {
     /// The enrolled host that speaks.
-    pub fn host(self, app: &App) -> Result<Arc<HostKey>, ApiError> {
+    pub async fn host(self, app: &App) -> Result<Arc<HostKey>, ApiError> {
         let id = self.0.ok_or(ApiError::CertificateRequired)?;
-        app.keys.find(&id).ok_or(ApiError::UnknownHost)
+        app.find_host(&id).await?.ok_or(ApiError::UnknownHost)
     }
 }
 

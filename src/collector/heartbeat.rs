@@ -36,7 +36,7 @@ struct Heartbeat {
 
 /// Notes the contact.
 pub async fn heartbeat(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
-    let host = peer.host(&app)?;
+    let host = peer.host(&app).await?;
     let received = body::receive(&app, &headers, request, body::JSON, MAX_HEARTBEAT).await?;
     let beat: Heartbeat = serde_json::from_slice(&received.bytes).map_err(|e| ApiError::malformed("the heartbeat", &e))?;
     let version = beat.agent.len() <= MAX_VERSION && beat.agent.bytes().all(|b| b.is_ascii_graphic());

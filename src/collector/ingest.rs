@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::app::{App, HostKey};
@@ -43,7 +44,7 @@ pub async fn put_blob(
     headers: HeaderMap,
     request: Body,
 ) -> Result<StatusCode, ApiError> {
-    let host = peer.host(&app)?;
+    let host = peer.host(&app).await?;
     let address: Address = address.parse().map_err(|e| ApiError::malformed("the path", &e))?;
     let _turn = body::turn(&host.requests).await?;
     if app.store.unused_blob_bytes(&host.id).await? > MAX_UNUSED {
@@ -69,12 +70,12 @@ async fn checked(app: &App, salt: Salt, address: Address, frame: Vec<u8>) -> Res
 
 /// `POST /v1/reports`
 pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<Response, ApiError> {
-    let host = peer.host(&app)?;
+    let host = peer.host(&app).await?;
     let _turn = body::turn(&host.requests).await?;
     let received = body::receive(&app, &headers, request, body::JSON, MAX_REPORT).await?;
     let (envelope, report, id) = verify::report(&host, &received.bytes)?;
     match app.store.report_at(&host.id, &report.lineage, report.sequence).await? {
-        Some(known) if known == id => return receipt(&app, &id).await,
+        Some(known) if known == id => return receipt(&app, &id, None).await,
         Some(_) => {
             tracing::warn!(host = %host.id, lineage = %report.lineage, sequence = report.sequence, "fork: a second report with the same number");
             app.store.note_fork(&host.id, &report.lineage, report.sequence, &id, clock::unix_now()).await?;
@@ -83,20 +84,24 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
         None => {}
     }
     let new = judged(&app, &host, envelope, report, id).await?;
-    match app.store.accept(&new).await {
+    let (received, kind, addresses) = (new.row.received, new.row.kind, new.report.addresses());
+    // Asked for before the report can be numbered.
+    let awaited = app.sequencer.receipt_of(id);
+    let accepted = app.store.accept(new).await;
+    match accepted {
         Ok(Accepted::New) => {
             app.sequencer.wake();
-            app.contacts.note(host.id, new.row.received, "");
-            if new.row.kind == ScanKind::OnDemand {
+            app.contacts.note(host.id, received, "");
+            if kind == ScanKind::OnDemand {
                 app.scan_requests.done(&host.id);
             }
         }
         Ok(Accepted::Known) => {}
         Ok(Accepted::Fork) => return Err(ApiError::Fork),
-        Err(StoreError::BlobsMissing(_)) => return Err(ApiError::Missing(app.store.missing_blobs(&host.id, &new.report.addresses()).await?)),
+        Err(StoreError::BlobsMissing(_)) => return Err(ApiError::Missing(app.store.missing_blobs(&host.id, &addresses).await?)),
         Err(e) => return Err(e.into()),
     }
-    receipt(&app, &id).await
+    receipt(&app, &id, Some(awaited)).await
 }
 
 /// The report with the collector's own verdicts.
@@ -161,22 +166,29 @@ fn inflate(host: &HostKey, frames: &[(Address, Vec<u8>)]) -> Result<Plains, ApiE
     Ok(plains)
 }
 
-/// Waits until the report's leaf is published and answers its receipt: the same bytes each time.
-async fn receipt(app: &App, id: &Digest) -> Result<Response, ApiError> {
+/// Waits until the report's leaf is published and answers its receipt: the same bytes each time. `awaited` is for a
+/// report that was stored just now; any other is looked up.
+async fn receipt(app: &App, id: &Digest, awaited: Option<oneshot::Receiver<Vec<u8>>>) -> Result<Response, ApiError> {
     let mut size = app.sequencer.size();
+    let fresh = awaited.is_some();
+    let mut awaited = awaited.unwrap_or_else(|| app.sequencer.receipt_of(*id));
+    let mut look = !fresh || !app.sequencer.leads();
     let wait = async {
         loop {
             size.borrow_and_update();
-            let row = app.store.report(id).await?;
-            if let Some(leaf) = row.and_then(|r| r.leaf)
+            if look
+                && let Some((leaf, receipt)) = app.store.receipt(id).await?
                 && leaf < *size.borrow()
-                && let Some(receipt) = app.store.receipt(id).await?
             {
                 return Ok(receipt);
             }
-            if size.changed().await.is_err() {
-                return Err(ApiError::ReceiptPending);
+            tokio::select! {
+                biased;
+                receipt = &mut awaited => return receipt.map_err(|_| ApiError::ReceiptPending),
+                changed = size.changed() => changed.map_err(|_| ApiError::ReceiptPending)?,
             }
+            // Another collector numbers and hands out nothing here; or the lease moved meanwhile.
+            look = !fresh || !app.sequencer.leads();
         }
     };
     let receipt = timeout(RECEIPT_TIMEOUT, wait).await.map_err(|_| ApiError::ReceiptPending)??;

@@ -57,11 +57,14 @@ fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> 
 }
 
 /// The collector's verdicts on the observation of a report: its own thresholds and lists, the
-/// rules that its kind of scan is for.
+/// rules that its kind of scan is for; a drift scan is for those that read only what it looked at.
 pub fn judge(app: &App, report: &Report, observation: &Observation) -> Vec<Finding> {
     let advisories = app.advisories.as_ref().map(|index| advisory::derive(observation, index));
     let input = Input { observation, policy: &app.policy, against: app.against(), advisories: advisories.as_ref() };
-    rules::evaluate_in(&app.pack, &input, report.scan.kind.cadence())
+    match report.scan.kind {
+        ScanKind::Drift => rules::evaluate_drift(&app.pack, &input),
+        kind => rules::evaluate_in(&app.pack, &input, kind.cadence()),
+    }
 }
 
 /// Whether the host came to other verdicts although it judged by the same pack and thresholds. A

@@ -12,9 +12,11 @@ mod door;
 mod enrol;
 pub mod error;
 pub mod export;
+pub mod fsck;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+pub mod resume;
 pub mod sequencer;
 pub mod server;
 mod start;
@@ -23,4 +25,4 @@ pub mod ui;
 mod verify;
 
 pub use app::App;
-pub use start::{Keys, Running, start};
+pub use start::{Keys, Running, lock, start};

@@ -10,11 +10,13 @@
 //! Of several collectors on one database, the one that holds the lease numbers; the others follow:
 //! they read what it signed, check the signature, and publish it to those who wait for receipts.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::store::{Engine, Head, PendingLeaf, Store, StoreError};
 use crate::host::durable;
@@ -78,17 +80,35 @@ pub enum LedgerError {
     Receipt(#[from] canonical::CanonicalError),
 }
 
+/// Receipts that are waited for: report -> who waits.
+type Waiting = Arc<Mutex<HashMap<Digest, Vec<oneshot::Sender<Vec<u8>>>>>>;
+
 /// Handle on the task: wakes it, and tells how far it is.
 #[derive(Clone, Debug)]
 pub struct Sequencer {
     wake: Arc<Notify>,
     size: watch::Receiver<u64>,
+    waiting: Waiting,
+    leads: Arc<AtomicBool>,
 }
 
 impl Sequencer {
     /// There are new pending leaves.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// The receipt of a report that is numbered from now on, once its leaf is published. Another collector that
+    /// numbers does not tell: see [`Sequencer::leads`].
+    pub fn receipt_of(&self, report: Digest) -> oneshot::Receiver<Vec<u8>> {
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.waiting).entry(report).or_default().push(sender);
+        receiver
+    }
+
+    /// Whether this collector numbers the ledger.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
     }
 
     /// How many leaves are published; changes when more are.
@@ -107,6 +127,8 @@ pub struct Task {
     tree: Tree,
     wake: Arc<Notify>,
     size: watch::Sender<u64>,
+    waiting: Waiting,
+    leads: Arc<AtomicBool>,
     /// Stands for this process.
     holder: RandomId,
     /// When the lease was had or renewed; `None`: another collector numbers.
@@ -117,7 +139,7 @@ impl Task {
     /// Rebuilds the tree from the leaves and holds it against everything that was signed; begins
     /// an empty ledger with its first leaf.
     pub async fn open(store: Store, signer: Arc<SigningKey>, verifier: Verifier, now: i64) -> Result<(Self, Sequencer), LedgerError> {
-        let head_file = store.folder().join(HEAD_FILE);
+        let head_file = head_file(&store);
         let holder = random_holder()?;
         let leading = store.lease_ledger(&holder).await?.then(Instant::now);
         let mut tree = Tree::new();
@@ -128,8 +150,9 @@ impl Task {
         }
         let (size, receiver) = watch::channel(0);
         let wake = Arc::new(Notify::new());
-        let handle = Sequencer { wake: wake.clone(), size: receiver };
-        let task = Self { store, signer, verifier, head_file, tree, wake, size, holder, leading };
+        let (waiting, leads) = (Waiting::default(), Arc::new(AtomicBool::new(leading.is_some())));
+        let handle = Sequencer { wake: wake.clone(), size: receiver, waiting: waiting.clone(), leads: leads.clone() };
+        let task = Self { store, signer, verifier, head_file, tree, wake, size, waiting, leads, holder, leading };
         if let Some(head) = task.store.head().await? {
             task.publish(&head)?;
         }
@@ -145,7 +168,7 @@ impl Task {
                 Ok(_) => continue,
                 Err(LedgerError::Store(StoreError::LeaseLost)) => {
                     tracing::warn!("another collector took over the ledger");
-                    self.leading = None;
+                    self.lead(None);
                     self.reload().await;
                 }
                 Err(e) => {
@@ -174,13 +197,19 @@ impl Task {
     async fn lead_or_follow(&mut self) -> Result<u64, LedgerError> {
         if self.leading.is_none_or(|renewed| renewed.elapsed() >= RENEW) {
             let had = self.leading.is_some();
-            self.leading = self.store.lease_ledger(&self.holder).await?.then(Instant::now);
+            let leading = self.store.lease_ledger(&self.holder).await?.then(Instant::now);
+            self.lead(leading);
             if self.leading.is_some() && !had {
                 tracing::info!("this collector numbers the ledger now");
                 self.catch_up().await?;
             }
         }
         if self.leading.is_some() { self.step().await } else { self.follow().await }
+    }
+
+    fn lead(&mut self, since: Option<Instant>) {
+        self.leading = since;
+        self.leads.store(since.is_some(), Ordering::Relaxed);
     }
 
     /// Publishes what the leading collector signed.
@@ -228,7 +257,23 @@ impl Task {
         let receipts = self.receipts(first, &pending, &head)?;
         self.store.sequence(&self.holder, first, &pending, &head, &receipts).await?;
         self.publish(&head)?;
+        self.hand_out(receipts);
         Ok(size - first)
+    }
+
+    /// Gives receipts to those who wait for them, and forgets who went away.
+    fn hand_out(&self, receipts: Vec<(Digest, Vec<u8>)>) {
+        let mut waiting = lock(&self.waiting);
+        for (report, receipt) in receipts {
+            for sender in waiting.remove(&report).unwrap_or_default() {
+                // Gone meanwhile: the host asks again and gets the same receipt from the store.
+                let _ = sender.send(receipt.clone());
+            }
+        }
+        waiting.retain(|_, senders| {
+            senders.retain(|s| !s.is_closed());
+            !senders.is_empty()
+        });
     }
 
     fn publish(&self, head: &Head) -> Result<(), LedgerError> {
@@ -273,6 +318,27 @@ impl Task {
 
 fn parse(index: u64, bytes: &[u8]) -> Result<Leaf, LedgerError> {
     Leaf::parse(bytes).map_err(|e| LedgerError::Leaf(index, e.to_string()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The checkpoint that was last published from this store's folder.
+pub fn published_head(store: &Store, verifier: &Verifier) -> Result<Option<Checkpoint>, LedgerError> {
+    published(&head_file(store), verifier)
+}
+
+/// Where the published checkpoint lies.
+pub fn head_file(store: &Store) -> PathBuf {
+    store.folder().join(HEAD_FILE)
+}
+
+/// Size and root of the stored entries, held against the newest checkpoint in the database alone.
+pub async fn stored_tree(store: &Store, verifier: &Verifier) -> Result<(u64, Digest), LedgerError> {
+    let mut tree = Tree::new();
+    read(store, verifier, Path::new(""), &mut tree, true).await?;
+    Ok((tree.size(), tree.root()))
 }
 
 fn random_holder() -> Result<RandomId, LedgerError> {
@@ -324,6 +390,9 @@ fn holds(folder: &str, tree: &Tree, signed: &Checkpoint) -> Result<(), LedgerErr
 
 fn published(head_file: &Path, verifier: &Verifier) -> Result<Option<Checkpoint>, LedgerError> {
     let fail = |e| LedgerError::HeadFile(head_file.display().to_string(), e);
+    if head_file.as_os_str().is_empty() {
+        return Ok(None);
+    }
     match std::fs::metadata(head_file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(fail(e)),

@@ -15,9 +15,10 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::app::{App, Contacts, KeyTable, Limits, ScanRequests};
+use super::resume;
 use super::sequencer::Task;
 use super::server;
-use super::store::Store;
+use super::store::{Horizon, Store, StoreError};
 use super::ui;
 use crate::advisory::Index;
 use crate::config::collector::Config;
@@ -36,6 +37,12 @@ use crate::rules::Pack;
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 /// Sweeps happen every so many flushes.
 const SWEEP_EVERY: u32 = 60;
+/// Hosts that another process retired are shut out within so long.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Hosts whose old facts are let go of in one sweep.
+const THIN_HOSTS: u32 = 1000;
+/// A host's facts are looked through for old ones this often, seconds.
+const THIN_EVERY: i64 = 7 * 86_400;
 /// A blob that no report has named for so long is an orphan, seconds.
 const ORPHAN_AFTER: i64 = 2 * 86_400;
 /// Largest certificate or key file for people, bytes.
@@ -129,6 +136,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         contacts: Contacts::default(),
         scan_requests: ScanRequests::default(),
         limits: Limits::default(),
+        resumption: resume::all(&store).await?.pop().filter(|r| r.asks(now)),
         store,
         policy,
         roster,
@@ -144,12 +152,52 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         tokio::spawn(server::listen(agents_listener, Some(agents_tls), server::agents_router(app.clone()), stopped.clone())),
         tokio::spawn(server::listen(people_listener, people_tls, ui::router(app.clone()), stopped.clone())),
     ];
-    let tasks = vec![tokio::spawn(sequencer_task.run(stopped.clone())), tokio::spawn(housekeeping(app.clone(), stopped))];
+    let tasks = vec![
+        tokio::spawn(sequencer_task.run(stopped.clone())),
+        tokio::spawn(watch_retirements(app.clone(), stopped.clone())),
+        tokio::spawn(housekeeping(
+            app.clone(),
+            Horizon { facts_days: config.retention.facts_days, monthly_facts_days: config.retention.monthly_facts_days },
+            stopped,
+        )),
+    ];
     Ok(Running { agents, people, app, stop, listeners, tasks, _lock: lock })
 }
 
+/// Shuts out hosts that the command line, or another collector on the same database, retired.
+async fn watch_retirements(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    // A little earlier than the last look: clocks of several collectors differ.
+    let overlap = 3600;
+    while !*stop.borrow() {
+        match app.store.retired_since(clock::unix_now().saturating_sub(overlap)).await {
+            Ok(hosts) => hosts.iter().for_each(|host| app.keys.remove(host)),
+            Err(e) => tracing::error!("retired hosts can't be read: {e}"),
+        }
+        tokio::select! {
+            () = sleep(WATCH_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Lets go of facts older than the policy keeps, of some hosts at a time, and writes that into the ledger.
+async fn thin(app: &App, horizon: Horizon, now: i64) -> Result<(), StoreError> {
+    let (mut hosts, mut erased, mut size) = (0_u64, 0, 0);
+    for host in app.store.hosts_to_thin(now.saturating_sub(THIN_EVERY), THIN_HOSTS).await? {
+        let (blobs, bytes) = app.store.thin(host, horizon, hosts == 0, now).await?;
+        hosts += u64::from(blobs > 0);
+        erased += blobs;
+        size += bytes;
+    }
+    if hosts > 0 {
+        tracing::info!(hosts, blobs = erased, bytes = size, "erased facts older than the policy keeps");
+        app.sequencer.wake();
+    }
+    Ok(())
+}
+
 /// Writes down contacts, and now and then erases what nobody needs.
-async fn housekeeping(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+async fn housekeeping(app: Arc<App>, horizon: Horizon, mut stop: watch::Receiver<bool>) {
     let mut flushes: u32 = 0;
     while !*stop.borrow() {
         if flushes.is_multiple_of(SWEEP_EVERY) {
@@ -158,6 +206,12 @@ async fn housekeeping(app: Arc<App>, mut stop: watch::Receiver<bool>) {
                 (Ok(0), Ok(_)) => {}
                 (Ok(blobs), Ok(_)) => tracing::info!(blobs, "erased blobs that no report ever named"),
                 (Err(e), _) | (_, Err(e)) => tracing::error!("the sweep failed: {e}"),
+            }
+            if let Err(e) = thin(&app, horizon, now).await {
+                tracing::error!("old facts were not erased: {e}");
+            }
+            if let Err(e) = app.store.prepare_partitions(now).await {
+                tracing::error!("partitions were not made: {e}");
             }
         }
         flushes = flushes.wrapping_add(1);
@@ -178,7 +232,7 @@ async fn housekeeping(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 }
 
 /// One collector per data folder: two would number the ledger twice.
-fn lock(data: &Path) -> anyhow::Result<File> {
+pub fn lock(data: &Path) -> anyhow::Result<File> {
     let path = data.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("can't open {}", path.display()))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)

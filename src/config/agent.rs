@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
-use crate::host::Host;
+use super::{ConfigError, layers};
 use crate::host::root::CONFIG_LIMIT;
+use crate::host::{Host, ReadError};
 use crate::model::declared::{DataPath, DatabaseAccess, Declared};
 use crate::model::policy::Policy;
 
@@ -38,6 +38,8 @@ pub struct AgentConfig {
     pub families: Vec<String>,
     /// Longest scan, seconds; what is not done by then becomes gaps.
     pub scan_deadline_seconds: u32,
+    /// Time between heartbeats, seconds; requests for a scan are picked up with them.
+    pub heartbeat_seconds: u32,
     /// Bounds of the spool.
     pub spool: SpoolBounds,
     /// Bounds of the probes.
@@ -106,6 +108,7 @@ impl Default for AgentConfig {
             jitter_minutes: 360,
             families: Vec::new(),
             scan_deadline_seconds: 900,
+            heartbeat_seconds: 900,
             spool: SpoolBounds::default(),
             probe: ProbeBounds::default(),
             targets: Vec::new(),
@@ -138,32 +141,43 @@ impl Default for Gatherer {
 }
 
 impl AgentConfig {
-    /// Reads and checks `path`. Without one, [`DEFAULT_PATH`] if it is there, else the defaults.
+    /// Reads and checks `path` and its drop-ins (`path.d/*.yaml`). Without one, [`DEFAULT_PATH`] if it is there, else the defaults.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let (file, config) = match path {
-            Some(path) => (path, super::read(path)?),
-            None => {
-                let path = Path::new(DEFAULT_PATH);
-                match path.try_exists() {
-                    Ok(false) => (path, Self::default()),
-                    _ => (path, super::read(path)?),
-                }
-            }
-        };
-        config.check(&file.display().to_string())?;
-        Ok(config)
+        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        let mut files = Vec::new();
+        if path.is_some() || !matches!(file.try_exists(), Ok(false)) {
+            files.push((file.display().to_string(), super::text(file)?));
+        }
+        files.extend(layers::drop_ins(file)?);
+        layers::merge(&files, Self::check)
     }
 
-    /// The configuration of another machine's root, `/etc/assay/agent.yaml` below it; the defaults when there is none.
+    /// The configuration of another machine's root, `/etc/assay/agent.yaml` below it and its drop-ins; the defaults when there is none.
     pub fn load_below(root: &Host) -> Result<Self, ConfigError> {
-        let shown = root.path().join(DEFAULT_PATH.trim_start_matches('/')).display().to_string();
-        let config: Self = match root.read_text(DEFAULT_PATH, CONFIG_LIMIT) {
-            Ok(text) => super::parse(&shown, &text)?,
-            Err(e) if e.is_not_found() => Self::default(),
-            Err(e) => return Err(ConfigError::Value { file: shown, key: "file".into(), problem: e.to_string() }),
+        let shown = |path: &str| root.path().join(path.trim_start_matches('/')).display().to_string();
+        let fail = |path: &str, e: ReadError| ConfigError::Value { file: shown(path), key: "file".into(), problem: e.to_string() };
+        let folder = layers::folder_of(Path::new(DEFAULT_PATH)).display().to_string();
+        let mut paths: Vec<String> = match root.list(&folder) {
+            Ok(entries) => entries.into_iter().map(|e| e.name).filter(|n| layers::is_drop_in(n)).map(|n| format!("{folder}/{n}")).collect(),
+            Err(e) if e.is_not_found() => Vec::new(),
+            Err(e) => return Err(fail(&folder, e)),
         };
-        config.check(&shown)?;
-        Ok(config)
+        layers::check_number(&shown(&folder), paths.len())?;
+        paths.sort();
+        let mut files = Vec::new();
+        for path in std::iter::once(DEFAULT_PATH).chain(paths.iter().map(String::as_str)) {
+            match root.read_text(path, CONFIG_LIMIT) {
+                Ok(text) => files.push((shown(path), text)),
+                Err(e) if e.is_not_found() => {}
+                Err(e) => return Err(fail(path, e)),
+            }
+        }
+        layers::merge(&files, Self::check)
+    }
+
+    /// Time between heartbeats.
+    pub const fn heartbeat(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.heartbeat_seconds as u64)
     }
 
     /// What the operator declares.
@@ -221,11 +235,12 @@ impl AgentConfig {
         Ok(())
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
         [
             // Six days: the rest of the week is left for catching up.
             ("jitter_minutes", self.jitter_minutes.into(), 0, 6 * 24 * 60),
             ("scan_deadline_seconds", self.scan_deadline_seconds.into(), 10, 86_400),
+            ("heartbeat_seconds", self.heartbeat_seconds.into(), 1, 3_600),
             ("spool.max_bytes", self.spool.max_bytes, 1 << 20, 1 << 40),
             ("spool.max_age_days", self.spool.max_age_days.into(), 36, 3_650),
             ("probe.endpoint_deadline_seconds", self.probe.endpoint_deadline_seconds.into(), 1, 600),

@@ -42,6 +42,24 @@ pub struct Config {
     pub advisories: PathBuf,
     /// A host without contact for so many hours is silent.
     pub silent_after_hours: u32,
+    /// How long raw facts are kept; verdicts, reports and the ledger stay.
+    pub retention: Retention,
+}
+
+/// How long raw facts are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Days for which the facts of every report are kept; those of a host's newest whole report always are.
+    pub facts_days: u32,
+    /// Days for which the facts of monthly reports are kept.
+    pub monthly_facts_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { facts_days: 400, monthly_facts_days: 800 }
+    }
 }
 
 impl Default for Config {
@@ -60,6 +78,7 @@ impl Default for Config {
             approvals: PathBuf::new(),
             advisories: PathBuf::new(),
             silent_after_hours: 48,
+            retention: Retention::default(),
         }
     }
 }
@@ -89,6 +108,10 @@ impl Config {
         }
         if !(1..=24 * 366).contains(&self.silent_after_hours) {
             return bad("silent_after_hours", format!("{} is not between 1 and 8784", self.silent_after_hours));
+        }
+        let Retention { facts_days, monthly_facts_days } = self.retention;
+        if facts_days == 0 || monthly_facts_days < facts_days {
+            return bad("retention", format!("facts_days ({facts_days}) must be at least 1 and monthly_facts_days ({monthly_facts_days}) not less than it"));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 pub mod agent;
 #[cfg(feature = "collector")]
 pub mod collector;
+mod layers;
 
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -53,6 +54,11 @@ pub enum ConfigError {
 
 /// Reads a YAML file strictly; an empty file means the defaults.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    parse(&path.display().to_string(), &text(path)?)
+}
+
+/// The text of a configuration file: regular, bounded, not writable by everybody.
+fn text(path: &Path) -> Result<String, ConfigError> {
     let name = path.display().to_string();
     let fail = |e| ConfigError::Read(name.clone(), e);
     let file = std::fs::File::open(path).map_err(fail)?;
@@ -68,8 +74,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     if bytes.len() > MAX_CONFIG {
         return Err(ConfigError::TooLarge(name));
     }
-    let text = String::from_utf8(bytes).map_err(|_| fail(std::io::Error::other("not UTF-8")))?;
-    parse(&name, &text)
+    String::from_utf8(bytes).map_err(|_| fail(std::io::Error::other("not UTF-8")))
 }
 
 /// Parses the text of a configuration file called `name`.

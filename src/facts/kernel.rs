@@ -73,6 +73,8 @@ pub struct InstalledKernel {
 }
 
 impl HostFamily for Kernel {
+    const WATCHED: &'static [&'static str] = &["/boot/*", "/lib/modules/*", "/usr/lib/modules/*", "/run/reboot-required*", "/run/reboot-needed"];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let installed = installed(host, gaps);
         let running = if host.is_live() { first_line(host, gaps, "/proc/sys/kernel/osrelease", "running") } else { None };

@@ -34,9 +34,7 @@ use serde_json::Value;
 use crate::host::Host;
 use crate::model::gap::{Gaps, reason};
 use crate::model::report::Cadence;
-
-/// Key of a schema that tells rules its cadence, when that is not weekly.
-const CADENCE: &str = "x-cadence";
+use crate::model::schemas;
 
 /// A document that describes one area of a host.
 pub trait Document: Serialize + DeserializeOwned + JsonSchema {
@@ -52,6 +50,11 @@ pub trait Document: Serialize + DeserializeOwned + JsonSchema {
 
 /// A family read through [`Host`] alone.
 pub trait HostFamily: Document {
+    /// Files whose change makes the agent read the family again (drift), absolute paths:
+    /// `/etc/passwd` one file, `/etc/shadow*` every name with this beginning, `/etc/cron.d/*` what a
+    /// folder holds, `/etc/ssh/**` everything below it. `~` stands for each home folder of
+    /// /etc/passwd. What changes on a quiet machine (logs, caches) does not belong here.
+    const WATCHED: &'static [&'static str] = &[];
     /// Reads it. What can't be read becomes a gap; `None` when nothing at all could be told (then
     /// a gap with an empty path was added).
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self>;
@@ -80,17 +83,43 @@ pub struct Family {
     pub cadence: Cadence,
     /// Door.
     pub side: Side,
-    /// JSON schema (draft 2020-12) of the document.
-    pub schema: fn() -> Value,
+    /// [`HostFamily::WATCHED`].
+    pub watched: &'static [&'static str],
+    /// What its schema must be.
+    #[cfg(test)]
+    generated: fn() -> Value,
 }
 
 impl Family {
     const fn host<T: HostFamily>() -> Self {
-        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, cadence: T::CADENCE, side: Side::Host(gather_value::<T>), schema: schema_of::<T> }
+        Self {
+            name: T::NAME,
+            title: T::TITLE,
+            version: T::VERSION,
+            cadence: T::CADENCE,
+            side: Side::Host(gather_value::<T>),
+            watched: T::WATCHED,
+            #[cfg(test)]
+            generated: tests::generated::<T>,
+        }
     }
 
     const fn probe<T: Document>() -> Self {
-        Self { name: T::NAME, title: T::TITLE, version: T::VERSION, cadence: T::CADENCE, side: Side::Probe, schema: schema_of::<T> }
+        Self {
+            name: T::NAME,
+            title: T::TITLE,
+            version: T::VERSION,
+            cadence: T::CADENCE,
+            side: Side::Probe,
+            watched: &[],
+            #[cfg(test)]
+            generated: tests::generated::<T>,
+        }
+    }
+
+    /// JSON schema (draft 2020-12) of the document.
+    pub fn schema(&self) -> &'static Value {
+        schemas::of(self.name)
     }
 }
 
@@ -125,7 +154,7 @@ pub fn family(name: &str) -> Option<&'static Family> {
 
 /// Schema of every family, by name; built once.
 pub fn schemas() -> &'static [(&'static str, Value)] {
-    static SCHEMAS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| FAMILIES.iter().map(|f| (f.name, (f.schema)())).collect());
+    static SCHEMAS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| FAMILIES.iter().map(|f| (f.name, f.schema().clone())).collect());
     &SCHEMAS
 }
 
@@ -154,17 +183,39 @@ fn gather_value<T: HostFamily>(host: &Host, gaps: &mut Gaps) -> Option<Value> {
     }
 }
 
-fn schema_of<T: Document>() -> Value {
-    let mut schema = schemars::schema_for!(T);
-    if T::CADENCE != Cadence::Weekly {
-        schema.insert(CADENCE.into(), T::CADENCE.word().into());
-    }
-    schema.to_value()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::advisories::{self, Advisories};
+    use crate::rules::access::{self, Access};
+    use crate::rules::schema::CADENCE;
+
+    pub(super) fn generated<T: Document>() -> Value {
+        let mut schema = schemars::schema_for!(T);
+        if T::CADENCE != Cadence::Weekly {
+            schema.insert(CADENCE.into(), T::CADENCE.word().into());
+        }
+        schema.to_value()
+    }
+
+    #[test]
+    fn carried_schemas_are_those_of_the_types() {
+        let mut all: serde_json::Map<String, Value> = FAMILIES.iter().map(|f| (f.name.to_string(), (f.generated)())).collect();
+        all.insert(access::NAME.into(), schemars::schema_for!(Access).to_value());
+        all.insert(advisories::NAME.into(), schemars::schema_for!(Advisories).to_value());
+        let text = format!("{}\n", serde_json::to_string_pretty(&all).unwrap());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/schemas.json");
+        if std::env::var_os("ASSAY_WRITE_VECTORS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+            return;
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap() == text,
+            "src/model/schemas.json is not current; write it with ASSAY_WRITE_VECTORS=1 cargo nextest run schemas"
+        );
+        assert!(all.iter().all(|(name, schema)| schemas::of(name) == schema));
+        assert_eq!(*schemas::of("no_such_family"), Value::Bool(false));
+    }
 
     #[test]
     fn every_file_of_the_folder_is_a_family() {

@@ -82,6 +82,8 @@ pub struct Hardware {
 }
 
 impl HostFamily for Os {
+    const WATCHED: &'static [&'static str] = &["/etc/os-release", "/usr/lib/os-release", "/etc/debian_version", "/etc/lsb-release", "/etc/hostname"];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let release = read_release(host, gaps);
         let point = host.read_text("/etc/debian_version", CONFIG_LIMIT).unwrap_or_default().trim().to_string();

@@ -35,6 +35,17 @@ impl Document for Packages {
 }
 
 impl HostFamily for Packages {
+    const WATCHED: &'static [&'static str] = &[
+        "/var/lib/dpkg/status",
+        "/var/lib/dpkg/status.d/*",
+        "/lib/apk/db/installed",
+        "/usr/lib/apk/db/installed",
+        "/var/lib/rpm/rpmdb.sqlite",
+        "/var/lib/rpm/Packages*",
+        "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+        "/usr/lib/sysimage/rpm/Packages*",
+    ];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         match manager::of(host) {
             Some(Manager::Rpm) => return of_rpm(host, gaps),

@@ -2,6 +2,20 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Wall clock, Unix seconds: may jump.
+    pub wall: i64,
+    /// CLOCK_BOOTTIME, milliseconds: never jumps, begins anew with each boot.
+    pub boot_ms: u64,
+}
+
+/// This moment.
+pub fn now() -> Moment {
+    Moment { wall: unix_now(), boot_ms: boot_ms() }
+}
+
 /// Wall clock, Unix seconds.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn unix_now() -> i64 {

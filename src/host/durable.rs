@@ -8,7 +8,7 @@ use std::path::Path;
 /// Writes `bytes` to `path` through a temporary file: written, fsynced, renamed, and the folder
 /// fsynced. `mode` are the permission bits of a new file (`0o600` for secrets).
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder = parent(path);
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path has no file name"))?;
     let mut random = [0u8; 8];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random).map_err(|_| io::Error::other("no randomness"))?;
@@ -26,6 +26,15 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Makes a rename or removal of `path` durable.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    sync_folder(parent(path))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Makes renames and removals inside `folder` durable.

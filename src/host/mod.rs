@@ -20,5 +20,6 @@ pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod walk;
+pub mod watch;
 
 pub use root::{CONFIG_LIMIT, Entry, FileKind, Host, ReadError, Stat};

@@ -296,6 +296,17 @@ impl Host {
         })
     }
 
+    /// What changes whenever a file does, links followed: device, inode, mode, owner, group, size, and both times
+    /// (modification, status) in nanoseconds. The status time can't be set back by whoever writes the file (inode(7)).
+    pub fn mark(&self, path: &str) -> Result<[u64; 8], ReadError> {
+        let fd = self.open_at(path, OFlags::PATH)?;
+        let s = fs::fstat(&fd).map_err(|e| ReadError::from_errno(path, e))?;
+        let time = |seconds: i64, nanoseconds: u64| seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanoseconds);
+        let size = s.st_size.cast_unsigned();
+        let (modified, changed) = (time(s.st_mtime, s.st_mtime_nsec), time(s.st_ctime, s.st_ctime_nsec));
+        Ok([s.st_dev, s.st_ino, s.st_mode.into(), s.st_uid.into(), s.st_gid.into(), size, modified, changed])
+    }
+
     /// Whether anything is at the path (a missing right counts as an error, not as absence).
     pub fn exists(&self, path: &str) -> Result<bool, ReadError> {
         match self.stat(path) {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::fact::Source;
 use super::gap::Gap;
+use super::schemas;
 
 /// Name of the derived family in rules.
 pub const NAME: &str = "advisories";
@@ -100,6 +101,6 @@ pub struct Derived {
 }
 
 /// JSON schema (draft 2020-12) of [`Advisories`].
-pub fn schema() -> Value {
-    schemars::schema_for!(Advisories).to_value()
+pub fn schema() -> &'static Value {
+    schemas::of(NAME)
 }

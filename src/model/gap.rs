@@ -43,6 +43,10 @@ pub mod reason {
     pub const UNREACHABLE: &str = "unreachable";
     /// The code that gathers the family failed; a defect of assay.
     pub const INTERNAL: &str = "internal-error";
+    /// The scan ended before it was read.
+    pub const ABORTED: &str = "scan-aborted";
+    /// Changes of its files could escape until the next scan; what was read holds.
+    pub const DRIFT_BLIND: &str = "drift-blind";
     /// An exclusion list names it.
     pub const EXCLUDED: &str = "excluded";
 }

@@ -18,4 +18,5 @@ pub mod receipt;
 pub mod redact;
 pub mod report;
 pub mod roster;
+pub mod schemas;
 pub mod table;

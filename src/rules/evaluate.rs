@@ -19,6 +19,7 @@ use super::schema::{NOW, POLICY};
 use super::{Input, Pack, access, cite, with_stack};
 use crate::host::clock;
 use crate::model::advisories;
+use crate::model::fact::Observation;
 use crate::model::finding::{Finding, UnknownReason, Verdict};
 use crate::model::gap::{Gap, reason};
 use crate::model::report::Cadence;
@@ -56,6 +57,31 @@ pub fn evaluate(pack: &Pack, input: &Input<'_>) -> Vec<Finding> {
 /// The same for a scan that reads up to this cadence: rarer rules give no verdict at all, for
 /// what they read was never meant to be there.
 pub fn evaluate_in(pack: &Pack, input: &Input<'_>, cadence: Cadence) -> Vec<Finding> {
+    evaluate_those(pack, input, &|rule| rule.cadence <= cadence)
+}
+
+/// The same for a drift scan, which reads a few families on purpose: the rules that read only
+/// families that it looked at, see [`looked_at`].
+pub fn evaluate_drift(pack: &Pack, input: &Input<'_>) -> Vec<Finding> {
+    let looked_at = looked_at(input.observation);
+    evaluate_those(pack, input, &|rule| is_drift_rule(rule, &looked_at))
+}
+
+/// Whether a drift scan that looked at these families tells how the rule stands.
+pub fn is_drift_rule(rule: &Rule, looked_at: &BTreeSet<&str>) -> bool {
+    let reads = rule.families();
+    rule.cadence == Cadence::Weekly && !reads.is_empty() && reads.iter().all(|family| looked_at.contains(family))
+}
+
+/// The families that an observation says something about: those whose facts it holds, and those
+/// that it could not read at all.
+pub fn looked_at(observation: &Observation) -> BTreeSet<&str> {
+    let whole = |gap: &&Gap| gap.path.is_empty() && gap.subject.is_empty() && !gap.family.is_empty();
+    let gaps = observation.gaps.iter().filter(whole).map(|gap| gap.family.as_str());
+    observation.families.keys().map(String::as_str).chain(gaps).collect()
+}
+
+fn evaluate_those(pack: &Pack, input: &Input<'_>, asked: &dyn Fn(&Rule) -> bool) -> Vec<Finding> {
     let (derived, derived_gaps) = derive_access(input);
     let observation = input.observation;
     let mut families: BTreeMap<&str, &Value> = observation.families.iter().map(|(name, value)| (name.as_str(), value)).collect();
@@ -71,7 +97,7 @@ pub fn evaluate_in(pack: &Pack, input: &Input<'_>, cadence: Cadence) -> Vec<Find
     }
     let gaps = observation.gaps.iter().chain(&derived_gaps).chain(found_gaps).collect();
     let facts = Facts { families, gaps, policy: input.policy.as_facts(), now: observation.gathered_at };
-    let rules: Vec<&Rule> = pack.rules.iter().filter(|r| r.cadence <= cadence).collect();
+    let rules: Vec<&Rule> = pack.rules.iter().filter(|r| asked(r)).collect();
     judge(&rules, pack.patterns(), &facts)
 }
 

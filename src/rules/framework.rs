@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{Pack, PackError, Problem, embedded_below, file};
+use super::{Pack, PackError, Problem, embedded, file};
 
 /// How a rule serves a control.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Framework {
 /// The frameworks that the program carries, by id.
 pub fn builtin() -> Result<Vec<Framework>, PackError> {
     let (mut frameworks, mut problems) = (Vec::new(), Vec::new());
-    for (path, bytes) in embedded_below("frameworks") {
+    for (path, bytes) in &embedded::files_below("frameworks/") {
         match std::str::from_utf8(bytes).map_err(|_| problem(path, "the file is not UTF-8".into())).and_then(|text| parse(path, text)) {
             Ok(framework) => frameworks.push(framework),
             Err(e) => problems.push(e),

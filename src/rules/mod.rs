@@ -2,6 +2,7 @@
 
 pub mod access;
 mod cite;
+mod embedded;
 mod evaluate;
 mod expr;
 mod file;
@@ -17,7 +18,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub use crate::model::report::Cadence;
-pub use evaluate::{evaluate, evaluate_in};
+pub use evaluate::{evaluate, evaluate_drift, evaluate_in, is_drift_rule, looked_at};
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
@@ -28,8 +29,6 @@ use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use expr::Patterns;
 use schema::Schemas;
-
-include!(concat!(env!("OUT_DIR"), "/embedded_rules.rs"));
 
 /// Most files of one pack.
 pub const MAX_FILES: usize = 2000;
@@ -113,14 +112,15 @@ impl Pack {
     /// gathered families (`facts::schemas()`).
     pub fn builtin(schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
         static BUILTIN: OnceLock<Result<Pack, PackError>> = OnceLock::new();
-        BUILTIN.get_or_init(|| Self::compile(embedded(), env!("CARGO_PKG_VERSION"), schemas)).clone()
+        BUILTIN.get_or_init(|| Self::compile(borrowed(&embedded::files_below(CHECKS)), env!("CARGO_PKG_VERSION"), schemas)).clone()
     }
 
     /// The built-in rules of these folders of `checks/` alone, over these families.
     pub fn builtin_of(folders: &[&str], schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
         let is_asked =
             |path: &str| path.strip_prefix(CHECKS).and_then(|rest| rest.split('/').find(|p| !p.is_empty())).is_some_and(|folder| folders.contains(&folder));
-        Self::compile(embedded().filter(|(path, _)| is_asked(path)), env!("CARGO_PKG_VERSION"), schemas)
+        let files = embedded::files_below(CHECKS);
+        Self::compile(borrowed(&files).filter(|(path, _)| is_asked(path)), env!("CARGO_PKG_VERSION"), schemas)
     }
 
     /// The rules of a folder: `checks/*/*.yaml`, or any YAML file when there is no `checks`; or of
@@ -128,8 +128,7 @@ impl Pack {
     pub fn load(place: &Path, schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
         let files = read_files(place)?;
         let has_checks = files.iter().any(|(path, _)| path.starts_with(CHECKS));
-        let files = files.iter().filter(|(path, _)| !has_checks || path.starts_with(CHECKS)).map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
-        Self::compile(files, "local", schemas)
+        Self::compile(borrowed(&files).filter(|(path, _)| !has_checks || path.starts_with(CHECKS)), "local", schemas)
     }
 
     /// The rule of this id.
@@ -205,14 +204,8 @@ fn whole(file: &str, text: String) -> Problem {
     Problem { file: file.into(), line: 1, column: 1, text }
 }
 
-/// The rule files that the program carries.
-fn embedded() -> impl Iterator<Item = (&'static str, &'static [u8])> {
-    EMBEDDED.iter().copied().filter(|(path, _)| path.starts_with(CHECKS))
-}
-
-/// The embedded YAML files below a folder of `rules/`, sorted by path.
-pub(crate) fn embedded_below(folder: &'static str) -> impl Iterator<Item = (&'static str, &'static [u8])> {
-    EMBEDDED.iter().copied().filter(move |(path, _)| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+fn borrowed(files: &[(String, Vec<u8>)]) -> impl Iterator<Item = (&str, &[u8])> {
+    files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
 }
 
 /// Path below the folder -> bytes, sorted; bounded in number, size and depth.

@@ -61,8 +61,8 @@ impl Schemas {
     /// The gathered families' schemas, to which `access`, `policy` and `now` are added.
     pub fn new(gathered: &[(&str, Value)]) -> Self {
         let mut variables: BTreeMap<String, Value> = gathered.iter().map(|(name, schema)| ((*name).to_string(), schema.clone())).collect();
-        variables.insert(access::NAME.into(), schemars::schema_for!(access::Access).to_value());
-        variables.insert(advisories::NAME.into(), advisories::schema());
+        variables.insert(access::NAME.into(), access::schema().clone());
+        variables.insert(advisories::NAME.into(), advisories::schema().clone());
         variables.insert(POLICY.into(), infer(&Policy::default().as_facts()));
         variables.insert(NOW.into(), json!({"type": "integer"}));
         Self { variables }

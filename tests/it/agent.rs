@@ -31,14 +31,14 @@ use assay::probe::Limits;
 
 /// A collector in this process with a runtime of its own, so that the blocking agent can be
 /// called from the test's thread.
-struct Collector {
-    runtime: tokio::runtime::Runtime,
+pub struct Collector {
+    pub runtime: tokio::runtime::Runtime,
     running: Option<Running>,
     config: Config,
 }
 
 impl Collector {
-    fn start(data: &Path) -> Self {
+    pub fn start(data: &Path) -> Self {
         let loopback = "127.0.0.1:0".parse().unwrap();
         let config = Config { data: data.into(), agents: loopback, people: loopback, plain_http: true, ..Config::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -47,32 +47,32 @@ impl Collector {
         Self { runtime, running: Some(running), config }
     }
 
-    fn running(&self) -> &Running {
+    pub fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("https://{}", self.config.agents)
     }
 
-    fn token(&self) -> Token {
+    pub fn token(&self) -> Token {
         let app = &self.running().app;
         let token = Token::generate(app.authority.der()).unwrap();
         self.runtime.block_on(app.store.put_secret("enrol", &token.secret_digest(), "", clock::unix_now() + 3600, 1)).unwrap();
         token
     }
 
-    fn reports(&self, host: &HostId) -> Vec<ReportRow> {
+    pub fn reports(&self, host: &HostId) -> Vec<ReportRow> {
         self.runtime.block_on(self.running().app.store.reports(Some(host), None, 1000)).unwrap()
     }
 
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running.stop());
         }
     }
 
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.stop();
         self.running = Some(self.runtime.block_on(start(self.config.clone())).unwrap());
     }
@@ -294,8 +294,9 @@ fn kills_of_the_agent_lose_nothing_and_double_nothing() {
     sequences.sort_unstable();
     assert_eq!(sequences, (1..=reports.len() as u64).collect::<Vec<_>>(), "no hole, no double");
     assert!(reports.iter().all(|r| r.lineage == identity.lineage));
-    let windows = reports.iter().filter(|r| r.window.is_some()).count();
-    assert_eq!(windows, 1, "the window was scanned once");
+    let windows = reports.iter().filter(|r| r.window.is_some() && r.state == ScanState::Complete).count();
+    let ended = reports.iter().filter(|r| r.window.is_some() && r.state == ScanState::Aborted).count();
+    assert!(windows <= 1 && (windows == 1 || ended >= 3), "the window was scanned once ({windows}), or tried often ({ended})");
     assert!(collector.runtime.block_on(collector.running().app.store.missing_reports(&identity.host)).unwrap().is_empty());
     collector.stop();
 }
@@ -305,7 +306,7 @@ fn parent(row: &ReportRow) -> Option<Lineage> {
     serde_json::from_slice::<Report>(&payload).unwrap().parent
 }
 
-fn agent(config: &Path) -> Child {
+pub fn agent(config: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
     command.args(["agent", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }

@@ -60,14 +60,14 @@ fn generated() -> String {
          facts. Rules see a family under its name.\n",
     );
     for entry in FAMILIES {
-        family(&mut out, entry.name, entry.title, &(entry.schema)());
+        family(&mut out, entry.name, entry.title, entry.schema());
     }
-    family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", &access::schema());
+    family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", access::schema());
     family(
         &mut out,
         advisories::NAME,
         "Derived from the families above and an index of advisories: published holes that the installed packages still have",
-        &advisories::schema(),
+        advisories::schema(),
     );
     let pack = Pack::builtin(facts::schemas()).unwrap();
     let frameworks = framework::builtin().unwrap();

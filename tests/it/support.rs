@@ -63,9 +63,19 @@ impl Running {
 
     /// Sends SIGINT, as Ctrl-C does, and waits for the exit code.
     pub fn interrupt(&mut self, limit: Duration) -> Option<i32> {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.signal(rustix::process::Signal::INT);
         self.wait(limit)
+    }
+
+    /// Sends SIGTERM, as a service manager does, and waits for the exit code.
+    pub fn terminate(&mut self, limit: Duration) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait(limit)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// The exit code, if it ends within `limit`.

@@ -11,6 +11,7 @@
 //! files and state: a kill at any moment neither reuses a number nor leaves a hole. What is
 //! dropped or damaged is written down as a loss before it is touched.
 
+mod age;
 pub mod file;
 pub mod state;
 #[cfg(test)]
@@ -22,10 +23,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+pub use age::Age;
 pub use file::{FileError, Item, Name};
-pub use state::{Found, State};
+pub use state::{Begun, Found, State};
 
 use super::schedule;
+use crate::host::clock::Moment;
 use crate::host::durable;
 use crate::model::envelope::Envelope;
 use crate::model::ids::Lineage;
@@ -71,6 +74,9 @@ pub enum SpoolError {
     /// One report is larger than the whole spool.
     #[error("report of {0} bytes is larger than the spool may hold; raise spool.max_bytes")]
     TooLarge(u64),
+    /// These families, or without a name the gaps or findings, are larger than a blob may be.
+    #[error("report can't be sealed: its {} are larger than a blob may be", if .0.is_empty() { "gaps or findings".to_string() } else { format!("facts of {}", .0.join(", ")) })]
+    Oversized(Vec<String>),
     /// A report can't be written in canonical form.
     #[error("report can't be sealed: {0}")]
     Seal(String),
@@ -99,7 +105,8 @@ pub struct Numbers {
 struct Waiting {
     name: Name,
     bytes: u64,
-    finished: i64,
+    /// Since when it waits by [`Age`], Unix seconds.
+    since: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +126,8 @@ pub struct Spool {
     kept: Vec<Kept>,
     /// Beyond every name ever seen.
     next_order: u64,
+    /// Whether the clock was looked at since the spool was opened.
+    is_ticking: bool,
     _lock: File,
 }
 
@@ -139,7 +148,7 @@ impl Spool {
             Found::Missing | Found::Damaged => (State::begin(first, None), true),
         };
         let damaged_state = u64::from(lost && path.exists());
-        let mut spool = Self { root: root.into(), bounds, state, waiting: Vec::new(), kept: Vec::new(), next_order: 1, _lock: lock };
+        let mut spool = Self { root: root.into(), bounds, state, waiting: Vec::new(), kept: Vec::new(), next_order: 1, is_ticking: false, _lock: lock };
         if lost {
             let newest = spool.newest_lineage()?.unwrap_or(first);
             spool.state = State::begin(Lineage::new(crate::pki::random()?), Some(newest));
@@ -170,9 +179,16 @@ impl Spool {
         self.kept.iter().map(|k| k.name).collect()
     }
 
-    /// Writes a report. `seal` gets its numbers and returns the finished file; `now` is the time
-    /// by which age is judged.
-    pub fn put(&mut self, now: i64, seal: impl Fn(Numbers) -> Result<Item, SpoolError>) -> Result<Name, SpoolError> {
+    /// Writes down that a scan begins, so that a kill in its middle is not silent.
+    pub fn begin(&mut self, begun: Begun) -> Result<(), SpoolError> {
+        self.state.begun = Some(begun);
+        self.save()
+    }
+
+    /// Writes a report, which ends the scan that was begun. `seal` gets its numbers and returns the
+    /// finished file.
+    pub fn put(&mut self, moment: Moment, seal: impl Fn(Numbers) -> Result<Item, SpoolError>) -> Result<Name, SpoolError> {
+        let now = self.tick(moment);
         // Sealed once to learn its size; losses change a few digits only.
         let estimate = to_bytes(&seal(self.numbers())?)?.len() as u64 + 64;
         self.make_room(estimate, now)?;
@@ -183,8 +199,9 @@ impl Spool {
         let path = self.path("spool", &name.to_string());
         durable::write(&path, &bytes, 0o600).map_err(at(&path))?;
         self.next_order += 1;
-        self.waiting.push(Waiting { name, bytes: bytes.len() as u64, finished: finished_at(&item).unwrap_or(now) });
+        self.waiting.push(Waiting { name, bytes: bytes.len() as u64, since: now });
         self.state.next_sequence = numbers.sequence + 1;
+        self.end_begun();
         schedule::remember(&mut self.state.done, &item.covers);
         self.save()?;
         Ok(name)
@@ -272,14 +289,39 @@ impl Spool {
         self.save()?;
         remove(&self.path("spool", &old.to_string()))?;
         self.sync("spool")?;
-        let finished = self.waiting.iter().find(|w| w.name == old).map_or(0, |w| w.finished);
+        let since = self.waiting.iter().find(|w| w.name == old).map_or(0, |w| w.since);
         self.waiting.retain(|w| w.name != old);
-        self.waiting.push(Waiting { name, bytes: bytes.len() as u64, finished });
+        self.waiting.push(Waiting { name, bytes: bytes.len() as u64, since });
         Ok(name)
     }
 
+    /// Looks at the clock: the time by which age is judged, Unix seconds. Asked for now and then,
+    /// so that time passes for the spool although the wall clock jumps.
+    pub fn tick(&mut self, moment: Moment) -> i64 {
+        let newest = self.waiting.iter().map(|w| w.since).chain(self.kept.iter().map(|k| k.received)).max();
+        let age = match self.state.age {
+            Some(age) if self.is_ticking => age.tick(moment),
+            Some(age) => age.resume(moment),
+            None => Age::begin(moment, newest),
+        };
+        self.is_ticking = true;
+        self.state.age = Some(age);
+        age.now
+    }
+
+    /// The collector said what time it is, Unix seconds.
+    pub fn told(&mut self, moment: Moment, now: i64) {
+        self.tick(moment);
+        self.state.age = self.state.age.map(|age| age.told(now));
+    }
+
     /// Forgets acknowledged reports older than [`KEEP_SECONDS`].
-    pub fn prune(&mut self, now: i64) -> Result<(), SpoolError> {
+    pub fn prune(&mut self, moment: Moment) -> Result<(), SpoolError> {
+        let now = self.tick(moment);
+        self.prune_at(now)
+    }
+
+    fn prune_at(&mut self, now: i64) -> Result<(), SpoolError> {
         let (old, young): (Vec<Kept>, Vec<Kept>) = self.kept.iter().partition(|k| k.received.saturating_add(KEEP_SECONDS) < now);
         for kept in old {
             self.remove_kept(kept.name)?;
@@ -288,10 +330,11 @@ impl Spool {
         Ok(())
     }
 
-    /// Remembers that a scan request was carried out.
-    pub fn remember_request(&mut self, id: &str) -> Result<(), SpoolError> {
-        self.state.request = Some(id.into());
-        self.save()
+    /// The scan that was begun has its report, and whoever asked for it has an answer.
+    fn end_begun(&mut self) {
+        if let Some(request) = self.state.begun.take().and_then(|begun| begun.request) {
+            self.state.request = Some(request);
+        }
     }
 
     fn numbers(&self) -> Numbers {
@@ -308,7 +351,7 @@ impl Spool {
         if bytes > self.bounds.max_bytes || bytes > file::MAX_FILE as u64 {
             return Err(SpoolError::TooLarge(bytes));
         }
-        self.prune(now)?;
+        self.prune_at(now)?;
         let full = |spool: &Self| {
             let used: u64 = spool.waiting.iter().map(|w| w.bytes).chain(spool.kept.iter().map(|k| k.bytes)).sum();
             used + bytes > spool.bounds.max_bytes || spool.waiting.len() + spool.kept.len() >= MAX_FILES
@@ -318,8 +361,8 @@ impl Spool {
             self.remove_kept(oldest.name)?;
         }
         let oldest_allowed = now.saturating_sub(self.bounds.max_age);
-        let mut dropped: Vec<String> = self.waiting.iter().filter(|w| w.finished < oldest_allowed).map(|w| w.name.to_string()).collect();
-        self.waiting.retain(|w| w.finished >= oldest_allowed);
+        let mut dropped: Vec<String> = self.waiting.iter().filter(|w| w.since < oldest_allowed).map(|w| w.name.to_string()).collect();
+        self.waiting.retain(|w| w.since >= oldest_allowed);
         while full(self) && !self.waiting.is_empty() {
             dropped.push(self.waiting.remove(0).name.to_string());
         }
@@ -367,6 +410,8 @@ impl Spool {
         let mut damaged = Vec::new();
         let mut replaced = Vec::new();
         let mut highest = 0;
+        // A report of a wrong clock does not make those before and after it older than they are.
+        let mut since = self.state.received;
         for (folder, is_kept) in [("kept", true), ("spool", false)] {
             for name in self.names(folder)? {
                 highest = highest.max(if name.lineage == self.state.lineage { name.sequence } else { 0 });
@@ -388,7 +433,8 @@ impl Spool {
                     let received = self.received(name).unwrap_or(finished);
                     self.kept.push(Kept { name, bytes, received });
                 } else {
-                    self.waiting.push(Waiting { name, bytes, finished });
+                    since = since.max(self.state.age.map_or(finished, |age| finished.min(age.now)));
+                    self.waiting.push(Waiting { name, bytes, since });
                 }
             }
         }
@@ -398,6 +444,9 @@ impl Spool {
         }
         // A state restored from a backup must not hand out numbers that were used.
         self.state.next_sequence = self.state.next_sequence.max(highest + 1);
+        if self.state.begun.as_ref().is_some_and(|begun| begun.sequence < self.state.next_sequence) {
+            self.end_begun();
+        }
         for name in replaced.iter().filter_map(|n| Name::parse(n)) {
             remove(&self.path("spool", &name.to_string()))?;
             self.waiting.retain(|w| w.name != name);

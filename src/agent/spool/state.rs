@@ -11,18 +11,20 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::age::Age;
 use crate::host::durable;
 use crate::model::canonical;
 use crate::model::ids::{Digest, Lineage};
+use crate::model::report::ScanKind;
 
 /// Version that this code writes.
 const FORMAT: &str = "assay.state.v1";
 /// Largest state file, bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What the agent remembers.
+/// What the agent remembers. Keys of a newer agent are passed over, so that going back to an older
+/// version costs no lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct State {
     /// The lineage that new reports belong to.
     pub lineage: Lineage,
@@ -52,6 +54,36 @@ pub struct State {
     pub received: i64,
     /// Last scan request that was carried out.
     pub request: Option<String>,
+    /// A scan whose report is not in the spool yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
+    /// Time as far as it can be relied on; left out before the first report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<Age>,
+}
+
+/// A scan that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// Why it runs.
+    pub kind: ScanKind,
+    /// The window it is for.
+    pub window: Option<String>,
+    /// Every window it would fulfil.
+    pub covers: Vec<String>,
+    /// Families whose change it is for; empty unless it is a drift scan.
+    pub families: Vec<String>,
+    /// The request that it answers.
+    pub request: Option<String>,
+    /// Wall clock, Unix seconds.
+    pub started: i64,
+    /// CLOCK_BOOTTIME, milliseconds.
+    pub boot_ms: u64,
+    /// The number that its report will have: one that has it already says that the scan ended.
+    pub sequence: u64,
+    /// How often the scan was begun, this time included.
+    pub attempt: u32,
 }
 
 /// What the state file holds.
@@ -70,7 +102,7 @@ pub enum Found {
 struct Stored {
     digest: Digest,
     format: String,
-    state: State,
+    state: serde_json::Value,
 }
 
 impl State {
@@ -91,6 +123,8 @@ impl State {
             checkpoint_size: 0,
             received: 0,
             request: None,
+            begun: None,
+            age: None,
         }
     }
 
@@ -109,13 +143,14 @@ impl State {
         if stored.format != FORMAT || digest != Ok(stored.digest) {
             return Ok(Found::Damaged);
         }
-        Ok(Found::State(Box::new(stored.state)))
+        Ok(serde_json::from_value(stored.state).map_or(Found::Damaged, Found::State))
     }
 
     /// Writes the state file.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        let digest = Digest::of(&canonical::to_bytes(self).map_err(std::io::Error::other)?);
-        let stored = Stored { digest, format: FORMAT.into(), state: self.clone() };
+        let state = serde_json::to_value(self).map_err(std::io::Error::other)?;
+        let digest = Digest::of(&canonical::to_bytes(&state).map_err(std::io::Error::other)?);
+        let stored = Stored { digest, format: FORMAT.into(), state };
         let bytes = canonical::to_bytes(&stored).map_err(std::io::Error::other)?;
         durable::write(path, &bytes, 0o600)
     }
@@ -124,6 +159,19 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_a_newer_agent_are_passed_over_and_those_it_lacks_are_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let state = State::begin(Lineage::new([3; 16]), None);
+        let mut value = serde_json::to_value(&state).unwrap();
+        assert!(value.get("begun").is_none() && value.get("age").is_none());
+        value.as_object_mut().unwrap().insert("new".into(), 1.into());
+        let digest = Digest::of(&canonical::to_bytes(&value).unwrap());
+        std::fs::write(&path, canonical::to_bytes(&Stored { digest, format: FORMAT.into(), state: value }).unwrap()).unwrap();
+        assert_eq!(State::load(&path).unwrap(), Found::State(Box::new(state)));
+    }
 
     #[test]
     fn every_cut_and_every_changed_byte_is_noticed() {

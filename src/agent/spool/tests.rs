@@ -44,12 +44,17 @@ fn host() -> Host {
     Host { key: SigningKey::generate().unwrap() }
 }
 
+/// A moment at which both clocks are right.
+fn moment(at: i64) -> Moment {
+    Moment { wall: at, boot_ms: u64::try_from(at - NOW + 100 * DAY).unwrap() * 1000 }
+}
+
 fn open(root: &Path) -> Spool {
     Spool::open(root, Bounds { max_bytes: 100_000, max_age: 100 * DAY }, FIRST).unwrap()
 }
 
 fn put(spool: &mut Spool, host: &Host, at: i64, bytes: usize) -> Name {
-    spool.put(at, |n| Ok(host.item(n, at, bytes))).unwrap()
+    spool.put(moment(at), |n| Ok(host.item(n, at, bytes))).unwrap()
 }
 
 fn receipt_of(host: &Host, spool: &mut Spool, name: Name, received: i64) -> Receipt {
@@ -81,9 +86,9 @@ fn numbers_go_on_over_restarts_and_kept_reports_age_out() {
     assert_eq!((sequences(&spool.waiting()), sequences(&spool.kept())), (vec![2], vec![1]));
     assert_eq!((spool.state().lineage, spool.state().next_sequence, spool.state().acknowledged), (FIRST, 3, 1));
     assert_eq!(spool.state().done, ["2026-W47"]);
-    spool.prune(NOW + 2 + KEEP_SECONDS).unwrap();
+    spool.prune(moment(NOW + 2 + KEEP_SECONDS)).unwrap();
     assert_eq!(spool.kept().len(), 1);
-    spool.prune(NOW + 3 + KEEP_SECONDS).unwrap();
+    spool.prune(moment(NOW + 3 + KEEP_SECONDS)).unwrap();
     assert_eq!((spool.kept().len(), std::fs::read_dir(dir.path().join("kept")).unwrap().count()), (0, 0));
 }
 
@@ -200,7 +205,7 @@ fn the_oldest_go_first_and_only_undelivered_ones_are_losses() {
     // Too old.
     put(&mut spool, &host, NOW + 101 * DAY, 10);
     assert_eq!((sequences(&spool.waiting()), spool.state().dropped), (vec![6], 4));
-    assert!(matches!(spool.put(NOW, |n| Ok(host.item(n, NOW, 100_000))), Err(SpoolError::TooLarge(_))));
+    assert!(matches!(spool.put(moment(NOW + 101 * DAY), |n| Ok(host.item(n, NOW, 100_000))), Err(SpoolError::TooLarge(_))));
     assert_eq!(sequences(&spool.waiting()), [6]);
     drop(spool);
     assert_eq!(sequences(&open(dir.path()).waiting()), [6]);
@@ -238,4 +243,66 @@ fn a_fork_seals_anew_and_a_kill_in_between_leaves_one() {
     std::fs::write(dir.path().join(format!("spool/{old}")), copy).unwrap();
     let spool = open(dir.path());
     assert_eq!((spool.waiting(), spool.state().next_sequence), (vec![new], 2));
+}
+
+const YEAR: i64 = 365 * DAY;
+
+#[test]
+fn a_clock_that_jumps_by_years_costs_no_report() {
+    for jump in [10 * YEAR, -10 * YEAR, -NOW, 200 * DAY] {
+        for restart in [false, true] {
+            let (dir, host) = (tempfile::tempdir().unwrap(), host());
+            let mut spool = open(dir.path());
+            let acknowledged = put(&mut spool, &host, NOW, 10);
+            acknowledge(&mut spool, &host, acknowledged, NOW);
+            put(&mut spool, &host, NOW + 60, 10);
+            // The clock jumps, one report is made under it, and it is set right again.
+            let wrong = Moment { wall: NOW + 120 + jump, ..moment(NOW + 120) };
+            if restart {
+                drop(spool);
+                spool = open(dir.path());
+            }
+            spool.put(wrong, |n| Ok(host.item(n, wrong.wall, 10))).unwrap();
+            spool.prune(wrong).unwrap();
+            for at in [180, 240] {
+                if restart {
+                    drop(spool);
+                    spool = open(dir.path());
+                }
+                put(&mut spool, &host, NOW + at, 10);
+            }
+            assert_eq!((sequences(&spool.waiting()), sequences(&spool.kept())), (vec![2, 3, 4, 5], vec![1]), "{jump} {restart}");
+            assert_eq!(spool.state().dropped, 0);
+            // Time that really passes still counts.
+            put(&mut spool, &host, NOW + 99 * DAY, 10);
+            assert_eq!((sequences(&spool.waiting()).len(), spool.kept().len()), (5, 0), "{jump} {restart}");
+            put(&mut spool, &host, NOW + 101 * DAY, 10);
+            assert_eq!(sequences(&spool.waiting()), [6, 7], "{jump} {restart}");
+        }
+    }
+}
+
+fn begun(spool: &Spool) -> Begun {
+    let sequence = spool.state().next_sequence;
+    let (kind, request) = (ScanKind::OnDemand, Some("asked".to_string()));
+    Begun { kind, window: None, covers: Vec::new(), families: Vec::new(), request, started: NOW, boot_ms: 1, sequence, attempt: 1 }
+}
+
+#[test]
+fn a_scan_that_was_begun_is_remembered_until_its_report_is_on_disk() {
+    let (dir, host) = (tempfile::tempdir().unwrap(), host());
+    let mut spool = open(dir.path());
+    let begun = begun(&spool);
+    spool.begin(begun.clone()).unwrap();
+    let state = std::fs::read(dir.path().join("state.json")).unwrap();
+    drop(spool);
+    let mut spool = open(dir.path());
+    assert_eq!((spool.state().begun.as_ref(), spool.state().request.as_deref()), (Some(&begun), None));
+    put(&mut spool, &host, NOW, 10);
+    assert_eq!((spool.state().begun.as_ref(), spool.state().request.as_deref()), (None, Some("asked")));
+    drop(spool);
+    // As if killed between the rename of the report and that of the state.
+    std::fs::write(dir.path().join("state.json"), state).unwrap();
+    let spool = open(dir.path());
+    assert_eq!((spool.state().begun.as_ref(), spool.state().request.as_deref(), spool.state().next_sequence), (None, Some("asked"), 2));
 }

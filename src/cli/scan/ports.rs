@@ -11,7 +11,7 @@ use clap::Args;
 use super::draw::{Page, word};
 use super::{Format, output, say, tls};
 use crate::agent::run::Outcome;
-use crate::agent::{seccomp, service};
+use crate::agent::{scan, seccomp};
 use crate::cli::exit::Exit;
 use crate::config::agent::{self, AgentConfig};
 use crate::facts::services::{Plan, Service, Services};
@@ -111,7 +111,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         targets.extend(open.map(|port| format!("{}:{port}", bracketed(host))));
         targets.extend(udp.iter().map(|port| format!("{}:{port}/udp", bracketed(host))));
     }
-    let limits = Limits { per_target: 4, ..service::limits_of(&config) };
+    let limits = Limits { per_target: 4, ..scan::limits_of(&config) };
     let plan = Plan { targets, trust: Choice::of(&config.trust_store), exclusions: config.exclusions.clone(), ..Plan::default() };
     let survey = tls::Survey::new(&["services", "tls"], limits, &policy)?;
     let outcome = survey.of(plan)?;

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::draw::{Page, word};
 use super::{ProgressLine, output, say};
 use crate::agent::run::{self, Gathered, Judging, Outcome, Started};
-use crate::agent::{seccomp, service};
+use crate::agent::{scan, seccomp};
 use crate::cli::exit::Exit;
 use crate::config::agent::{self, AgentConfig};
 use crate::facts;
@@ -97,11 +97,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     };
     let plan = plan(arguments, &config)?;
     let families: &[&str] = if arguments.narrow { &NARROW } else { &services::FAMILIES };
-    let limits = Limits {
-        per_target: usize::from(arguments.connections),
-        endpoint_deadline: Duration::from_secs(arguments.timeout.into()),
-        ..service::limits_of(&config)
-    };
+    let limits =
+        Limits { per_target: usize::from(arguments.connections), endpoint_deadline: Duration::from_secs(arguments.timeout.into()), ..scan::limits_of(&config) };
     let survey = Survey::new(families, limits, &policy)?;
     let at_once = if arguments.format == Format::Json { plan.targets.len() } else { PORTION };
     let (mut exit, mut is_whole, mut rows) = (Exit::Ok, true, Vec::new());
@@ -187,6 +184,7 @@ impl<'a> Survey<'a> {
             advisories: None,
             pack: &self.pack,
             cadence: Cadence::Monthly,
+            drift: false,
         };
         let outcome = run::conclude(Started::now(DEADLINE), gathered, &self.planned, judging, &|p| self.line.draw(p));
         self.line.clear();

@@ -12,21 +12,19 @@ use crate::model::ids::{Address, HostId};
 impl Store {
     /// Keeps a blob whose address was checked; durable when this returns.
     pub async fn put_blob(&self, host: &HostId, blob: &BlobRow, now: i64) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        // The address binds the plain bytes, so what is there already says the same; its age
-        // starts anew, for the sender counts on it for the report that follows.
-        sqlx::query(
-            "INSERT INTO blobs (host, address, received_at, frame) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (host, address) DO UPDATE SET received_at = CASE WHEN excluded.received_at > blobs.received_at THEN excluded.received_at ELSE blobs.received_at END",
-        )
-        .bind(host.bytes().to_vec())
-        .bind(blob.address.bytes().to_vec())
-        .bind(now)
-        .bind(blob.frame.clone())
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(())
+        let (host, blob) = (*host, blob.clone());
+        self.write(move |transaction| {
+            Box::pin(async move {
+                // The address binds the plain bytes, so what is there already says the same; its age
+                // starts anew, for the sender counts on it for the report that follows.
+                let kept = "INSERT INTO blobs (host, address, received_at, frame) VALUES ($1, $2, $3, $4) ON CONFLICT (host, address) DO UPDATE
+                     SET received_at = CASE WHEN excluded.received_at > blobs.received_at THEN excluded.received_at ELSE blobs.received_at END";
+                let query = sqlx::query(kept).bind(host.bytes().to_vec()).bind(blob.address.bytes().to_vec()).bind(now).bind(blob.frame);
+                query.execute(&mut **transaction).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// The zstd frame of a blob; `None` when it was never sent or is erased.

@@ -17,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::writer::Writer;
 use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Connection as _, Executor as _, Row as _, Transaction};
 
@@ -88,6 +89,7 @@ pub struct Store {
     writer: AnyPool,
     pub(super) reader: AnyPool,
     pub(super) engine: Engine,
+    pub(super) grouped: Writer,
     folder: PathBuf,
     pub(super) silent_after: i64,
 }
@@ -103,7 +105,8 @@ impl Store {
         }
     }
 
-    async fn open_sqlite(folder: &Path) -> Result<Self> {
+    /// Opens or creates the SQLite store in a folder, whatever its `database.url` says.
+    pub async fn open_sqlite(folder: &Path) -> Result<Self> {
         install_default_drivers();
         let file = folder.join(SQLITE_FILE);
         create_file(&file).map_err(|e| StoreError::File(format!("can't open {}: {e}", file.display())))?;
@@ -113,7 +116,7 @@ impl Store {
         migrate_sqlite(&writer, &file).await?;
         let reading = format!("{SQLITE_SETTINGS} PRAGMA query_only = ON;");
         let reader = pool(READERS, &reading).connect(&address).await.map_err(unopened)?;
-        Ok(Self { writer, reader, engine: Engine::Sqlite, folder: folder.to_path_buf(), silent_after: SILENT_AFTER })
+        Ok(Self { grouped: Writer::start(writer.clone()), writer, reader, engine: Engine::Sqlite, folder: folder.to_path_buf(), silent_after: SILENT_AFTER })
     }
 
     /// Opens or creates the store in a PostgreSQL database; `folder` holds keys and ledger head.
@@ -128,7 +131,14 @@ impl Store {
         let writer = pool(CONNECTIONS, POSTGRES_SETTINGS).connect(url).await.map_err(unopened)?;
         durable_commits(&writer).await?;
         migrate_postgres(&writer).await?;
-        let store = Self { reader: writer.clone(), writer, engine: Engine::Postgres, folder: folder.to_path_buf(), silent_after: SILENT_AFTER };
+        let store = Self {
+            grouped: Writer::start(writer.clone()),
+            reader: writer.clone(),
+            writer,
+            engine: Engine::Postgres,
+            folder: folder.to_path_buf(),
+            silent_after: SILENT_AFTER,
+        };
         store.prepare_partitions(crate::host::clock::unix_now()).await?;
         Ok(store)
     }
@@ -299,6 +309,11 @@ pub fn url(folder: &Path) -> Result<Option<String>> {
         return Err(bad("write one line: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full".into()));
     }
     Ok(Some(url))
+}
+
+/// Where the address of a PostgreSQL database is written.
+pub fn url_file(folder: &Path) -> PathBuf {
+    folder.join(URL_FILE)
 }
 
 /// Whether an address is one of a PostgreSQL database.

@@ -82,32 +82,8 @@ impl Store {
 
     /// Takes one use of the enrolment secret, adds the host and queues its leaf: all or nothing.
     pub async fn enrol(&self, host: &NewHost, now: i64) -> Result<Enrolled> {
-        let mut transaction = self.begin().await?;
-        let id = host.id.bytes().to_vec();
-        let known = sqlx::query("SELECT salt, enrolled_by, enrolled_at FROM hosts WHERE id = $1").bind(id.clone()).fetch_optional(&mut *transaction).await?;
-        if let Some(row) = known {
-            let same = bytes::<32>(&row, "enrolled_by")? == *host.secret.bytes() && bytes::<32>(&row, "salt")? == *host.salt.bytes();
-            let enrolled_at: i64 = row.try_get("enrolled_at")?;
-            return Ok(if same && now.saturating_sub(enrolled_at) <= AGAIN_WITHIN { Enrolled::Again } else { Enrolled::KeyTaken });
-        }
-        if super::users::take(&mut transaction, "enrol", &host.secret, now).await?.is_none() {
-            return Ok(Enrolled::BadSecret);
-        }
-        sqlx::query("INSERT INTO hosts (id, name, public_key, salt, machine, enrolled_at, enrolled_by) VALUES ($1, $2, $3, $4, $5, $6, $7)")
-            .bind(id)
-            .bind(storable(&host.name))
-            .bind(&host.public_key)
-            .bind(host.salt.bytes().to_vec())
-            .bind(&host.machine)
-            .bind(now)
-            .bind(host.secret.bytes().to_vec())
-            .execute(&mut *transaction)
-            .await?;
-        let reference = Digest::new(*host.id.bytes());
-        let leaf = Leaf::new(Kind::Enrolment, super::ledger::random_id()?, reference, Some(host.id), now);
-        super::ledger::queue(&mut transaction, &leaf).await?;
-        transaction.commit().await?;
-        Ok(Enrolled::New)
+        let host = host.clone();
+        self.write(move |transaction| Box::pin(async move { enrol(transaction, &host, now).await })).await
     }
 
     /// Writes down that hosts were heard of: extends the stretch of contact, or begins a new one
@@ -188,6 +164,33 @@ impl Store {
                 .map_err(|_| StoreError::Damaged("replaces is not a host id".into()))?,
         })
     }
+}
+
+async fn enrol(transaction: &mut Transaction<'static, Any>, host: &NewHost, now: i64) -> Result<Enrolled> {
+    let id = host.id.bytes().to_vec();
+    let known = sqlx::query("SELECT salt, enrolled_by, enrolled_at FROM hosts WHERE id = $1").bind(id.clone()).fetch_optional(&mut **transaction).await?;
+    if let Some(row) = known {
+        let same = bytes::<32>(&row, "enrolled_by")? == *host.secret.bytes() && bytes::<32>(&row, "salt")? == *host.salt.bytes();
+        let enrolled_at: i64 = row.try_get("enrolled_at")?;
+        return Ok(if same && now.saturating_sub(enrolled_at) <= AGAIN_WITHIN { Enrolled::Again } else { Enrolled::KeyTaken });
+    }
+    if super::users::take(transaction, "enrol", &host.secret, now).await?.is_none() {
+        return Ok(Enrolled::BadSecret);
+    }
+    sqlx::query("INSERT INTO hosts (id, name, public_key, salt, machine, enrolled_at, enrolled_by) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+        .bind(id)
+        .bind(storable(&host.name))
+        .bind(&host.public_key)
+        .bind(host.salt.bytes().to_vec())
+        .bind(&host.machine)
+        .bind(now)
+        .bind(host.secret.bytes().to_vec())
+        .execute(&mut **transaction)
+        .await?;
+    let reference = Digest::new(*host.id.bytes());
+    let leaf = Leaf::new(Kind::Enrolment, super::ledger::random_id()?, reference, Some(host.id), now);
+    super::ledger::queue(transaction, &leaf).await?;
+    Ok(Enrolled::New)
 }
 
 /// Writes down one contact inside a transaction.

@@ -1,5 +1,6 @@
 //! What the collector remembers, in the model's terms.
 
+mod audit;
 mod blobs;
 mod engine;
 mod findings;
@@ -8,15 +9,20 @@ mod leases;
 mod ledger;
 mod query;
 mod reports;
+mod retention;
 mod statements;
+mod transfer;
 mod transitions;
 mod users;
+mod writer;
 
-pub use engine::{Engine, SILENT_AFTER, Store, StoreError};
+pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
 pub use hosts::{Enrolled, NewHost, Retirement};
 pub use ledger::{Head, PendingLeaf};
 pub use reports::{Accepted, Missing, NewReport, judges};
+pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::Statement;
+pub use transfer::Moved;
 
 use serde::{Deserialize, Serialize};
 
@@ -191,21 +197,10 @@ pub(crate) mod testing {
 
     /// A Monday.
     pub const NOW: i64 = 1_763_337_600;
-    pub const DAY: i64 = 86_400;
 
     pub async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         (folder, store)
-    }
-
-    /// Enrols host number `n` at [`NOW`].
-    pub async fn enrolled(store: &Store, n: u8) -> HostId {
-        let secret = Digest::of(&[n]);
-        store.put_secret("enrol", &secret, "", NOW + DAY, 1).await.unwrap();
-        let id = HostId::new([n; 32]);
-        let host = NewHost { id, name: format!("web{n:02}"), public_key: vec![n], salt: Salt::new([n; 32]), machine: String::new(), secret };
-        assert_eq!(store.enrol(&host, NOW).await.unwrap(), Enrolled::New);
-        id
     }
 }

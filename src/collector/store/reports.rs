@@ -100,40 +100,43 @@ impl Store {
     /// Stores a report, its verdicts and its pending leaf: one transaction, durable when this
     /// returns. A complete scan moves the findings of the rules that it judges; an aborted one is kept but
     /// moves none.
-    pub async fn accept(&self, new: &NewReport) -> Result<Accepted> {
+    pub async fn accept(&self, new: NewReport) -> Result<Accepted> {
+        let store = self.clone();
+        self.write(move |transaction| Box::pin(async move { store.accept_in(transaction, &new).await })).await
+    }
+
+    async fn accept_in(&self, transaction: &mut Transaction<'static, Any>, new: &NewReport) -> Result<Accepted> {
         let row = &new.row;
-        let mut transaction = self.begin().await?;
-        self.lock_host(&mut transaction, row.host.bytes()).await?;
-        if let Some(taken) = digest_at(&mut transaction, row).await? {
+        self.lock_host(transaction, row.host.bytes()).await?;
+        if let Some(taken) = digest_at(transaction, row).await? {
             if taken == row.id {
                 return Ok(Accepted::Known);
             }
-            note_fork(&mut transaction, &row.host, &row.lineage, row.sequence, &row.id, row.received).await?;
-            transaction.commit().await?;
+            note_fork(transaction, &row.host, &row.lineage, row.sequence, &row.id, row.received).await?;
             return Ok(Accepted::Fork);
         }
-        blobs::claim(&mut transaction, &row.host, &new.report.addresses()).await?;
-        let at = effective(&mut transaction, row).await?;
+        blobs::claim(transaction, &row.host, &new.report.addresses()).await?;
+        let at = effective(transaction, row).await?;
         let applied = row.state == ScanState::Complete;
         let reach = Reach::of(&new.report);
-        let later = later_applied(&mut transaction, &row.host, at).await?;
-        self.insert(&mut transaction, row, at, applied, &reach.column()).await?;
+        let later = later_applied(transaction, &row.host, at).await?;
+        self.insert(transaction, row, at, applied, &reach.column()).await?;
         if applied {
             // The next report that judges the same rule bounds what this one says of it; nearly always there is none.
             let next_of = |rule: &str| later.iter().find(|(_, reach)| reach.judges(new.needs.get(rule))).map(|(at, _)| *at);
             let bounds: BTreeSet<Option<i64>> = later.iter().map(|(at, _)| Some(*at)).chain([None]).collect();
             for next in bounds {
                 let ours = |rule: &str| reach.judges(new.needs.get(rule)) && next_of(rule) == next;
-                findings::lay(&mut transaction, &row.host, (&new.findings, &ours), row.id, at, next).await?;
+                findings::lay(transaction, &row.host, (&new.findings, &ours), row.id, at, next).await?;
             }
             if let (Some(os), true) = (&new.os, later.is_empty()) {
-                sqlx::query("UPDATE hosts SET os = $1 WHERE id = $2").bind(storable(os)).bind(row.host.bytes().to_vec()).execute(&mut *transaction).await?;
+                let named = "UPDATE hosts SET os = $1 WHERE id = $2 AND os <> $1";
+                sqlx::query(named).bind(storable(os)).bind(row.host.bytes().to_vec()).execute(&mut **transaction).await?;
             }
         }
-        hosts::contact(&mut transaction, &row.host, row.received, "", self.silent_after).await?;
+        hosts::contact(transaction, &row.host, row.received, "", self.silent_after).await?;
         let leaf = Leaf::report(ledger::random_id()?, row.id, row.host, row.lineage, row.sequence, row.received);
-        ledger::queue(&mut transaction, &leaf).await?;
-        transaction.commit().await?;
+        ledger::queue(transaction, &leaf).await?;
         Ok(Accepted::New)
     }
 
@@ -148,11 +151,13 @@ impl Store {
         row.map(|row| Ok(Digest::new(bytes(&row, "id")?))).transpose()
     }
 
-    /// The receipt (envelope, canonical JSON) of a report once its leaf has a number.
-    pub async fn receipt(&self, report: &Digest) -> Result<Option<Vec<u8>>> {
-        let receipt: Option<Option<Vec<u8>>> =
-            sqlx::query_scalar("SELECT receipt FROM reports WHERE id = $1").bind(report.bytes().to_vec()).fetch_optional(&self.reader).await?;
-        Ok(receipt.flatten())
+    /// The receipt (envelope, canonical JSON) of a report once its leaf has a number, and that number.
+    pub async fn receipt(&self, report: &Digest) -> Result<Option<(u64, Vec<u8>)>> {
+        let query = "SELECT r.receipt, l.number FROM reports r JOIN leaves l ON l.kind = 'report' AND l.reference = r.id WHERE r.id = $1";
+        let row = sqlx::query(query).bind(report.bytes().to_vec()).fetch_optional(&self.reader).await?;
+        let Some(row) = row else { return Ok(None) };
+        let receipt: Option<Vec<u8>> = row.try_get("receipt")?;
+        Ok(receipt.map(|receipt| Ok::<_, StoreError>((unsigned(&row, "number")?, receipt))).transpose()?)
     }
 
     /// Reports, newest first; `period` is `[from, to)` over `finished`; `limit` 0: all.

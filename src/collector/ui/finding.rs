@@ -247,7 +247,7 @@ async fn proof(site: &Site, row: &ReportRow) -> Result<Proof, PageError> {
     if row.leaf.is_none() {
         return Ok(Proof::Pending);
     }
-    let Some(receipt) = site.store().receipt(&row.id).await? else { return Ok(Proof::Unchecked) };
+    let Some((_, receipt)) = site.store().receipt(&row.id).await? else { return Ok(Proof::Unchecked) };
     let checked = Envelope::parse(&receipt).map_err(|e| e.to_string()).and_then(|e| check_receipt(&e, &site.app.verifier).map_err(|e| e.to_string()));
     Ok(match checked {
         Ok(receipt) if receipt.report != row.id || Some(receipt.index) != row.leaf => Proof::Broken("the receipt is about another report".into()),

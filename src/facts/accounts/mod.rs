@@ -73,6 +73,22 @@ impl Document for Accounts {
 }
 
 impl HostFamily for Accounts {
+    const WATCHED: &'static [&'static str] = &[
+        "/etc/passwd*",
+        "/etc/group*",
+        "/etc/shadow*",
+        "/etc/gshadow*",
+        "/etc/security/*",
+        "/etc/login.defs",
+        "/etc/nsswitch.conf",
+        "/etc/hosts.equiv",
+        "/etc/shosts.equiv",
+        "/etc/ssh/shosts.equiv",
+        "~/.rhosts",
+        "~/.shosts",
+        "~/.netrc",
+    ];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let lines = match database::passwd(host) {
             Ok((lines, malformed)) => {

@@ -55,6 +55,46 @@ impl Document for Jobs {
 }
 
 impl HostFamily for Jobs {
+    const WATCHED: &'static [&'static str] = &[
+        "/etc/crontab",
+        "/etc/anacrontab",
+        "/etc/cron.*",
+        "/etc/cron.d/*",
+        "/etc/cron.hourly/*",
+        "/etc/cron.daily/*",
+        "/etc/cron.weekly/*",
+        "/etc/cron.monthly/*",
+        "/etc/periodic/**",
+        "/var/spool/cron/**",
+        "/var/spool/at/*",
+        "/etc/systemd/system/**",
+        "/etc/systemd/system-generators/*",
+        "/etc/systemd/user/**",
+        "/usr/local/lib/systemd/system/**",
+        "/usr/lib/systemd/system/**",
+        "/etc/init.d/*",
+        "/etc/rc.local",
+        "/etc/rc.d/**",
+        "/etc/profile",
+        "/etc/profile.d/*",
+        "/etc/environment",
+        "/etc/ld.so.preload",
+        "/etc/ld.so.conf",
+        "/etc/ld.so.conf.d/*",
+        "/etc/udev/rules.d/*",
+        "/etc/modprobe.d/*",
+        "/etc/modules-load.d/*",
+        "/etc/logrotate.conf",
+        "/etc/logrotate.d/*",
+        "/etc/network/**",
+        "/etc/NetworkManager/dispatcher.d/**",
+        "/etc/apt/apt.conf.d/*",
+        "/etc/dpkg/**",
+        "/etc/kernel/**",
+        "/etc/update-motd.d/*",
+        "/var/lib/systemd/linger/*",
+    ];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let names = names::Names::read(host, clock::unix_now());
         let mut gathering = Gathering::new(host, &names, gaps);

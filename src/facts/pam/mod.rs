@@ -50,6 +50,9 @@ impl Document for Pam {
 }
 
 impl HostFamily for Pam {
+    const WATCHED: &'static [&'static str] =
+        &["/etc/pam.conf", "/etc/pam.d/*", "/usr/lib/pam.d/*", "/etc/security/**", "/usr/lib/security/**", "/etc/login.defs"];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let Some(files) = Files::read(host, gaps) else { return Some(Self::default()) };
         let mut own: Vec<Gap> = Vec::new();

@@ -88,6 +88,8 @@ impl Document for Polkit {
 }
 
 impl HostFamily for Polkit {
+    const WATCHED: &'static [&'static str] = &["/etc/polkit-1/**", "/usr/share/polkit-1/**", "/usr/local/share/polkit-1/**", "/var/lib/polkit-1/**"];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let mut out = Self { installed: installed(host), reads: reads(host), ..Self::default() };
         if !out.installed {

@@ -59,6 +59,8 @@ impl Document for SshKeys {
 }
 
 impl HostFamily for SshKeys {
+    const WATCHED: &'static [&'static str] = &["/etc/ssh/**", "~/.ssh/authorized_keys*", "~/.ssh/id_*"];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let (users, _) = match database::passwd(host) {
             Ok(read) => read,

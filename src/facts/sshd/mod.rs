@@ -143,6 +143,16 @@ impl Document for Sshd {
 }
 
 impl HostFamily for Sshd {
+    const WATCHED: &'static [&'static str] = &[
+        "/etc/ssh/**",
+        "/etc/default/ssh",
+        "/etc/sysconfig/sshd",
+        "/etc/conf.d/sshd",
+        "/etc/systemd/system/ssh*",
+        "/etc/systemd/system/ssh.service.d/*",
+        "/etc/systemd/system/sshd.service.d/*",
+    ];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         effective(host, Self::NAME, gaps)
     }

@@ -108,6 +108,18 @@ pub struct Link {
 }
 
 impl HostFamily for Storage {
+    const WATCHED: &'static [&'static str] = &[
+        "/etc/fstab",
+        "/etc/crypttab",
+        "/etc/cryptsetup-keys.d/*",
+        "/etc/nfsmount.conf",
+        "/etc/kernel/cmdline",
+        "/etc/default/grub",
+        "/etc/default/grub.d/*",
+        "/etc/systemd/sleep.conf",
+        "/etc/systemd/sleep.conf.d/*",
+    ];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let view = match View::open(host) {
             Ok(view) => view,

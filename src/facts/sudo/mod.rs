@@ -52,6 +52,8 @@ impl Document for Sudo {
 }
 
 impl HostFamily for Sudo {
+    const WATCHED: &'static [&'static str] = &["/etc/sudoers*", "/etc/sudoers.d/**", "/etc/doas.conf", "/etc/doas.d/*"];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         let main = main_file(host);
         let installed = match host.exists(main) {

@@ -54,6 +54,9 @@ impl Document for Updates {
 }
 
 impl HostFamily for Updates {
+    const WATCHED: &'static [&'static str] =
+        &["/etc/apt/**", "/etc/yum.conf", "/etc/yum.repos.d/*", "/etc/yum/**", "/etc/dnf/**", "/etc/distro.repos.d/*", "/etc/zypp/**", "/etc/apk/**"];
+
     fn gather(host: &Host, gaps: &mut Gaps) -> Option<Self> {
         match manager::of(host) {
             Some(Manager::Rpm | Manager::Apk) => offers::gather(host, gaps),

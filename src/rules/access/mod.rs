@@ -22,6 +22,7 @@ use crate::model::against::Against;
 use crate::model::fact::{Observation, Source};
 use crate::model::gap::{Gap, reason};
 use crate::model::roster::Roster;
+use crate::model::schemas;
 use entry::{Account, Facts, State};
 use people::{By, Owners, People};
 
@@ -192,8 +193,8 @@ pub struct OwnedKey {
 }
 
 /// JSON schema (draft 2020-12) of [`Access`].
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Access).to_value()
+pub fn schema() -> &'static serde_json::Value {
+    schemas::of(NAME)
 }
 
 /// [`derive_at`] the time the facts were gathered.

@@ -5,6 +5,7 @@ mod hosts;
 mod ledger;
 mod reports;
 mod users;
+mod whole;
 
 use std::pin::Pin;
 
@@ -33,6 +34,14 @@ const CASES: &[Case] = cases![
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
     reports::a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_order_of_arrival,
     reports::a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by_a_monthly_one,
+    whole::a_backup_restored_or_copied_is_the_same_store,
+    whole::a_cut_or_altered_backup_restores_nothing,
+    whole::a_host_is_erased_once_it_is_retired_and_every_proof_holds,
+    whole::a_person_is_erased_and_every_proof_holds,
+    whole::a_sound_store_has_no_difference,
+    whole::an_old_database_is_refused_until_the_ledger_is_resumed,
+    whole::every_tampering_is_named,
+    whole::old_facts_go_the_newest_stay_and_the_ledger_says_so,
     users::a_secret_lives_until_its_uses_or_its_time_are_up,
     users::replacing_a_user_ends_the_sessions_of_the_old_one,
 ];

@@ -43,6 +43,7 @@ pub async fn empty(now: i64) -> Seeded {
     let (task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await.unwrap();
     let app = App {
         needs: Default::default(),
+        resumption: None,
         store,
         pack: Arc::new(pack),
         policy: Policy::default(),
@@ -179,12 +180,12 @@ async fn report(
         leaf: None,
     };
     let new = NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), needs: Default::default() };
-    assert_eq!(store.accept(&new).await.unwrap(), Accepted::New);
+    assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
 }
 
 fn split(family: &str, value: Value) -> (StableFacts, VolatileFacts) {
     let known = assay::facts::family(family).unwrap();
-    assay::model::fact::split(family, known.version, &(known.schema)(), value)
+    assay::model::fact::split(family, known.version, known.schema(), value)
 }
 
 fn finding(rule: &str, subject: &str, verdict: Verdict, severity: Severity, message: &str) -> Finding {

@@ -14,7 +14,7 @@ CREATE TABLE hosts (
     retired_at  BIGINT,
     retired_by  TEXT NOT NULL DEFAULT '',
     retired_why TEXT NOT NULL DEFAULT '',
-    replaces    BYTEA REFERENCES hosts (id),
+    replaces    BYTEA REFERENCES hosts (id) DEFERRABLE,
     thinned_at  BIGINT NOT NULL DEFAULT 0,
     erased_at   BIGINT
 );
@@ -36,7 +36,7 @@ CREATE TABLE blobs (
 );
 -- Frames are zstd already.
 ALTER TABLE blobs ALTER COLUMN frame SET STORAGE EXTERNAL;
-CREATE INDEX blobs_unused ON blobs (received_at) WHERE used = 0;
+CREATE INDEX blobs_unused ON blobs (host, received_at) WHERE used = 0;
 
 CREATE TABLE reports (
     id             BYTEA NOT NULL,
@@ -152,3 +152,6 @@ CREATE TABLE leases (
     holder BYTEA NOT NULL,
     until  BIGINT NOT NULL
 );
+
+-- Asked every other second by a collector that waits for what another process retires.
+CREATE INDEX hosts_retired ON hosts (retired_at) WHERE retired_at IS NOT NULL;

@@ -27,3 +27,10 @@ CREATE TABLE leases (
     holder BLOB NOT NULL,
     until  INTEGER NOT NULL
 ) STRICT;
+
+-- Per host, so that the quota of a sender costs no walk over all its blobs.
+DROP INDEX blobs_unused;
+CREATE INDEX blobs_unused ON blobs (host, received_at) WHERE used = 0;
+
+-- Asked every other second by a collector that waits for what another process retires.
+CREATE INDEX hosts_retired ON hosts (retired_at) WHERE retired_at IS NOT NULL;

@@ -1,0 +1,90 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_assay_collector_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_assay_collector_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_assay_collector_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_assay_collector_using_subcommand
+    set -l cmd (__fish_assay_collector_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -s V -l version -d 'Print version'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "serve" -d 'Serve agents and people'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "token" -d 'Make an enrolment token'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "user" -d 'Add a person who may sign in'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "evidence" -d 'Export SOC 2 evidence'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l config -d 'Configuration file; the options below win over it' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l data -d 'Data folder [default: /var/lib/assay-collector]' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l agents -d 'Where agents connect [default: 0.0.0.0:9443]' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l people -d 'Where people connect [default: 0.0.0.0:8443]' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l name -d 'Name or address by which agents and people reach this collector (repeatable)' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l plain-http -d 'Serve people plain HTTP, on a loopback address only'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand demo" -l people -d 'Where the review pages are served (plain HTTP, loopback only) [default: 127.0.0.1:8650, or a free port]' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create help" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -l uses -d 'How many hosts it may enrol' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -l expires -d 'How long it is good for: a number and m, h or d' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l role -d 'What the person may do' -r -f -a "admin\t''
+reviewer\t''
+auditor\t''
+viewer\t''"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l password-file -d 'File that holds the password; without it a one-time sign-in link is printed' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l framework -d 'Framework: its id, or its id without the version' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l from -d 'First day, YYYY-MM-DD, UTC' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l to -d 'Last day, YYYY-MM-DD, UTC' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l out -d 'Where to write the bundle; otherwise assay-FRAMEWORK-FROM-TO.zip here' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l rules -d 'Folder of rules that the collector judges by, when not the built-in pack' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from key" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from key" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "serve" -d 'Serve agents and people'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "token" -d 'Make an enrolment token'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "user" -d 'Add a person who may sign in'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "evidence" -d 'Export SOC 2 evidence'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'

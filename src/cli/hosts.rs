@@ -1,0 +1,165 @@
+//! `assay-collector host`: the population, and who leaves it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::exit::Exit;
+use super::output;
+use crate::collector::store::{HostRow, Retirement, Store};
+use crate::host::clock;
+
+/// Data folder when nobody says otherwise.
+pub const DATA: &str = "/var/lib/assay-collector";
+
+/// Arguments of `assay-collector host`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List hosts with their state
+    #[command(after_help = LIST)]
+    List {
+        /// Only hosts in this state: active, silent, retired or replaced
+        #[arg(long)]
+        state: Option<String>,
+        /// How to print
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// Take a host out of the population, from now on; its reports and verdicts stay
+    #[command(after_help = RETIRE)]
+    Retire {
+        /// Name or id of the host
+        host: String,
+        /// Why; kept as evidence
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// The enrolled host that takes its place: the population counts the two once
+        #[arg(long, value_name = "HOST")]
+        replaced_by: Option<String>,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+const LIST: &str = "Examples:
+  assay-collector host list
+  assay-collector host list --state silent
+  assay-collector host list --format json --data ./data";
+
+const RETIRE: &str = "Examples:
+  assay-collector host retire web07 --why 'contract ended on 30 June'
+  assay-collector host retire web07 --replaced-by web12 --why 'moved to new hardware'
+  assay-collector host retire 3fd1…64-digit-id --why 'enrolled by mistake' --data ./data";
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match &arguments.command {
+            Command::List { state, format, data } => list(data, state.as_deref(), *format).await,
+            Command::Retire { host, why, replaced_by, data } => retire(data, host, replaced_by.as_deref(), why).await,
+        }
+    })
+}
+
+async fn list(data: &Path, state: Option<&str>, format: Format) -> anyhow::Result<Exit> {
+    const STATES: [&str; 4] = ["active", "silent", "retired", "replaced"];
+    if let Some(unknown) = state.filter(|s| !STATES.contains(s)) {
+        bail!("--state {unknown:?} is unknown; there is {}", STATES.join(", "));
+    }
+    let store = existing(data).await?;
+    let mut hosts = store.hosts(None).await?;
+    hosts.retain(|h| state.is_none_or(|s| h.state.word() == s));
+    match format {
+        Format::Json => output::line(&serde_json::to_string_pretty(&hosts.iter().map(document).collect::<Vec<_>>())?)?,
+        Format::Table => output::line(&table(&hosts))?,
+    }
+    store.close().await;
+    Ok(Exit::Ok)
+}
+
+fn document(host: &HostRow) -> serde_json::Value {
+    serde_json::json!({
+        "id": host.id, "name": host.name, "state": host.state.word(), "os": host.os,
+        "enrolled_at": host.enrolled_at, "seen_at": host.seen_at, "replaces": host.replaces,
+    })
+}
+
+fn table(hosts: &[HostRow]) -> String {
+    let mut rows = Builder::default();
+    rows.push_record(["HOST", "STATE", "SYSTEM", "LAST HEARD", "ID"]);
+    for host in hosts {
+        let seen = host.seen_at.and_then(|at| jiff::Timestamp::from_second(at).ok()).map_or_else(|| "never".into(), |t| t.strftime("%F %R UTC").to_string());
+        let short: String = host.id.to_string().chars().take(16).collect();
+        rows.push_record([host.name.as_str(), host.state.word(), &host.os, &seen, &short]);
+    }
+    rows.build().with(Style::blank()).to_string()
+}
+
+async fn retire(data: &Path, host: &str, replaced_by: Option<&str>, why: &str) -> anyhow::Result<Exit> {
+    if why.trim().is_empty() {
+        bail!("--why is empty; say why, an auditor will ask");
+    }
+    let store = existing(data).await?;
+    let hosts = store.hosts(Some(i64::MAX)).await?;
+    let (old, new) = (find(&hosts, host)?, replaced_by.map(|name| find(&hosts, name)).transpose()?);
+    let retirement = Retirement { at: clock::unix_now(), by: actor(), host: old.id, replaced_by: new.map(|h| h.id), why: why.into() };
+    if !store.retire(&retirement).await? {
+        match new {
+            Some(new) => bail!("{} was taken out before, or {} can't take its place (it has taken another's, or is retired)", old.name, new.name),
+            None => bail!("{} was taken out before", old.name),
+        }
+    }
+    output::line(&format!("{} is retired; its certificate is refused within seconds", old.name))?;
+    store.close().await;
+    Ok(Exit::Ok)
+}
+
+/// The host of this name or id; several of one name must be told apart by id.
+pub(super) fn find<'h>(hosts: &'h [HostRow], name: &str) -> anyhow::Result<&'h HostRow> {
+    let by_id = |h: &&HostRow| name.len() >= 8 && h.id.to_string().starts_with(name);
+    let mut found: Vec<&HostRow> = hosts.iter().filter(by_id).collect();
+    if found.is_empty() {
+        found = hosts.iter().filter(|h| h.name == name).collect();
+    }
+    match found.as_slice() {
+        [one] => Ok(one),
+        [] => bail!("there is no host {name:?}; see assay-collector host list"),
+        several => {
+            let ids: Vec<String> = several.iter().map(|h| h.id.to_string().chars().take(16).collect()).collect();
+            bail!("{} hosts are called {name:?}; give the id: {}", several.len(), ids.join(", "))
+        }
+    }
+}
+
+/// A store that is there: making one here would answer from nothing.
+pub(super) async fn existing(data: &Path) -> anyhow::Result<Store> {
+    if !data.join("ledger-key.pem").is_file() {
+        bail!("{}: no data folder of a collector that this user may read; name it with --data", data.display());
+    }
+    Store::open(data).await.with_context(|| format!("{}", data.display()))
+}
+
+/// Who gives the order, as the ledger's statements say it: the user of the operating system.
+pub(super) fn actor() -> String {
+    format!("uid {} on the collector", rustix::process::getuid().as_raw())
+}

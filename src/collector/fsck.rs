@@ -1,0 +1,331 @@
+//! Reads everything again and names every difference: leaves, tree and checkpoints; reports against their
+//! signatures, rows, leaves and receipts; blobs against their addresses; verdicts against time; statements against
+//! their entries. It changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::sequencer;
+use super::store::{Erased, HostRow, ReportRow, Store, StoreError, Thinned};
+use crate::ledger::{self, Kind, Leaf, Tree, Verifier, checkpoint, tree};
+use crate::model::blob::Blob;
+use crate::model::envelope::{Envelope, REPORT_TYPE};
+use crate::model::ids::{Address, Digest, HostId};
+use crate::model::report::{Report, ScanKind};
+use crate::pki::keys;
+
+/// Differences that are told one by one; more are counted.
+const MAX_TOLD: usize = 1000;
+/// Rows read at a time.
+const PAGE: u64 = 4096;
+
+/// One thing that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Stable id of the kind of difference.
+    pub id: &'static str,
+    /// Where: a ledger entry, a report, a blob, a host.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What was read, and what differs.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Fsck {
+    /// What was read, and how many of it.
+    pub checked: BTreeMap<&'static str, u64>,
+    /// Differences, in the order in which they were found.
+    pub differences: Vec<Difference>,
+    /// Differences beyond those that are told.
+    pub more: u64,
+    /// Facts that are not kept any more, as the ledger says, by why.
+    pub erased: BTreeMap<&'static str, u64>,
+}
+
+impl Fsck {
+    fn add(&mut self, id: &'static str, place: impl std::fmt::Display, message: impl Into<String>) {
+        if self.differences.len() < MAX_TOLD {
+            self.differences.push(Difference { id, place: place.to_string(), message: message.into() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn count(&mut self, what: &'static str, by: u64) {
+        *self.checked.entry(what).or_default() += by;
+    }
+
+    /// Whether nothing differs.
+    pub fn is_clean(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Checks a store; `progress` hears how many hosts were read, of how many.
+pub async fn fsck(store: &Store, verifier: &Verifier, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Fsck, StoreError> {
+    let mut found = Fsck::default();
+    let hosts = store.hosts(Some(i64::MAX)).await?;
+    let enrolled: BTreeSet<HostId> = hosts.iter().map(|h| h.id).collect();
+    ledger(store, verifier, &enrolled, &mut found).await?;
+    let gone = Gone::read(store).await?;
+    statements(store, &mut found).await?;
+    for (number, host) in hosts.iter().enumerate() {
+        progress(number, hosts.len());
+        host_of(store, verifier, host, &gone, &mut found).await?;
+    }
+    progress(hosts.len(), hosts.len());
+    Ok(found)
+}
+
+/// Leaves, tree, checkpoints, the published head.
+async fn ledger(store: &Store, verifier: &Verifier, enrolled: &BTreeSet<HostId>, found: &mut Fsck) -> Result<(), StoreError> {
+    let mut tree = Tree::new();
+    let mut entries: BTreeSet<HostId> = BTreeSet::new();
+    loop {
+        let page = store.leaves(tree.size(), tree.size() + PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        let mut reports = Vec::new();
+        for row in &page {
+            if row.index != tree.size() {
+                found.add("leaf-hole", format!("ledger entry {}", tree.size()), format!("missing; the next one is {}", row.index));
+                return Ok(());
+            }
+            tree.push(tree::leaf_hash(&row.bytes));
+            match Leaf::parse(&row.bytes) {
+                Err(e) => found.add("leaf-malformed", format!("ledger entry {}", row.index), e.to_string()),
+                Ok(leaf) if leaf.kind.id() != row.kind || leaf.reference.to_string() != row.reference => {
+                    found.add("leaf-row", format!("ledger entry {}", row.index), "its row tells another kind or reference than the entry itself");
+                }
+                Ok(leaf) if leaf.kind == Kind::Report => reports.push((row.index, leaf)),
+                Ok(leaf) if leaf.kind == Kind::Enrolment => entries.extend(leaf.host),
+                Ok(_) => {}
+            }
+        }
+        found.count("ledger entries", page.len() as u64);
+        deleted_reports(store, &reports, found).await?;
+    }
+    for host in enrolled.difference(&entries) {
+        found.add("enrolment-unlogged", format!("host {host}"), "it is enrolled and the ledger has no entry of it");
+    }
+    for host in entries.difference(enrolled) {
+        found.add("host-deleted", format!("host {host}"), "the ledger has its enrolment and the host is not here");
+    }
+    for reference in store.doubled_leaves().await? {
+        found.add("leaf-doubled", format!("report {reference}"), "more than one ledger entry is about it");
+    }
+    checkpoints(store, verifier, &tree, found).await
+}
+
+async fn deleted_reports(store: &Store, reports: &[(u64, Leaf)], found: &mut Fsck) -> Result<(), StoreError> {
+    let ids: Vec<Digest> = reports.iter().map(|(_, leaf)| leaf.reference).collect();
+    let here = store.present_reports(&ids).await?;
+    for (index, leaf) in reports.iter().filter(|(_, leaf)| !here.contains(&leaf.reference)) {
+        found.add("report-deleted", format!("report {}", leaf.reference), format!("ledger entry {index} acknowledges it and it is not here"));
+    }
+    Ok(())
+}
+
+async fn checkpoints(store: &Store, verifier: &Verifier, tree: &Tree, found: &mut Fsck) -> Result<(), StoreError> {
+    let mut after = 0;
+    let mut newest = 0;
+    loop {
+        let page = store.checkpoints_after(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.size;
+        newest = last.size;
+        found.count("checkpoints", page.len() as u64);
+        for head in &page {
+            let place = format!("checkpoint {}", head.size);
+            match checkpoint::open(&head.note, verifier) {
+                Err(e) => found.add("checkpoint-signature", &place, e.to_string()),
+                Ok(signed) if signed.size != head.size || signed.root != head.root => {
+                    found.add("checkpoint-row", &place, "its row tells another size or root than the signed note");
+                }
+                Ok(signed) if tree.root_at(signed.size) != Some(signed.root) => {
+                    found.add("checkpoint-root", &place, "the entries do not lead to the root that was signed");
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+    if newest != tree.size() {
+        found.add(
+            "ledger-unsigned",
+            format!("ledger entry {newest}"),
+            format!("{} entries are behind the newest checkpoint", tree.size().saturating_sub(newest)),
+        );
+    }
+    match sequencer::published_head(store, verifier) {
+        Err(e) => found.add("ledger-head", "ledger-head", e.to_string()),
+        Ok(Some(head)) if tree.root_at(head.size) != Some(head.root) => {
+            let message = format!("{} entries were published and {} are here; they do not lead to the root that was signed", head.size, tree.size());
+            found.add("ledger-rolled-back", "ledger-head", message);
+        }
+        Ok(_) => {}
+    }
+    Ok(())
+}
+
+/// Texts behind entries, both ways.
+async fn statements(store: &Store, found: &mut Fsck) -> Result<(), StoreError> {
+    for kind in [Kind::Retirement, Kind::Resumption, Kind::Erasure, Kind::KeyRotation, Kind::Retention] {
+        let statements = store.statements(kind).await?;
+        let told: BTreeSet<String> = store.leaves_of_kind(kind.id(), 0).await?.into_iter().map(|l| l.reference).collect();
+        let waiting = store.pending_references(kind.id()).await?;
+        let here: BTreeSet<String> = statements.iter().map(|s| s.digest.to_string()).collect();
+        found.count("statements", statements.len() as u64);
+        for statement in &statements {
+            let place = format!("statement {}", statement.digest);
+            if Digest::of(&statement.body) != statement.digest {
+                found.add("statement-altered", &place, format!("the text of a {} is not the one the ledger refers to", kind.id()));
+            } else if !told.contains(&statement.digest.to_string()) && !waiting.contains(&statement.digest) {
+                found.add("statement-unlogged", &place, format!("the ledger has no entry of this {}", kind.id()));
+            }
+        }
+        for missing in told.difference(&here) {
+            found.add("statement-deleted", format!("statement {missing}"), format!("the ledger has an entry of this {} and its text is not here", kind.id()));
+        }
+    }
+    Ok(())
+}
+
+/// What the ledger says is not kept any more.
+#[derive(Debug, Default)]
+struct Gone {
+    blobs: BTreeSet<(HostId, Address)>,
+    thinned: Option<Thinned>,
+}
+
+impl Gone {
+    async fn read(store: &Store) -> Result<Self, StoreError> {
+        let mut gone = Self::default();
+        for statement in store.statements(Kind::Erasure).await? {
+            let erased: Erased = statement.read()?;
+            gone.blobs.extend(erased.hosts.iter().flat_map(|h| h.blobs.iter().map(|b| (h.host, *b))));
+        }
+        gone.thinned = store.statements(Kind::Retention).await?.last().map(|s| s.read()).transpose()?;
+        Ok(gone)
+    }
+
+    /// Why a blob of a report may be missing.
+    fn why(&self, report: &ReportRow, address: Address) -> Option<&'static str> {
+        if self.blobs.contains(&(report.host, address)) {
+            return Some("erased by order");
+        }
+        let thinned = self.thinned.as_ref()?;
+        let days = if report.kind == ScanKind::Monthly { thinned.horizon.monthly_facts_days } else { thinned.horizon.facts_days };
+        (report.received < thinned.at.saturating_sub(i64::from(days) * 86_400)).then_some("older than the policy keeps")
+    }
+}
+
+async fn host_of(store: &Store, verifier: &Verifier, host: &HostRow, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
+    found.count("hosts", 1);
+    let public_key = keys::raw_of(&host.public_key);
+    if public_key.is_none_or(|_| HostId::of_spki(&host.public_key) != host.id) {
+        found.add("host-key", format!("host {}", host.id), "its key is not the one its id stands for");
+    }
+    let blobs = blobs_of(store, host, found).await?;
+    let reports = store.reports(Some(&host.id), None, 0).await?;
+    found.count("reports", reports.len() as u64);
+    for row in &reports {
+        let Some(report) = public_key.and_then(|key| report_of(row, host, &key, found)) else { continue };
+        leaf_of(store, verifier, row, found).await?;
+        for address in report.addresses().into_iter().filter(|a| !blobs.contains(a)) {
+            match gone.why(row, address) {
+                Some(why) => *found.erased.entry(why).or_default() += 1,
+                None => found.add("blob-missing", format!("report {}", row.id), format!("blob {address} is not here and nothing in the ledger says why")),
+            }
+        }
+    }
+    for rule in store.overlapping_findings(&host.id).await? {
+        found.add("finding-overlap", format!("host {}", host.id), format!("verdicts of {rule} overlap in time, or end before they begin"));
+    }
+    let unknown = store.findings_without_report(&host.id).await?;
+    if unknown > 0 {
+        found.add("finding-unfounded", format!("host {}", host.id), format!("{unknown} verdicts name a report that is not here"));
+    }
+    Ok(())
+}
+
+/// Every blob against its address; the addresses that are here.
+async fn blobs_of(store: &Store, host: &HostRow, found: &mut Fsck) -> Result<BTreeSet<Address>, StoreError> {
+    let addresses = store.blob_addresses(&host.id).await?;
+    for address in &addresses {
+        let Some(frame) = store.blob(&host.id, address).await? else { continue };
+        if let Err(e) = Blob::open(&host.salt, address, &frame) {
+            found.add("blob-altered", format!("blob {address} of host {}", host.id), e.to_string());
+        }
+    }
+    found.count("blobs", addresses.len() as u64);
+    Ok(addresses.into_iter().collect())
+}
+
+/// The report inside a row, if it is what the host signed and the row says the same.
+fn report_of(row: &ReportRow, host: &HostRow, key: &[u8; 32], found: &mut Fsck) -> Option<Report> {
+    let place = format!("report {}", row.id);
+    let opened = Envelope::parse(&row.envelope).and_then(|e| e.open(REPORT_TYPE, &host.id.to_string(), key));
+    let payload = match opened {
+        Ok(payload) => payload,
+        Err(e) => {
+            found.add("report-altered", place, e.to_string());
+            return None;
+        }
+    };
+    let report: Report = match serde_json::from_slice(&payload) {
+        Ok(report) => report,
+        Err(e) => {
+            found.add("report-altered", place, e.to_string());
+            return None;
+        }
+    };
+    let same = [
+        (Digest::of(&payload) == row.id, "id"),
+        (report.host == row.host, "host"),
+        (report.lineage == row.lineage, "lineage"),
+        (report.sequence == row.sequence, "sequence"),
+        (report.scan.kind == row.kind, "kind"),
+        (report.scan.window == row.window, "window"),
+        (report.scan.state == row.state, "state"),
+        (report.times.started == row.started, "started"),
+        (report.times.finished == row.finished, "finished"),
+    ];
+    for (_, what) in same.into_iter().filter(|(same, _)| !same) {
+        found.add("report-row", &place, format!("its row tells another {what} than the signed report"));
+    }
+    Some(report)
+}
+
+/// The ledger entry and the receipt of a report.
+async fn leaf_of(store: &Store, verifier: &Verifier, row: &ReportRow, found: &mut Fsck) -> Result<(), StoreError> {
+    let place = format!("report {}", row.id);
+    let Some(leaf) = store.leaf_of(Kind::Report.id(), &row.id.to_string()).await? else {
+        if !store.pending_references(Kind::Report.id()).await?.contains(&row.id) {
+            found.add("report-unlogged", place, "the ledger has no entry of it");
+        }
+        return Ok(());
+    };
+    if let Ok(entry) = Leaf::parse(&leaf.bytes) {
+        let same = (entry.host, entry.lineage, entry.sequence, entry.at) == (Some(row.host), Some(row.lineage), Some(row.sequence), row.received);
+        if !same {
+            found.add("report-row", &place, format!("ledger entry {} tells another host, number or time of receipt than its row", leaf.index));
+        }
+    }
+    match store.receipt(&row.id).await? {
+        None => found.add("receipt-missing", place, "it has a ledger entry and no receipt"),
+        Some((_, receipt)) => {
+            let checked = Envelope::parse(&receipt).map_err(|e| e.to_string()).and_then(|e| ledger::check_receipt(&e, verifier).map_err(|e| e.to_string()));
+            match checked {
+                Err(e) => found.add("receipt-altered", place, e),
+                Ok(receipt) if receipt.report != row.id || receipt.index != leaf.index => {
+                    found.add("receipt-altered", place, "its receipt is about something else")
+                }
+                Ok(_) => found.count("receipts", 1),
+            }
+        }
+    }
+    Ok(())
+}

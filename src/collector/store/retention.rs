@@ -1,0 +1,278 @@
+//! Letting go of raw facts: by age, of a host, of a person. Verdicts, reports and the ledger stay; what goes is
+//! named by a statement in the ledger, so that nobody can call a deletion "retention" afterwards.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Any, Row as _, Transaction};
+
+use super::Statement;
+use super::engine::{Result, Store, StoreError, bytes, storable};
+use super::query::Query;
+use crate::ledger::Kind;
+use crate::model::blob;
+use crate::model::envelope::Envelope;
+use crate::model::ids::{Address, HostId};
+use crate::model::report::{Report, ScanKind};
+
+/// Addresses in one statement to the database.
+const ADDRESSES: usize = 500;
+
+/// How long raw facts are kept, days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Horizon {
+    /// Of every report.
+    pub facts_days: u32,
+    /// Of monthly reports.
+    pub monthly_facts_days: u32,
+}
+
+/// A pass that lets go of facts by their age; written with the first of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thinned {
+    /// When, Unix seconds.
+    pub at: i64,
+    /// What is kept.
+    pub horizon: Horizon,
+}
+
+/// An erasure that a person ordered. It names blobs and hosts, never the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erased {
+    /// When, Unix seconds.
+    pub at: i64,
+    /// Who did it.
+    pub by: String,
+    /// What was erased of which host.
+    pub hosts: Vec<ErasedOfHost>,
+    /// The reason given.
+    pub why: String,
+}
+
+/// What was erased of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasedOfHost {
+    /// Addresses of the blobs.
+    pub blobs: Vec<Address>,
+    /// Verdicts whose text was erased.
+    pub findings: u64,
+    /// Which host.
+    pub host: HostId,
+    /// Whether all that was kept of it is gone.
+    pub whole: bool,
+}
+
+impl Store {
+    /// Hosts whose facts were last thinned before `before`, longest ago first.
+    pub async fn hosts_to_thin(&self, before: i64, limit: u32) -> Result<Vec<HostId>> {
+        let query = "SELECT id FROM hosts WHERE thinned_at < $1 AND erased_at IS NULL ORDER BY thinned_at, id LIMIT $2";
+        let rows = sqlx::query(query).bind(before).bind(i64::from(limit)).fetch_all(&self.reader).await?;
+        rows.iter().map(|row| Ok(HostId::new(bytes(row, "id")?))).collect()
+    }
+
+    /// Erases the facts of a host that only reports beyond the horizon name; how many blobs and bytes. The newest
+    /// whole report keeps its facts whatever its age: new rules are judged on it. `announce`: if something goes, the
+    /// ledger is told in the same transaction.
+    pub async fn thin(&self, host: HostId, horizon: Horizon, announce: bool, now: i64) -> Result<(u64, u64)> {
+        let store = self.clone();
+        self.write(move |transaction| {
+            Box::pin(async move {
+                store.lock_host(transaction, host.bytes()).await?;
+                let facts_from = now.saturating_sub(i64::from(horizon.facts_days) * 86_400);
+                let gone = beyond(transaction, &host, horizon, facts_from, now).await?;
+                let size = remove(transaction, &host, &gone).await?;
+                if announce && !gone.is_empty() {
+                    super::statements::put(transaction, &Statement::of(Kind::Retention, now, &Thinned { at: now, horizon })?, None).await?;
+                }
+                sqlx::query("UPDATE hosts SET thinned_at = $1 WHERE id = $2").bind(now).bind(host.bytes().to_vec()).execute(&mut **transaction).await?;
+                Ok((gone.len() as u64, size))
+            })
+        })
+        .await
+    }
+
+    /// Erases everything kept of a retired host but its key, its reports' envelopes (digests only) and its ledger entries.
+    /// `false` when it is unknown or not retired.
+    pub async fn erase_host(&self, host: HostId, by: &str, why: &str, at: i64) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        self.lock_host(&mut transaction, host.bytes()).await?;
+        let name = format!("erased-{}", host.to_string().chars().take(8).collect::<String>());
+        let done = sqlx::query(
+            "UPDATE hosts SET name = $1, os = '', machine = '', agent = '', salt = $2, retired_why = '', erased_at = $3
+             WHERE id = $4 AND retired_at IS NOT NULL AND erased_at IS NULL",
+        )
+        .bind(name)
+        .bind(vec![0_u8; 32])
+        .bind(at)
+        .bind(host.bytes().to_vec())
+        .execute(&mut *transaction)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
+        remove(&mut transaction, &host, &blobs).await?;
+        let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
+        let erased = Erased { at, by: by.into(), hosts: vec![ErasedOfHost { blobs, findings, host, whole: true }], why: why.into() };
+        super::statements::put(&mut transaction, &Statement::of(Kind::Erasure, at, &erased)?, Some(host)).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Erases a word that stands for a person (a login name, a mail address) from everything kept of every host:
+    /// blobs that hold it go, verdicts that name it have it replaced by `pseudonym`. One transaction per host;
+    /// the statement comes last and names what went.
+    pub async fn erase_person(&self, word: &str, pseudonym: &str, by: &str, why: &str, at: i64) -> Result<Erased> {
+        let mut hosts = Vec::new();
+        for row in self.hosts(Some(i64::MAX)).await? {
+            let mut transaction = self.begin().await?;
+            self.lock_host(&mut transaction, row.id.bytes()).await?;
+            let mut blobs = Vec::new();
+            for address in all_blobs(&mut transaction, &row.id).await? {
+                let query = sqlx::query("SELECT frame FROM blobs WHERE host = $1 AND address = $2");
+                let found = query.bind(row.id.bytes().to_vec()).bind(address.bytes().to_vec()).fetch_one(&mut *transaction).await?;
+                let plain = blob::inflate(found.try_get("frame")?).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
+                if names(&plain, word.as_bytes()) {
+                    blobs.push(address);
+                }
+            }
+            remove(&mut transaction, &row.id, &blobs).await?;
+            let findings = pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
+            transaction.commit().await?;
+            if !blobs.is_empty() || findings > 0 {
+                hosts.push(ErasedOfHost { blobs, findings, host: row.id, whole: false });
+            }
+        }
+        let erased = Erased { at, by: by.into(), hosts, why: why.into() };
+        self.put_statement(&Statement::of(Kind::Erasure, at, &erased)?, None).await?;
+        Ok(erased)
+    }
+}
+
+/// Blobs that only reports beyond the horizon name.
+async fn beyond(transaction: &mut Transaction<'static, Any>, host: &HostId, horizon: Horizon, facts_from: i64, now: i64) -> Result<Vec<Address>> {
+    let old = sqlx::query("SELECT address FROM blobs WHERE host = $1 AND used = 1 AND received_at < $2").bind(host.bytes().to_vec()).bind(facts_from);
+    let old: Vec<Address> = old.fetch_all(&mut **transaction).await?.iter().map(|row| Ok(Address::new(bytes(row, "address")?))).collect::<Result<_>>()?;
+    if old.is_empty() {
+        return Ok(old);
+    }
+    let monthly_from = now.saturating_sub(i64::from(horizon.monthly_facts_days) * 86_400);
+    let newest = sqlx::query("SELECT id FROM reports WHERE host = $1 AND applied = 1 AND kind <> 'drift' ORDER BY effective DESC, received DESC LIMIT 1");
+    let newest: Option<Vec<u8>> = newest.bind(host.bytes().to_vec()).fetch_optional(&mut **transaction).await?.map(|row| row.try_get("id")).transpose()?;
+    let rows = sqlx::query("SELECT envelope FROM reports WHERE host = $1 AND (received >= $2 OR (kind = $3 AND received >= $4) OR id = $5)")
+        .bind(host.bytes().to_vec())
+        .bind(facts_from)
+        .bind(ScanKind::Monthly.id())
+        .bind(monthly_from)
+        .bind(newest)
+        .fetch_all(&mut **transaction)
+        .await?;
+    let mut kept = BTreeSet::new();
+    for row in rows {
+        kept.extend(addresses(row.try_get("envelope")?)?);
+    }
+    Ok(old.into_iter().filter(|address| !kept.contains(address)).collect())
+}
+
+fn addresses(envelope: &[u8]) -> Result<Vec<Address>> {
+    let damaged = |e: String| StoreError::Damaged(format!("a stored report: {e}"));
+    let payload = Envelope::parse(envelope).and_then(|e| e.payload_bytes()).map_err(|e| damaged(e.to_string()))?;
+    let report: Report = serde_json::from_slice(&payload).map_err(|e| damaged(e.to_string()))?;
+    Ok(report.addresses())
+}
+
+async fn all_blobs(transaction: &mut Transaction<'static, Any>, host: &HostId) -> Result<Vec<Address>> {
+    let rows = sqlx::query("SELECT address FROM blobs WHERE host = $1 ORDER BY address").bind(host.bytes().to_vec()).fetch_all(&mut **transaction).await?;
+    rows.iter().map(|row| Ok(Address::new(bytes(row, "address")?))).collect()
+}
+
+/// Erases blobs; their bytes as stored.
+async fn remove(transaction: &mut Transaction<'static, Any>, host: &HostId, blobs: &[Address]) -> Result<u64> {
+    let mut size = 0;
+    for some in blobs.chunks(ADDRESSES) {
+        let these = |text: &str| {
+            let mut query = Query::new(text);
+            query.push(" FROM blobs WHERE host = ").bind(host.bytes().to_vec());
+            query.push(" AND address IN ").bind_list(some.iter().map(|a| a.bytes().to_vec()));
+            query
+        };
+        if let Some(row) = these("SELECT coalesce(sum(length(frame)), 0) AS n").first(&mut **transaction).await? {
+            size += super::engine::unsigned(&row, "n")?;
+        }
+        these("DELETE").run(&mut **transaction).await?;
+    }
+    Ok(size)
+}
+
+/// Replaces a word in the verdicts of a host; in how many.
+async fn pseudonymise(transaction: &mut Transaction<'static, Any>, host: &HostId, word: &str, pseudonym: &str) -> Result<u64> {
+    let rows = sqlx::query("SELECT rule, subject, since, body FROM findings WHERE host = $1").bind(host.bytes().to_vec()).fetch_all(&mut **transaction).await?;
+    let mut changed = 0;
+    for row in rows {
+        let (subject, body): (&str, &str) = (row.try_get("subject")?, row.try_get("body")?);
+        if !names(subject.as_bytes(), word.as_bytes()) && !names(body.as_bytes(), word.as_bytes()) {
+            continue;
+        }
+        let (new_subject, new_body) = (replaced(subject, word, pseudonym), replaced(body, word, pseudonym));
+        sqlx::query("UPDATE findings SET subject = $1, body = $2 WHERE host = $3 AND rule = $4 AND subject = $5 AND since = $6")
+            .bind(storable(&new_subject))
+            .bind(new_body)
+            .bind(host.bytes().to_vec())
+            .bind(row.try_get::<String, _>("rule")?)
+            .bind(subject)
+            .bind(row.try_get::<i64, _>("since")?)
+            .execute(&mut **transaction)
+            .await?;
+        changed += 1;
+    }
+    Ok(changed)
+}
+
+/// Where `word` stands by itself in `text`: not as a part of a longer name.
+fn places<'t>(text: &'t [u8], word: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+    let part = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80);
+    text.windows(word.len().max(1))
+        .enumerate()
+        .filter(move |(at, window)| {
+            let before = at.checked_sub(1).and_then(|i| text.get(i));
+            *window == word && !part(before) && !part(text.get(at + word.len()))
+        })
+        .map(|(at, _)| at)
+}
+
+fn names(text: &[u8], word: &[u8]) -> bool {
+    !word.is_empty() && places(text, word).next().is_some()
+}
+
+fn replaced(text: &str, word: &str, by: &str) -> String {
+    let (mut out, mut done) = (String::new(), 0);
+    for at in places(text.as_bytes(), word.as_bytes()) {
+        if at >= done {
+            out.push_str(text.get(done..at).unwrap_or_default());
+            out.push_str(by);
+            done = at + word.len();
+        }
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_where_it_stands_by_itself() {
+        for (text, found) in
+            [("/home/ada/.ssh", true), ("ada", true), ("adam", false), ("nada", false), ("ada_b", false), ("\"ada\"", true), ("", false), ("éada", false)]
+        {
+            assert_eq!(names(text.as_bytes(), b"ada"), found, "{text}");
+        }
+        assert!(!names(b"anything", b""));
+        assert_eq!(replaced("ada, adam and /home/ada", "ada", "person-1"), "person-1, adam and /home/person-1");
+    }
+}
