@@ -5,6 +5,7 @@ pub mod drift;
 pub mod enrol;
 pub mod gatherer;
 pub mod identity;
+pub mod rules;
 pub mod run;
 pub mod scan;
 pub mod schedule;

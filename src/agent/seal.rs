@@ -86,6 +86,13 @@ impl Draft {
         Ok(Self { report, frames, covers: purpose.covers })
     }
 
+    /// Names one more limit in the report.
+    pub fn name_limit(&mut self, id: &str) {
+        self.report.limits.push(id.into());
+        self.report.limits.sort();
+        self.report.limits.dedup();
+    }
+
     /// The finished file under these numbers.
     pub fn seal(&self, identity: &Identity, numbers: Numbers) -> Result<Item, SpoolError> {
         let report = numbered(self.report.clone(), numbers);

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::deliver::{self, DeliverError};
 use super::drift::Drift;
 use super::identity::{Identity, IdentityError, machine_mark};
+use super::rules::Rules;
 use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, Outcome, ScanError, Started};
 use super::scan::{self, By};
 use super::schedule::Calendar;
@@ -96,6 +97,7 @@ struct Service {
     spool: Spool,
     client: Client,
     pack: Arc<Pack>,
+    rules: Rules,
     policy: Policy,
     /// Deliveries that failed in a row.
     failures: u32,
@@ -126,7 +128,7 @@ impl Service {
     fn start(config: &AgentConfig) -> Result<Self, ServiceError> {
         let identity = Identity::load(&config.state_dir)?;
         let policy = config.thresholds()?;
-        let pack = run::builtin_rules()?;
+        let rules = Rules::of(&config.state_dir, &config.rules_key)?;
         let bounds = Bounds { max_bytes: config.spool.max_bytes, max_age: i64::from(config.spool.max_age_days) * 86_400 };
         let mut spool = Spool::open(&config.state_dir, bounds, identity.lineage)?;
         let mark = machine_mark(&Host::live()?, &identity.salt);
@@ -143,7 +145,8 @@ impl Service {
             calendar,
             spool,
             client,
-            pack: Arc::new(pack),
+            pack: Arc::clone(&rules.pack),
+            rules,
             policy,
             failures: 0,
             requested: None,
@@ -320,7 +323,10 @@ impl Service {
     }
 
     fn put(&mut self, outcome: &Outcome, purpose: Purpose) -> Result<(), SpoolError> {
-        let draft = Draft::new(&self.identity, outcome, purpose)?;
+        let mut draft = Draft::new(&self.identity, outcome, purpose)?;
+        if let Some(limit) = self.rules.limit(clock::unix_now()) {
+            draft.name_limit(limit);
+        }
         let identity = &self.identity;
         let name = self.spool.put(clock::now(), |numbers| draft.seal(identity, numbers))?;
         tracing::info!(sequence = name.sequence, "report is in the spool");

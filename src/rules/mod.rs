@@ -10,6 +10,7 @@ pub mod framework;
 mod message;
 pub mod schema;
 pub mod selftest;
+pub mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -27,6 +27,7 @@ mod layering;
 mod ledger;
 mod no_exec;
 mod packaging;
+mod packs;
 mod pam;
 mod panel;
 mod planted;
