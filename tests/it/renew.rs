@@ -11,6 +11,7 @@ use assay::agent::renew;
 use assay::collector::store::Retirement;
 use assay::host::clock;
 use assay::model::report::ScanKind;
+use assay::pki::keys::SigningKey;
 use assay::pki::{Life, tls};
 use serde_json::{Value, json};
 
@@ -82,10 +83,13 @@ fn an_expired_certificate_renews_and_does_nothing_else() {
     let anonymous = RawHost { http: client(tls::pinned_client(&collector.token(), 0).unwrap()), ..RawHost::new(&collector, &identity) };
     assert_eq!(anonymous.post("/v1/renew", &renewal), (401, "certificate-required".into()));
     let app = collector.running().app.clone();
-    app.keys.remove(&identity.host);
+    let strange = SigningKey::generate().unwrap();
+    let issued = app.authority.certify(&strange.public_key(), "x", clock::unix_now()).unwrap();
+    let stranger = RawHost { http: client(tls::agent_client(&identity.ca, &issued.certificate, &strange, 0).unwrap()), ..RawHost::new(&collector, &identity) };
+    assert_eq!(stranger.post("/v1/renew", &renewal), (403, "unknown-host".into()));
     let retirement = Retirement { at: clock::unix_now(), by: "anna".into(), host: identity.host, replaced_by: None, why: "scrapped".into() };
-    assert_eq!(host.post("/v1/renew", &renewal), (403, "unknown-host".into()));
     assert!(collector.runtime.block_on(app.store.retire(&retirement)).unwrap());
+    app.keys.remove(&identity.host);
     assert_eq!(host.post("/v1/renew", &renewal), (403, "host-retired".into()));
     age(&collector, &mut identity, state.path(), 90 + 401);
     let too_old = RawHost::new(&collector, &identity);
