@@ -69,7 +69,6 @@ struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Answer {
     ca: String,
     certificate: String,

@@ -96,6 +96,8 @@ pub enum Answer {
 /// What a heartbeat tells.
 #[derive(Debug, Serialize)]
 pub struct Heartbeat {
+    /// Highest number of the lineage with a receipt; 0 when none.
+    pub acknowledged: u64,
     /// Version of the agent.
     pub agent: &'static str,
     /// Size of the last checkpoint seen.
@@ -108,19 +110,31 @@ pub struct Heartbeat {
     pub sequence: u64,
 }
 
-/// What the collector answers to a heartbeat.
+/// What the collector answers to a heartbeat. Here and in every answer, keys that a newer collector adds are not known and change
+/// nothing; a known key whose value is not of its form makes the whole answer unusable: ARCHITECTURE.md, Wire.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct HeartbeatAnswer {
     /// The collector's wall clock, Unix seconds.
     pub now: i64,
+    /// Acknowledged reports that the collector lost and asks for.
+    #[serde(default)]
+    pub resend: Option<Resend>,
     /// A scan that somebody asked for.
+    #[serde(default)]
     pub scan: Option<ScanRequest>,
+}
+
+/// Reports that a collector restored from a backup lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Resend {
+    /// First number that it lacks, from 1.
+    pub from: u64,
+    /// Of which lineage.
+    pub lineage: Lineage,
 }
 
 /// A scan that somebody asked for.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ScanRequest {
     /// Its id; the same one is carried out once.
     pub id: String,
@@ -135,7 +149,6 @@ struct Problem {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Missing {
     missing: Vec<Address>,
 }

@@ -27,7 +27,6 @@ const MAX_NAME: usize = 255;
 const MAX_MACHINE: usize = 128;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Request {
     csr: String,
     machine: String,

@@ -80,6 +80,10 @@ pub enum ApiError {
     Internal(String),
 }
 
+/// Marks an answer as a refusal, for who counts: its stable id.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal(pub &'static str);
+
 impl ApiError {
     /// Stable id.
     pub const fn id(&self) -> &'static str {
@@ -135,7 +139,9 @@ impl IntoResponse for ApiError {
             Self::Missing(addresses) => json!({ "missing": addresses }),
             other => json!({ "error": id, "message": sentence(&other.to_string()) }),
         };
-        (status, Json(body)).into_response()
+        let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(Refusal(id));
+        response
     }
 }
 

@@ -55,7 +55,7 @@ pub async fn renew(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>
         return Err(ApiError::Malformed("salt: is not the one that this host enrolled with".into()));
     }
     let now = clock::unix_now();
-    let issued = app.authority.certify(&host.public_key, &request.name, now).map_err(|e| ApiError::Internal(e.to_string()))?;
+    let issued = app.authority.certify(&shown.public_key, &request.name, now).map_err(|e| ApiError::Internal(e.to_string()))?;
     app.contacts.note(host.id, now, "");
     tracing::info!(host = %host.id, until = issued.not_after, expired = shown.not_after < now, "renewed a certificate");
     Ok(Json(json!({ "certificate": issued.certificate })).into_response())

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::middleware;
 use axum::routing::{post, put};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -28,7 +29,8 @@ use super::app::App;
 use super::body::{Peer, Shown};
 use super::door::{Door, Stranger};
 use super::error::ApiError;
-use super::{enrol, heartbeat, ingest, renew};
+use super::metrics::Meter;
+use super::{admission, enrol, heartbeat, ingest, renew};
 use crate::model::ids::HostId;
 use crate::pki::keys;
 
@@ -58,12 +60,13 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })
+        .layer(middleware::from_fn_with_state(app.clone(), admission::observe))
         .with_state(app)
 }
 
 /// Serves `router` until `stop` is true, then lets requests under way finish. `tls` absent: plain
 /// HTTP.
-pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, meter: Meter, mut stop: watch::Receiver<bool>) {
     let door = Door::new();
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
@@ -74,7 +77,7 @@ pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, route
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, from, stranger)) => {
-                connections.spawn(connection(stream, from, stranger, tls.clone(), router.clone(), stop.clone()));
+                connections.spawn(connection(stream, from, stranger, tls.clone(), router.clone(), meter.clone(), stop.clone()));
             }
             Err(e) => {
                 tracing::warn!("a connection could not be accepted: {e}");
@@ -97,7 +100,16 @@ async fn accept(listener: &TcpListener, door: &Arc<Door>) -> std::io::Result<(Tc
     Ok((stream, from, door.admit(slot)))
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls: Option<Arc<ServerConfig>>, router: Router, stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    stranger: Stranger,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    meter: Meter,
+    stop: watch::Receiver<bool>,
+) {
+    let _open = meter.opened();
     let Some(config) = tls else {
         return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };
@@ -105,10 +117,12 @@ async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls
         match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(e)) => {
+                meter.failed();
                 tracing::debug!(%from, "TLS handshake failed: {e}");
                 None
             }
             Err(_) => {
+                meter.failed();
                 tracing::debug!(%from, "TLS handshake took too long");
                 None
             }

@@ -11,9 +11,12 @@ const MAX_URL: usize = 1024;
 /// What is wrong with any other text; never the text itself, which may hold a password.
 const FORM: &str = "is not http://HOST:PORT or http://USER:PASSWORD@HOST:PORT (special characters of user and password as %XX)";
 
-/// `http://[USER:PASSWORD@]HOST:PORT`, or none. Debug, Display and Serialize show no user and no password.
+/// `http://[USER:PASSWORD@]HOST:PORT`, or none. Debug and Display show no user and no password. Serialize gives the whole: drop-ins
+/// are laid over each other as values, and nobody writes a configuration elsewhere.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Proxy {
+    /// As it was written: a secret.
+    url: String,
     /// `HOST:PORT`; empty: none.
     authority: String,
     login: Option<(String, String)>,
@@ -51,7 +54,7 @@ impl std::str::FromStr for Proxy {
             }
             None => (None, rest),
         };
-        if is_host_and_port(authority) { Ok(Self { authority: authority.into(), login }) } else { Err(FORM) }
+        if is_host_and_port(authority) { Ok(Self { url: text.into(), authority: authority.into(), login }) } else { Err(FORM) }
     }
 }
 
@@ -90,7 +93,7 @@ impl fmt::Debug for Proxy {
 
 impl Serialize for Proxy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.url)
     }
 }
 
@@ -108,7 +111,8 @@ mod tests {
     fn a_proxy_has_one_form_and_shows_no_password() {
         let proxy: Proxy = "http://an%40na:s3cret%3A%2F@proxy.example:3128/".parse().unwrap();
         assert_eq!((proxy.authority(), proxy.login()), ("proxy.example:3128", Some(("an@na", "s3cret:/"))));
-        for shown in [format!("{proxy:?}"), proxy.to_string(), serde_json::to_string(&proxy).unwrap()] {
+        assert_eq!(serde_json::from_value::<Proxy>(serde_json::to_value(&proxy).unwrap()).unwrap(), proxy, "drop-ins are laid over each other as values");
+        for shown in [format!("{proxy:?}"), proxy.to_string()] {
             assert!(!shown.contains("s3cret") && !shown.contains("an%40na") && shown.contains("proxy.example:3128"), "{shown}");
         }
         assert!("http://[::1]:3128".parse::<Proxy>().unwrap().is_set() && !"".parse::<Proxy>().unwrap().is_set());

@@ -39,8 +39,12 @@ pub struct Collector {
 
 impl Collector {
     pub fn start(data: &Path) -> Self {
+        Self::start_with(Config { data: data.into(), ..Config::default() })
+    }
+
+    pub fn start_with(config: Config) -> Self {
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let config = Config { data: data.into(), agents: loopback, people: loopback, plain_http: true, ..Config::default() };
+        let config = Config { agents: loopback, people: loopback, plain_http: true, ..config };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.block_on(start(config.clone())).unwrap();
         let config = Config { agents: running.agents, ..config };

@@ -83,13 +83,9 @@ fn an_expired_certificate_renews_and_does_nothing_else() {
     assert_eq!(anonymous.post("/v1/renew", &renewal), (401, "certificate-required".into()));
     let app = collector.running().app.clone();
     app.keys.remove(&identity.host);
+    let retirement = Retirement { at: clock::unix_now(), by: "anna".into(), host: identity.host, replaced_by: None, why: "scrapped".into() };
     assert_eq!(host.post("/v1/renew", &renewal), (403, "unknown-host".into()));
-    assert!(
-        collector
-            .runtime
-            .block_on(app.store.retire(&Retirement { at: clock::unix_now(), by: "ada".into(), host: identity.host, replaced_by: None, why: "sold".into() }))
-            .unwrap()
-    );
+    assert!(collector.runtime.block_on(app.store.retire(&retirement)).unwrap());
     assert_eq!(host.post("/v1/renew", &renewal), (403, "host-retired".into()));
     age(&collector, &mut identity, state.path(), 90 + 401);
     let too_old = RawHost::new(&collector, &identity);

@@ -196,11 +196,9 @@ impl Store {
         let row = report_row(&row)?;
         let report = payload(&row)?;
         let mut plains = judge::Plains::new();
-        for address in report.addresses() {
-            if let Some(frame) = self.blob(host, &address).await? {
-                let plain = crate::model::blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
-                plains.insert(address, plain);
-            }
+        for (address, frame) in self.frames(host, &report.addresses()).await? {
+            let plain = crate::model::blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
+            plains.insert(address, plain);
         }
         let observation = judge::observation(&report, &plains);
         Ok(Some((row, observation)))

@@ -18,7 +18,7 @@ use assay::model::blob;
 use assay::model::canonical;
 use assay::model::envelope::{Envelope, REPORT_TYPE};
 use assay::model::fact::VolatileFacts;
-use assay::model::ids::{Address, Digest, Lineage, Salt};
+use assay::model::ids::{Address, Lineage, Salt};
 use assay::model::policy::Policy;
 use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, ScanKind};
 use assay::pki::keys::SigningKey;
