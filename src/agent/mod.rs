@@ -9,6 +9,7 @@ pub mod identity;
 pub mod landlock;
 pub mod pace;
 pub mod renew;
+pub mod rules;
 pub mod run;
 pub mod scan;
 pub mod schedule;

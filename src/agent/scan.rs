@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::gatherer;
 use super::identity::Identity;
+use super::rules::Rules;
 use super::run::{self, Gathered, Judging, Outcome, ScanError, Started};
 use super::seal::{Draft, Purpose};
 use super::spool::SpoolError;
@@ -11,7 +12,7 @@ use super::watch::Blind;
 use crate::config::agent::AgentConfig;
 use crate::facts::services::Plan;
 use crate::facts::{Family, Side};
-use crate::host::Host;
+use crate::host::{Host, clock};
 use crate::model::against::Against;
 use crate::model::gap::{Gaps, reason};
 use crate::model::policy::Policy;
@@ -34,9 +35,10 @@ pub fn started(config: &AgentConfig) -> Started {
 /// Scans with rules that are loaded for it, and makes the blobs of its report: what a scan needs
 /// lives no longer than it does. Families too large for a report are left out and named.
 pub fn sealed(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, blind: &[Blind], identity: &Identity) -> Result<Sealed, ScanError> {
-    let pack = run::fresh_rules()?;
-    let by = By { pack: &pack, policy };
-    let outcome = scan(started, config, &by, purpose, blind)?;
+    let rules = Rules::of(&config.state_dir, &config.rules_key)?;
+    let by = By { pack: &rules.pack, policy };
+    let mut outcome = scan(started, config, &by, purpose, blind)?;
+    rules.name_limit(&mut outcome, clock::unix_now());
     let mut sealed = Sealed::of(&outcome, identity, purpose.clone());
     if let Err(SpoolError::Oversized(families)) = &sealed.draft
         && !families.is_empty()
@@ -77,9 +79,11 @@ fn scan(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpose, 
 
 /// The report of a scan that ended before it saw anything, for the reason that `limit` names.
 pub fn aborted(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, limit: &str, detail: &str) -> Result<Outcome, ScanError> {
-    let pack = run::fresh_rules()?;
-    let planned = planned(config, &pack, purpose)?;
-    Ok(run::aborted(started, &planned, &judging(config, &By { pack: &pack, policy }, purpose), limit, detail))
+    let rules = Rules::of(&config.state_dir, &config.rules_key)?;
+    let planned = planned(config, &rules.pack, purpose)?;
+    let mut outcome = run::aborted(started, &planned, &judging(config, &By { pack: &rules.pack, policy }, purpose), limit, detail);
+    rules.name_limit(&mut outcome, clock::unix_now());
+    Ok(outcome)
 }
 
 /// Endpoints of the configuration.

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::output;
+use crate::config::agent::AgentConfig;
 use crate::facts;
+use crate::host::{clock, durable};
 use crate::report::json::indented;
 use crate::report::text::plain;
 use crate::rules::framework::{self, Control, Framework};
+use crate::rules::signed::{self, Place, SignedPack};
 use crate::rules::{Pack, Rule, selftest};
 
 /// Arguments of `assay rules`.
@@ -45,7 +49,43 @@ enum Command {
         /// Folder of rule files, or one file
         place: PathBuf,
     },
+    /// Make one file of a folder of rules, to be signed with minisign(1)
+    #[command(after_help = PACKING)]
+    Pack {
+        /// Folder of rule files
+        folder: PathBuf,
+        /// Its number: greater is newer
+        #[arg(long, value_name = "NUMBER")]
+        number: u64,
+        /// Last day on which it may be installed; later its reports say `pack-expired`
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        expires: jiff::civil::Date,
+        /// The file to write
+        #[arg(long, short, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Verify a signed pack of rules; its signature lies beside it as FILE.minisig
+    Verify {
+        /// The pack
+        pack: PathBuf,
+        /// Public key of its signer [default: `rules_key` of the configuration]
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Install a signed pack of rules, which judges from the agent's next start on
+    #[command(after_help = "Examples:\n  assay rules install assay-rules-7.pack && systemctl restart assay-agent")]
+    Install {
+        /// The pack
+        pack: PathBuf,
+        /// Agent configuration [default: /etc/assay/agent.yaml]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
+
+const PACKING: &str = "Examples:
+  assay rules pack ./rules --number 7 --expires 2027-06-30 -o assay-rules-7.pack
+  minisign -S -m assay-rules-7.pack";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
@@ -62,7 +102,45 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Show { id } => show(id),
         Command::Test { place } => test(place.as_deref()),
         Command::Check { place } => check(place),
+        Command::Pack { folder, number, expires, out } => pack(folder, *number, *expires, out),
+        Command::Verify { pack, key } => verify(pack, key.as_deref()),
+        Command::Install { pack, config } => install(pack, config.as_deref()),
     }
+}
+
+fn pack(folder: &Path, number: u64, expires: jiff::civil::Date, out: &Path) -> anyhow::Result<Exit> {
+    // The whole of that day, wherever the host is.
+    let end = expires.tomorrow().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC)).context("--expires is out of range")?.timestamp().as_second();
+    let bytes = signed::make(folder, number, clock::unix_now(), end, facts::schemas())?;
+    durable::write(out, &bytes, 0o644).with_context(|| format!("can't write {}", out.display()))?;
+    output::print(&format!("{}: pack {number}, {} bytes; next: minisign -S -m {}\n", out.display(), bytes.len(), out.display()))?;
+    Ok(Exit::Ok)
+}
+
+fn verify(pack: &Path, key: Option<&Path>) -> anyhow::Result<Exit> {
+    let key = match key {
+        Some(key) => key.to_path_buf(),
+        None => AgentConfig::load(None)?.rules_key,
+    };
+    let opened = SignedPack::open(&Place::beside(pack, &key))?;
+    let rules = opened.compile(facts::schemas())?.rules.len();
+    output::print(&describe_pack(&opened, rules))?;
+    anyhow::ensure!(!opened.is_expired(clock::unix_now()), "{}: expired: fetch a newer pack", pack.display());
+    Ok(Exit::Ok)
+}
+
+fn install(pack: &Path, config: Option<&Path>) -> anyhow::Result<Exit> {
+    let config = AgentConfig::load(config)?;
+    let opened = SignedPack::open(&Place::beside(pack, &config.rules_key))?;
+    opened.install(&config.state_dir, &config.rules_key, clock::unix_now(), facts::schemas())?;
+    let rules = opened.compile(facts::schemas())?.rules.len();
+    output::print(&format!("{}installed in {}; next: systemctl restart assay-agent\n", describe_pack(&opened, rules), config.state_dir.display()))?;
+    Ok(Exit::Ok)
+}
+
+fn describe_pack(pack: &SignedPack, rules: usize) -> String {
+    let day = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |at| at.strftime("%F").to_string());
+    format!("pack {}: {rules} rules, made {}, to be installed before {}\n", pack.number(), day(pack.created()), day(pack.expires()))
 }
 
 /// The rule of this id, or an error that names the nearest ones.

@@ -35,6 +35,7 @@ use crate::pki::authority::Authority;
 use crate::pki::keys::SigningKey;
 use crate::pki::tls;
 use crate::rules::Pack;
+use crate::rules::signed::{self, Place, SignedPack};
 
 /// Contacts are written down this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
@@ -117,8 +118,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let roster = list(&config.roster, Roster::parse)?;
     let approvals = list(&config.approvals, Approvals::parse)?;
     let advisories = advisories(&config.advisories)?;
-    let schemas = facts::schemas();
-    let pack = if config.rules.as_os_str().is_empty() { Pack::builtin(schemas) } else { Pack::load(&config.rules, schemas) }?;
+    let pack = rules(&config, now)?;
     let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
     let lock = lock(&config.data)?;
     let Keys { authority, signer, verifier } = Keys::load_or_create(&config.data, now)?;
@@ -211,6 +211,22 @@ async fn thin(app: &App, horizon: Horizon, now: i64) -> Result<(), StoreError> {
         app.sequencer.wake();
     }
     Ok(())
+}
+
+/// The rules that judge. A signed pack whose time is over goes on judging, and the log says so.
+fn rules(config: &Config, now: i64) -> anyhow::Result<Pack> {
+    let schemas = facts::schemas();
+    if config.rules.as_os_str().is_empty() {
+        return Ok(Pack::builtin(schemas)?);
+    }
+    if config.rules.extension().is_none_or(|e| e != "pack") {
+        return Ok(Pack::load(&config.rules, schemas)?);
+    }
+    let signed = SignedPack::open(&Place::beside(&config.rules, &config.rules_key))?;
+    if signed.is_expired(now) {
+        tracing::warn!(limit = signed::EXPIRED, number = signed.number(), "the pack of rules has expired and goes on judging: fetch a newer one");
+    }
+    Ok(signed.compile(schemas)?)
 }
 
 /// Writes down contacts, and now and then erases what nobody needs.

@@ -61,6 +61,8 @@ pub struct AgentConfig {
     pub databases: Vec<DatabaseAccess>,
     /// File with thresholds; empty: the defaults.
     pub policy: PathBuf,
+    /// Public key (minisign) of whoever signs packs of rules; `assay rules install` takes no pack that it did not sign.
+    pub rules_key: PathBuf,
     /// How the machine is read.
     pub gatherer: Gatherer,
 }
@@ -122,6 +124,7 @@ impl Default for AgentConfig {
             data: Vec::new(),
             databases: Vec::new(),
             policy: PathBuf::new(),
+            rules_key: "/etc/assay/rules.pub".into(),
             gatherer: Gatherer::default(),
         }
     }

@@ -34,8 +34,10 @@ pub struct Config {
     pub people_certificate: PathBuf,
     /// Private key (PEM) of `people_certificate`.
     pub people_key: PathBuf,
-    /// Folder of rules instead of the built-in pack; empty: built in.
+    /// Folder of rules, or a signed pack (`NAME.pack`, its signature beside it), instead of the built-in pack; empty: built in.
     pub rules: PathBuf,
+    /// Public key (minisign) of whoever signs packs of rules.
+    pub rules_key: PathBuf,
     /// File of thresholds; empty: the defaults.
     pub policy: PathBuf,
     /// Roster of people (CSV or JSON); empty: none, and rules about leavers are unknown.
@@ -79,6 +81,7 @@ impl Default for Config {
             people_certificate: PathBuf::new(),
             people_key: PathBuf::new(),
             rules: PathBuf::new(),
+            rules_key: "/etc/assay/rules.pub".into(),
             policy: PathBuf::new(),
             roster: PathBuf::new(),
             approvals: PathBuf::new(),

@@ -157,7 +157,7 @@ fn main() {
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let fleet = Fleet::enrol(&collector, &token, options.hosts, options.connections).await;
+        let fleet = Fleet::enrol(&collector, &scan, &token, options.hosts, options.connections).await;
         for week in 0..=options.weeks {
             fleet.deliver(&collector, &scan, week, options.connections).await;
         }

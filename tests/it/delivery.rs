@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::lab::host::{WireHost, answer, exchange};
 use super::lab::proxy::{Proxy, Way};
-use super::support::{ASSAY, Books, Collector, run as command, text};
+use super::support::{Books, Collector, assay, run as command, text};
 
 /// An enrolled agent behind a proxy.
 struct Agent {
@@ -43,7 +43,7 @@ impl Agent {
         let agent = Self { folder, proxy };
         let url = format!("https://127.0.0.1:{}", agent.proxy.port);
         let (code, _, error) =
-            command(ASSAY, &["enroll", "--collector", &url, "--token", &collector.token(1), "--state", text(&agent.state()), "--name", "web01"]);
+            command(assay(), &["enroll", "--collector", &url, "--token", &collector.token(1), "--state", text(&agent.state()), "--name", "web01"]);
         assert_eq!(code, 0, "{error}");
         let config = format!("state_dir: {}\nfamilies: [os, kernel]\ngatherer:\n  in_process: true\n", text(&agent.state()));
         std::fs::write(agent.config(), config).unwrap();
@@ -65,7 +65,7 @@ impl Agent {
     }
 
     fn start(&self) -> Child {
-        let mut agent = Command::new(ASSAY);
+        let mut agent = Command::new(assay());
         agent.args(["agent", "--once", "--config", text(&self.config())]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         agent.spawn().unwrap()
     }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::lab::proxy::Proxy;
-use super::support::{ASSAY, Books, Collector, run, text};
+use super::support::{Books, Collector, assay, run, text};
 
 /// Longest time for an agent that nobody kills.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,7 +58,7 @@ impl Pair {
         let mut pair = Self { folder, collector, proxy, life: Duration::ZERO, up: 0, down: 0 };
         let url = format!("https://127.0.0.1:{}", pair.proxy.port);
         let token = pair.collector.token(1);
-        let (code, _, error) = run(ASSAY, &["enroll", "--collector", &url, "--token", &token, "--state", text(&pair.state()), "--name", "killed"]);
+        let (code, _, error) = run(assay(), &["enroll", "--collector", &url, "--token", &token, "--state", text(&pair.state()), "--name", "killed"]);
         assert_eq!(code, 0, "{error}");
         // Quick families, so that kills meet every step and not the reading alone; `sessions` and
         // `kernel` bring new blobs each time.
@@ -79,7 +79,7 @@ impl Pair {
 
     /// One scan, spooled and delivered with all that waits.
     fn agent(&self) -> Child {
-        let mut agent = Command::new(ASSAY);
+        let mut agent = Command::new(assay());
         agent.args(["agent", "--once", "--config", text(&self.folder.path().join("agent.yaml"))]);
         agent.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }

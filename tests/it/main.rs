@@ -30,6 +30,7 @@ mod monitoring;
 mod no_exec;
 mod operating;
 mod packaging;
+mod packs;
 mod pam;
 mod panel;
 mod planted;

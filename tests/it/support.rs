@@ -4,11 +4,28 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 pub const ASSAY: &str = env!("CARGO_BIN_EXE_assay");
 pub const COLLECTOR: &str = env!("CARGO_BIN_EXE_assay-collector");
+
+/// Our programs as `ASSAY_PROGRAMS` names their folder: a release build, for figures and for many
+/// kills; else those of this build.
+pub fn assay() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| program("assay", ASSAY));
+    &PATH
+}
+
+/// The same for the collector.
+pub fn collector() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| program("assay-collector", COLLECTOR));
+    &PATH
+}
+
+fn program(name: &str, own: &str) -> String {
+    std::env::var("ASSAY_PROGRAMS").map_or_else(|_| own.into(), |folder| format!("{folder}/{name}"))
+}
 
 /// A process of ours; dropped, it is killed.
 pub struct Running {
@@ -121,7 +138,7 @@ impl Collector {
 
     /// Starts it again after [`Self::kill`] or [`Self::stop`].
     pub fn resume(&mut self) {
-        let mut command = Command::new(COLLECTOR);
+        let mut command = Command::new(collector());
         let people = format!("127.0.0.1:{}", super::lab::free_port());
         command.args(["serve", "--plain-http", "--data", text(self.data()), "--agents", &self.agents, "--people", &people]);
         let stderr = if std::env::var_os("ASSAY_LOGS").is_some() { Stdio::inherit() } else { Stdio::null() };
@@ -155,7 +172,7 @@ impl Collector {
 
     /// A token of so many uses.
     pub fn token(&self, uses: u32) -> String {
-        let (code, token, error) = run(COLLECTOR, &["token", "create", "--data", text(self.data()), "--uses", &uses.to_string()]);
+        let (code, token, error) = run(collector(), &["token", "create", "--data", text(self.data()), "--uses", &uses.to_string()]);
         assert_eq!(code, 0, "{error}");
         token.split_whitespace().find(|w| w.starts_with("assay1.")).unwrap().to_string()
     }

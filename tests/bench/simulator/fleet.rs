@@ -44,7 +44,7 @@ const WEEK: i64 = 7 * 86_400;
 
 /// What one host has to say, before salt and signature.
 pub struct Scan {
-    outcome: Outcome,
+    outcome: Arc<Outcome>,
 }
 
 /// One blob of a scan.
@@ -76,7 +76,7 @@ impl Scan {
             against: Against::default(),
             advisories: None,
         };
-        Self { outcome: run::scan(request, &|_| {}).unwrap() }
+        Self { outcome: Arc::new(run::scan(request, &|_| {}).unwrap()) }
     }
 
     pub fn families(&self) -> usize {
@@ -145,7 +145,7 @@ impl From<std::io::Error> for Failure {
 
 impl Fleet {
     /// Enrols so many hosts through the real endpoint.
-    pub async fn enrol(collector: &Collector, token: &str, hosts: usize, connections: usize) -> Self {
+    pub async fn enrol(collector: &Collector, scan: &Scan, token: &str, hosts: usize, connections: usize) -> Self {
         let token: Token = token.parse().unwrap();
         let phase = Arc::new(Phase::begin("enrolment", collector));
         let next = Arc::new(AtomicUsize::new(0));
@@ -179,7 +179,7 @@ impl Fleet {
         }
         Arc::into_inner(phase).unwrap().end(collector);
         let (ca, ledger) = common.expect("a host");
-        Self { members, ca: ca.into(), ledger, scan: Arc::new(Scan::of(false).outcome) }
+        Self { members, ca: ca.into(), ledger, scan: scan.outcome.clone() }
     }
 
     /// Every host delivers its report of a week.
