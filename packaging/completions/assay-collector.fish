@@ -31,14 +31,24 @@ complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "dem
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "token" -d 'Make an enrolment token'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "user" -d 'Add a person who may sign in'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "evidence" -d 'Export SOC 2 evidence'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "host" -d 'List hosts, and take them out of the population'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "ledger" -d 'Look at the ledger, or go on from a restored database'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "erase" -d 'Erase what is kept of a host or a person, without breaking a proof'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "backup" -d 'Write the whole store into one file, while the collector works'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "restore" -d 'Fill an empty store from a backup'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "migrate" -d 'Move the store to another database'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "fsck" -d 'Read everything again and name every difference'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l config -d 'Configuration file; the options below win over it' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l data -d 'Data folder [default: /var/lib/assay-collector]' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l agents -d 'Where agents connect [default: 0.0.0.0:9443]' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l people -d 'Where people connect [default: 0.0.0.0:8443]' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l operations -d 'Where monitoring asks for /metrics, /healthz and /readyz, plain HTTP on a loopback address [default: nowhere]' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l log-format -d 'How the log is written to standard error' -r -f -a "text\t'For people'
+json\t'One JSON object a line: timestamp, level, message and the fields of the event'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l name -d 'Name or address by which agents and people reach this collector (repeatable)' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -l plain-http -d 'Serve people plain HTTP, on a loopback address only'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand demo" -l people -d 'Where the review pages are served (plain HTTP, loopback only) [default: 127.0.0.1:8650, or a free port]' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create help" -s h -l help -d 'Print help'
@@ -78,13 +88,78 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "serve" -d 'Serve agents and people'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "token" -d 'Make an enrolment token'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "user" -d 'Add a person who may sign in'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "evidence" -d 'Export SOC 2 evidence'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "list" -d 'List hosts with their state'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l state -d 'Only hosts in this state: active, silent, retired or replaced' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t''
+json\t''"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l why -d 'Why; kept as evidence' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l replaced-by -d 'The enrolled host that takes its place: the population counts the two once' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "list" -d 'List hosts with their state'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and not __fish_seen_subcommand_from status resume help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and not __fish_seen_subcommand_from status resume help" -f -a "status" -d 'Print the ledger\'s size, root, key, and whether it was ever resumed'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and not __fish_seen_subcommand_from status resume help" -f -a "resume" -d 'Go on from a restored database that lacks entries which were published'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and not __fish_seen_subcommand_from status resume help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from status" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from resume" -l data -d 'Data folder of the collector, which must be stopped' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from resume" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from help" -f -a "status" -d 'Print the ledger\'s size, root, key, and whether it was ever resumed'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from help" -f -a "resume" -d 'Go on from a restored database that lacks entries which were published'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -f -a "host" -d 'Erase what is kept of a retired host; its reports\' digests and the ledger stay, so that every proof holds'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from host" -l why -d 'Why; kept as evidence, so name no person' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from host" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from host" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from person" -l why -d 'Why; kept as evidence, so name no person' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from person" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from person" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from help" -f -a "host" -d 'Erase what is kept of a retired host; its reports\' digests and the ledger stay, so that every proof holds'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from help" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand backup" -l out -d 'Where to write it; must not exist' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand backup" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand backup" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand restore" -l data -d 'Data folder with the collector\'s keys and no database yet' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand restore" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand migrate" -l to -d 'Where to: the address of an empty PostgreSQL database, or `sqlite` for the data folder' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand migrate" -l data -d 'Data folder of the collector, which must be stopped' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand migrate" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l format -d 'How to print' -r -f -a "table\t''
+json\t''"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "serve" -d 'Serve agents and people'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "token" -d 'Make an enrolment token'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "user" -d 'Add a person who may sign in'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "evidence" -d 'Export SOC 2 evidence'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "host" -d 'List hosts, and take them out of the population'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "ledger" -d 'Look at the ledger, or go on from a restored database'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "erase" -d 'Erase what is kept of a host or a person, without breaking a proof'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "backup" -d 'Write the whole store into one file, while the collector works'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "restore" -d 'Fill an empty store from a backup'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "migrate" -d 'Move the store to another database'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "fsck" -d 'Read everything again and name every difference'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "list" -d 'List hosts with their state'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from ledger" -f -a "status" -d 'Print the ledger\'s size, root, key, and whether it was ever resumed'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from ledger" -f -a "resume" -d 'Go on from a restored database that lacks entries which were published'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from erase" -f -a "host" -d 'Erase what is kept of a retired host; its reports\' digests and the ledger stay, so that every proof holds'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from erase" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host'

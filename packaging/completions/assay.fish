@@ -33,6 +33,7 @@ complete -c assay -n "__fish_assay_needs_command" -f -a "advisories" -d 'Import 
 complete -c assay -n "__fish_assay_needs_command" -f -a "enroll" -d 'Enrol this machine at a collector'
 complete -c assay -n "__fish_assay_needs_command" -f -a "agent" -d 'Run the agent: scans on schedule, spools and uploads reports'
 complete -c assay -n "__fish_assay_needs_command" -f -a "gatherer" -d 'Run the privileged half of the agent: reads the machine, touches no network'
+complete -c assay -n "__fish_assay_needs_command" -f -a "doctor" -d 'Tell what this host lacks to be observed and to report, each gap with its cure'
 complete -c assay -n "__fish_assay_needs_command" -f -a "evidence" -d 'Verify an evidence bundle offline'
 complete -c assay -n "__fish_assay_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l root -d 'Read a mounted root instead of this machine; nothing running is looked at' -r -F
@@ -81,22 +82,36 @@ complete -c assay -n "__fish_assay_using_subcommand explain" -l approvals -d 'Wh
 complete -c assay -n "__fish_assay_using_subcommand explain" -l advisories -d 'Index of published advisories, for rules over them' -r -F
 complete -c assay -n "__fish_assay_using_subcommand explain" -l target -d 'Speak to this endpoint too; may be repeated' -r
 complete -c assay -n "__fish_assay_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check help" -s h -l help -d 'Print help'
-complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check help" -f -a "list" -d 'List the rules'
-complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check help" -f -a "show" -d 'Show one rule: why, fix, verify, what it reads and which controls it serves'
-complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check help" -f -a "test" -d 'Run every example that the rules carry'
-complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check help" -f -a "check" -d 'Check rule files: every problem with file, line and column'
-complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -s h -l help -d 'Print help'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "list" -d 'List the rules'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "show" -d 'Show one rule: why, fix, verify, what it reads and which controls it serves'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "test" -d 'Run every example that the rules carry'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "check" -d 'Check rule files: every problem with file, line and column'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "pack" -d 'Make one file of a folder of rules, to be signed with minisign(1)'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "verify" -d 'Verify a signed pack of rules; its signature lies beside it as FILE.minisig'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "install" -d 'Install a signed pack of rules, which judges from the agent\'s next start on'
+complete -c assay -n "__fish_assay_using_subcommand rules; and not __fish_seen_subcommand_from list show test check pack verify install help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from list" -l format -d 'How' -r -f -a "table\t'For people'
 json\t'For programs'"
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from pack" -l number -d 'Its number: greater is newer' -r
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from pack" -l expires -d 'Last day on which it may be installed; later its reports say `pack-expired`' -r
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from pack" -s o -l out -d 'The file to write' -r -F
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from pack" -s h -l help -d 'Print help'
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from verify" -l key -d 'Public key of its signer [default: `rules_key` of the configuration]' -r -F
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from install" -l config -d 'Agent configuration [default: /etc/assay/agent.yaml]' -r -F
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the rules'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one rule: why, fix, verify, what it reads and which controls it serves'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "test" -d 'Run every example that the rules carry'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check rule files: every problem with file, line and column'
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "pack" -d 'Make one file of a folder of rules, to be signed with minisign(1)'
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Verify a signed pack of rules; its signature lies beside it as FILE.minisig'
+complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "install" -d 'Install a signed pack of rules, which judges from the agent\'s next start on'
 complete -c assay -n "__fish_assay_using_subcommand rules; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay -n "__fish_assay_using_subcommand advisories; and not __fish_seen_subcommand_from import info match help" -s h -l help -d 'Print help'
 complete -c assay -n "__fish_assay_using_subcommand advisories; and not __fish_seen_subcommand_from import info match help" -f -a "import" -d 'Compile OSV records (zip files, folders, JSON files) into one index'
@@ -122,14 +137,20 @@ complete -c assay -n "__fish_assay_using_subcommand enroll" -l collector -d 'Add
 complete -c assay -n "__fish_assay_using_subcommand enroll" -l token -d 'Token as `assay-collector token` prints it; other users can see it in the process list' -r
 complete -c assay -n "__fish_assay_using_subcommand enroll" -l token-file -d 'File with the token; `-` reads standard input' -r -F
 complete -c assay -n "__fish_assay_using_subcommand enroll" -l state -d 'Folder for key, certificate, state and spool [default: `state_dir` of the configuration]' -r -F
-complete -c assay -n "__fish_assay_using_subcommand enroll" -l config -d 'Configuration [default: /etc/assay/agent.yaml if there is one]' -r -F
 complete -c assay -n "__fish_assay_using_subcommand enroll" -l name -d 'What the host is called at the collector [default: its host name]' -r
+complete -c assay -n "__fish_assay_using_subcommand enroll" -l proxy -d 'HTTP proxy, http://HOST:PORT [default: that of the configuration]; a password belongs into the configuration, for other users can see arguments in the process list' -r
+complete -c assay -n "__fish_assay_using_subcommand enroll" -l config -d 'Configuration of the agent [default: /etc/assay/agent.yaml if there is one]' -r -F
+complete -c assay -n "__fish_assay_using_subcommand enroll" -l moved -d 'The machine-id was changed on purpose: bind the identity that is there to this machine'
 complete -c assay -n "__fish_assay_using_subcommand enroll" -s h -l help -d 'Print help'
 complete -c assay -n "__fish_assay_using_subcommand agent" -l config -d 'Configuration [default: /etc/assay/agent.yaml if there is one]' -r -F
 complete -c assay -n "__fish_assay_using_subcommand agent" -l once -d 'Scan once on demand, deliver everything that waits, and end'
 complete -c assay -n "__fish_assay_using_subcommand agent" -s h -l help -d 'Print help'
 complete -c assay -n "__fish_assay_using_subcommand gatherer" -l config -d 'Configuration [default: /etc/assay/agent.yaml if there is one]' -r -F
 complete -c assay -n "__fish_assay_using_subcommand gatherer" -s h -l help -d 'Print help'
+complete -c assay -n "__fish_assay_using_subcommand doctor" -l config -d 'Configuration of the agent [default: /etc/assay/agent.yaml if there is one]' -r -F
+complete -c assay -n "__fish_assay_using_subcommand doctor" -l format -d 'Output format' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay -n "__fish_assay_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay -n "__fish_assay_using_subcommand evidence; and not __fish_seen_subcommand_from verify help" -s h -l help -d 'Print help'
 complete -c assay -n "__fish_assay_using_subcommand evidence; and not __fish_seen_subcommand_from verify help" -f -a "verify" -d 'Verify an evidence bundle offline: signatures, digests, inclusion proofs, checkpoint'
 complete -c assay -n "__fish_assay_using_subcommand evidence; and not __fish_seen_subcommand_from verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -139,21 +160,25 @@ json\t'For programs'"
 complete -c assay -n "__fish_assay_using_subcommand evidence; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay -n "__fish_assay_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Verify an evidence bundle offline: signatures, digests, inclusion proofs, checkpoint'
 complete -c assay -n "__fish_assay_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "scan" -d 'Scan this machine, a mounted root or named endpoints, and show the findings'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "explain" -d 'Explain a rule, and why it fails on a subject here'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "rules" -d 'List, show, test and check rules'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "advisories" -d 'Import published advisories, and match them with installed packages'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "enroll" -d 'Enrol this machine at a collector'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "agent" -d 'Run the agent: scans on schedule, spools and uploads reports'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "gatherer" -d 'Run the privileged half of the agent: reads the machine, touches no network'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "evidence" -d 'Verify an evidence bundle offline'
-complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer evidence help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "scan" -d 'Scan this machine, a mounted root or named endpoints, and show the findings'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "explain" -d 'Explain a rule, and why it fails on a subject here'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "rules" -d 'List, show, test and check rules'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "advisories" -d 'Import published advisories, and match them with installed packages'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "enroll" -d 'Enrol this machine at a collector'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "agent" -d 'Run the agent: scans on schedule, spools and uploads reports'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "gatherer" -d 'Run the privileged half of the agent: reads the machine, touches no network'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "doctor" -d 'Tell what this host lacks to be observed and to report, each gap with its cure'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "evidence" -d 'Verify an evidence bundle offline'
+complete -c assay -n "__fish_assay_using_subcommand help; and not __fish_seen_subcommand_from scan explain rules advisories enroll agent gatherer doctor evidence help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from scan" -f -a "tls" -d 'Everything about the TLS of named endpoints'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from scan" -f -a "ports" -d 'What answers on the ports of named hosts'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from rules" -f -a "list" -d 'List the rules'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from rules" -f -a "show" -d 'Show one rule: why, fix, verify, what it reads and which controls it serves'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from rules" -f -a "test" -d 'Run every example that the rules carry'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from rules" -f -a "check" -d 'Check rule files: every problem with file, line and column'
+complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from rules" -f -a "pack" -d 'Make one file of a folder of rules, to be signed with minisign(1)'
+complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from rules" -f -a "verify" -d 'Verify a signed pack of rules; its signature lies beside it as FILE.minisig'
+complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from rules" -f -a "install" -d 'Install a signed pack of rules, which judges from the agent\'s next start on'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from advisories" -f -a "import" -d 'Compile OSV records (zip files, folders, JSON files) into one index'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from advisories" -f -a "info" -d 'Show what an index holds, and check every byte of it'
 complete -c assay -n "__fish_assay_using_subcommand help; and __fish_seen_subcommand_from advisories" -f -a "match" -d 'Show the advisories that concern installed packages'
