@@ -1,5 +1,5 @@
 //! Packs every YAML file below `rules/`, sorted by path, so that the program carries its own rules
-//! (`src/rules/embedded.rs` draws the format), and the schemas of the facts.
+//! (`src/rules/embedded.rs` draws the format), the schemas of the facts, and the date of the build.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -32,9 +32,39 @@ fn main() -> io::Result<()> {
     packed.write_all(&std::fs::read(home.join(SCHEMAS))?)?;
     std::fs::write(out.join("schemas.bin"), packed.finish()?)?;
     println!("cargo::rerun-if-changed={SCHEMAS}");
+    println!("cargo::rustc-env=ASSAY_BUILT_AT={}", built_at()?);
     println!("cargo::rerun-if-changed=rules");
     println!("cargo::rerun-if-changed=build.rs");
     Ok(())
+}
+
+/// Unix seconds that have passed for sure when this program runs. Never the clock of the building machine, so that the same
+/// sources give the same bytes: `SOURCE_DATE_EPOCH` (reproducible-builds.org), else the day of the newest release in the change log,
+/// else the day on which this was written.
+fn built_at() -> io::Result<u64> {
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo::rerun-if-changed=CHANGELOG.md");
+    if let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") {
+        return text.trim().parse().map_err(|_| io::Error::other(format!("SOURCE_DATE_EPOCH {text:?} is not a number of seconds")));
+    }
+    let log = std::fs::read_to_string("CHANGELOG.md").unwrap_or_default();
+    Ok(log.lines().filter(|l| l.starts_with("## ")).filter_map(|l| seconds_of(l.split_whitespace().last()?)).max().unwrap_or(WRITTEN_AT).max(WRITTEN_AT))
+}
+
+/// 2026-11-27, midnight UTC.
+const WRITTEN_AT: u64 = 1_795_737_600;
+
+/// Unix seconds of midnight UTC of a day `YYYY-MM-DD` (days from civil, Howard Hinnant's public-domain algorithm).
+fn seconds_of(day: &str) -> Option<u64> {
+    let mut parts = day.split('-').map(|p| p.parse::<u64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    if parts.next().is_some() || !(1970..10_000).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    let day_of_era = (year % 400) * 365 + (year % 400) / 4 - (year % 400) / 100 + day_of_year;
+    (year / 400 * 146_097 + day_of_era).checked_sub(719_468)?.checked_mul(86_400)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

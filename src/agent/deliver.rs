@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::identity::{Identity, IdentityError};
+use super::renew::Renewal;
 use super::run::Outcome;
 use super::seal::{self, Draft, Purpose};
 use super::spool::{Bounds, Name, Spool, SpoolError};
-use super::upload::{Answer, Client, UploadError};
-use crate::host::clock;
+use super::upload::{Answer, Client, Route, UploadError};
+use crate::host::{Host, ReadError, clock};
 use crate::ledger::{self, ProofError};
 use crate::model::ids::{Address, Digest};
 use crate::model::receipt::Receipt;
@@ -22,6 +23,9 @@ pub enum DeliverError {
     /// Not enrolled.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The machine.
+    #[error(transparent)]
+    Host(#[from] ReadError),
     /// Disk.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -45,6 +49,13 @@ pub enum DeliverError {
     Start(std::io::Error),
 }
 
+impl DeliverError {
+    /// The collector's part in it.
+    pub const fn upload(&self) -> Option<&UploadError> {
+        if let Self::Upload(e) = self { Some(e) } else { None }
+    }
+}
+
 /// How emptying the spool went.
 #[derive(Debug, Default)]
 pub struct Drained {
@@ -57,15 +68,19 @@ pub struct Drained {
 /// Spools and uploads one scan as the enrolled host of `state_dir`, and gives the receipt. Blocks: an asynchronous caller uses a blocking thread.
 /// After an error the report waits in the spool.
 pub fn report(outcome: &Outcome, kind: ScanKind, window: Option<&str>, state_dir: &Path) -> Result<Receipt, DeliverError> {
-    let identity = Identity::load(state_dir)?;
+    let mut identity = Identity::open(state_dir, &Host::live()?)?;
     let mut spool = Spool::open(state_dir, Bounds::default(), identity.lineage)?;
     let covers = window.into_iter().map(String::from).collect();
     let purpose = Purpose { kind, window: window.map(String::from), covers, families: Vec::new() };
     let draft = Draft::new(&identity, outcome, purpose)?;
     let name = spool.put(clock::now(), |numbers| draft.seal(&identity, numbers))?;
-    let client = Client::new(&identity, "", spool.state().received)?;
+    let route = Route { floor: spool.state().received, ..Route::default() };
+    let mut client = Client::new(&identity, &route)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DeliverError::Start)?;
-    let drained = runtime.block_on(drain(&mut spool, &client, &identity));
+    let drained = runtime.block_on(async {
+        Renewal::default().step(&mut identity, &mut client, &route, state_dir).await;
+        drain(&mut spool, &client, &identity).await
+    });
     // A fork gives the report another name, and it is the last one then, too.
     match drained.receipts.into_iter().max_by_key(|(n, _)| n.order).filter(|(n, _)| n.order >= name.order) {
         Some((_, receipt)) => Ok(receipt),
@@ -80,8 +95,8 @@ pub async fn drain(spool: &mut Spool, client: &Client, identity: &Identity) -> D
         match one(spool, client, identity, name).await {
             Ok(receipt) => drained.receipts.push(receipt),
             Err(e) => {
-                // A report that is refused must not hold up the others; an absent collector holds up all.
-                let stop = matches!(e, DeliverError::Upload(UploadError::Connection(..)));
+                // A report that is refused must not hold up the others; an absent or busy collector holds up all.
+                let stop = matches!(&e, DeliverError::Upload(e) if e.holds_up_all());
                 drained.error.get_or_insert(e);
                 if stop {
                     break;

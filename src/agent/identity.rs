@@ -34,6 +34,30 @@ pub enum IdentityError {
     /// The file is damaged.
     #[error("{0}: {1}; remove the file and enrol again")]
     Damaged(String, String),
+    /// It was made on another machine.
+    #[error(
+        "{0}: belongs to another machine (the machine-id differs): this one is a clone or was restored; run `assay enroll` with a \
+         token to make it a host of its own, or `assay enroll --moved` if its machine-id was changed on purpose"
+    )]
+    OtherMachine(String),
+    /// The machine had an id, and has none now.
+    #[error(
+        "{0}: is bound to a machine-id and this machine has none in /etc/machine-id; run `systemd-machine-id-setup`, or `assay enroll --moved` if it is to do without"
+    )]
+    NoMachineId(String),
+}
+
+/// Whether an identity was made on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It was.
+    Here,
+    /// It was made where machine-id(5) is another.
+    Elsewhere,
+    /// It is bound to a machine-id, and there is none now.
+    NoMachineId,
+    /// It was made on a machine without machine-id: nothing can be told.
+    Unbound,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +135,28 @@ impl Identity {
         let ledger = stored.ledger.parse().map_err(|e: crate::ledger::CheckpointError| damaged(e.to_string()))?;
         let Stored { ca, certificate, collector, host, lineage, machine, name, salt, .. } = stored;
         Ok(Self { key, host, certificate, ca, collector, ledger, salt, machine, name, lineage })
+    }
+
+    /// Reads it for use on this machine: a copy on another one must not speak for the first.
+    pub fn open(state_dir: &Path, host: &Host) -> Result<Self, IdentityError> {
+        let identity = Self::load(state_dir)?;
+        let shown = || path(state_dir).display().to_string();
+        match identity.binding(host) {
+            Binding::Here | Binding::Unbound => Ok(identity),
+            Binding::Elsewhere => Err(IdentityError::OtherMachine(shown())),
+            Binding::NoMachineId => Err(IdentityError::NoMachineId(shown())),
+        }
+    }
+
+    /// Whether it was made on this machine.
+    pub fn binding(&self, host: &Host) -> Binding {
+        let mark = machine_mark(host, &self.salt);
+        match (self.machine.is_empty(), mark.is_empty()) {
+            (true, _) => Binding::Unbound,
+            (false, true) => Binding::NoMachineId,
+            (false, false) if mark == self.machine => Binding::Here,
+            (false, false) => Binding::Elsewhere,
+        }
     }
 
     /// Writes it, readable by its owner only.

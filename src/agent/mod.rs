@@ -1,10 +1,14 @@
 //! The agent: one scan, its schedule, its spool and its upload.
 
 pub mod deliver;
+pub mod doctor;
 pub mod drift;
 pub mod enrol;
 pub mod gatherer;
 pub mod identity;
+pub mod landlock;
+pub mod pace;
+pub mod renew;
 pub mod rules;
 pub mod run;
 pub mod scan;

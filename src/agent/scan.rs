@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use super::gatherer;
+use super::identity::Identity;
+use super::rules::Rules;
 use super::run::{self, Gathered, Judging, Outcome, ScanError, Started};
-use super::seal::Purpose;
+use super::seal::{Draft, Purpose};
+use super::spool::SpoolError;
 use super::watch::Blind;
 use crate::config::agent::AgentConfig;
 use crate::facts::services::Plan;
 use crate::facts::{Family, Side};
-use crate::host::Host;
+use crate::host::{Host, clock};
 use crate::model::against::Against;
 use crate::model::gap::{Gaps, reason};
 use crate::model::policy::Policy;
@@ -19,12 +22,9 @@ use crate::probe::tls::certificate::trust::Choice;
 use crate::rules::Pack;
 
 /// By what a scan is judged.
-#[derive(Debug)]
-pub struct By<'a> {
-    /// Rules.
-    pub pack: &'a Pack,
-    /// Thresholds.
-    pub policy: &'a Policy,
+struct By<'a> {
+    pack: &'a Pack,
+    policy: &'a Policy,
 }
 
 /// A scan that begins now.
@@ -32,9 +32,47 @@ pub fn started(config: &AgentConfig) -> Started {
     Started::now(Duration::from_secs(config.scan_deadline_seconds.into()))
 }
 
+/// Scans with rules that are loaded for it, and makes the blobs of its report: what a scan needs
+/// lives no longer than it does. Families too large for a report are left out and named.
+pub fn sealed(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, blind: &[Blind], identity: &Identity) -> Result<Sealed, ScanError> {
+    let rules = Rules::load(config)?;
+    let by = By { pack: &rules.pack, policy };
+    let outcome = scan(started, config, &by, purpose, blind)?;
+    let mut sealed = Sealed::of(&outcome, identity, purpose.clone());
+    if let Err(SpoolError::Oversized(families)) = &sealed.draft
+        && !families.is_empty()
+    {
+        tracing::error!(families = families.join(","), "more facts than a report can carry: left out");
+        sealed = Sealed::of(&run::without(outcome, families, &judging(config, &by, purpose)), identity, purpose.clone());
+    }
+    if let (Some(limit), Ok(draft)) = (rules.limit(clock::unix_now()), &mut sealed.draft) {
+        draft.name_limit(limit);
+        sealed.limits.push(limit.into());
+    }
+    Ok(sealed)
+}
+
+/// A scan whose report only lacks its numbers.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The report, or why there is none.
+    pub draft: Result<Draft, SpoolError>,
+    /// Families whose facts it holds.
+    pub families: Vec<String>,
+    /// Stable ids of the limits hit.
+    pub limits: Vec<String>,
+}
+
+impl Sealed {
+    fn of(outcome: &Outcome, identity: &Identity, purpose: Purpose) -> Self {
+        let families = outcome.observation.families.keys().cloned().collect();
+        Self { draft: Draft::new(identity, outcome, purpose), families, limits: outcome.limits.clone() }
+    }
+}
+
 /// Scans for this purpose: through the gatherer, or in this process if the configuration says so.
 /// `blind` says which changes may have escaped since the scan before.
-pub fn scan(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpose, blind: &[Blind]) -> Result<Outcome, ScanError> {
+fn scan(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpose, blind: &[Blind]) -> Result<Outcome, ScanError> {
     let planned = planned(config, by.pack, purpose)?;
     let hosted: Vec<_> = planned.iter().copied().filter(|f| matches!(f.side, Side::Host(_))).collect();
     let mut gathered = gather(started, config, &hosted)?;
@@ -43,14 +81,10 @@ pub fn scan(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpo
 }
 
 /// The report of a scan that ended before it saw anything, for the reason that `limit` names.
-pub fn aborted(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpose, limit: &str, detail: &str) -> Result<Outcome, ScanError> {
-    let planned = planned(config, by.pack, purpose)?;
-    Ok(run::aborted(started, &planned, &judging(config, by, purpose), limit, detail))
-}
-
-/// The outcome without families that no report can carry.
-pub fn without(outcome: Outcome, families: &[String], config: &AgentConfig, by: &By<'_>, purpose: &Purpose) -> Outcome {
-    run::without(outcome, families, &judging(config, by, purpose))
+pub fn aborted(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, limit: &str, detail: &str) -> Result<Outcome, ScanError> {
+    let pack = Rules::load(config)?.pack;
+    let planned = planned(config, &pack, purpose)?;
+    Ok(run::aborted(started, &planned, &judging(config, &By { pack: &pack, policy }, purpose), limit, detail))
 }
 
 /// Endpoints of the configuration.

@@ -93,6 +93,12 @@ impl Draft {
         self.report.limits.dedup();
     }
 
+    /// The same report, which leaves its window to be scanned again.
+    #[must_use]
+    pub fn without_window(self) -> Self {
+        Self { covers: Vec::new(), ..self }
+    }
+
     /// The finished file under these numbers.
     pub fn seal(&self, identity: &Identity, numbers: Numbers) -> Result<Item, SpoolError> {
         let report = numbered(self.report.clone(), numbers);

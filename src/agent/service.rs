@@ -9,22 +9,21 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::deliver::{self, DeliverError};
 use super::drift::Drift;
-use super::identity::{Identity, IdentityError, machine_mark};
-use super::rules::Rules;
-use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, Outcome, ScanError, Started};
-use super::scan::{self, By};
+use super::identity::{Identity, IdentityError};
+use super::pace;
+use super::renew::Renewal;
+use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, ScanError, Started};
+use super::scan::{self, Sealed};
 use super::schedule::Calendar;
 use super::seal::{Draft, Purpose};
 use super::spool::{Begun, Bounds, Spool, SpoolError};
-use super::upload::{self, Client, Heartbeat, UploadError};
+use super::upload::{Client, Heartbeat, Resend, Route, UploadError};
 use super::watch::Blind;
 use crate::config::ConfigError;
 use crate::config::agent::AgentConfig;
 use crate::host::{Host, ReadError, clock};
-use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanKind};
-use crate::rules::Pack;
 
 /// A scan that failed to start is tried again after this, or with the next heartbeat.
 const SCAN_RETRY: Duration = Duration::from_secs(10 * 60);
@@ -81,8 +80,9 @@ pub fn once(config: &AgentConfig) -> Result<(), ServiceError> {
         let mut service = Service::start(config)?;
         let purpose = service.due().unwrap_or_else(Purpose::on_demand);
         let started = service.begin(&purpose)?;
-        let outcome = service.scan(started, &purpose, &[]).await?;
-        service.keep(started, outcome, purpose)?;
+        let sealed = service.scan(started, &purpose, &[]).await?;
+        service.keep(started, sealed.draft, purpose)?;
+        service.renew().await;
         let drained = deliver::drain(&mut service.spool, &service.client, &service.identity).await;
         drained.error.map_or(Ok(()), |e| Err(e.into()))
     });
@@ -92,12 +92,11 @@ pub fn once(config: &AgentConfig) -> Result<(), ServiceError> {
 
 struct Service {
     config: Arc<AgentConfig>,
-    identity: Identity,
+    identity: Arc<Identity>,
     calendar: Calendar,
     spool: Spool,
     client: Client,
-    pack: Arc<Pack>,
-    rules: Rules,
+    renewal: Renewal,
     policy: Policy,
     /// Deliveries that failed in a row.
     failures: u32,
@@ -126,27 +125,20 @@ fn due_drift(drift: &Drift, now: Instant) -> Option<Purpose> {
 
 impl Service {
     fn start(config: &AgentConfig) -> Result<Self, ServiceError> {
-        let identity = Identity::load(&config.state_dir)?;
+        let identity = Arc::new(Identity::open(&config.state_dir, &Host::live()?)?);
         let policy = config.thresholds()?;
-        let rules = Rules::of(&config.state_dir, &config.rules_key)?;
         let bounds = Bounds { max_bytes: config.spool.max_bytes, max_age: i64::from(config.spool.max_age_days) * 86_400 };
-        let mut spool = Spool::open(&config.state_dir, bounds, identity.lineage)?;
-        let mark = machine_mark(&Host::live()?, &identity.salt);
-        if !identity.machine.is_empty() && mark != identity.machine && spool.state().parent.is_none() {
-            tracing::warn!("this is not the machine that was enrolled (a clone?): opening a new lineage");
-            spool.open_lineage()?;
-        }
+        let spool = Spool::open(&config.state_dir, bounds, identity.lineage)?;
         let calendar = Calendar::new(&config.time_zone, i64::from(config.jitter_minutes) * 60, &identity.host);
         let calendar = calendar.ok_or_else(|| ServiceError::Start(std::io::Error::other("time zone disappeared")))?;
-        let client = Client::new(&identity, &config.collector, spool.state().received)?;
+        let client = Client::new(&identity, &route(config, &spool))?;
         let mut service = Self {
             config: Arc::new(config.clone()),
             identity,
             calendar,
             spool,
             client,
-            pack: Arc::clone(&rules.pack),
-            rules,
+            renewal: Renewal::default(),
             policy,
             failures: 0,
             requested: None,
@@ -169,12 +161,12 @@ impl Service {
         tokio::pin!(stop);
         let mut drift = self.watch()?;
         tracing::info!(host = %self.identity.host, waiting = self.spool.waiting().len(), "agent is running");
-        let (mut heartbeat_at, mut scan_at, mut send_at) = (Instant::now(), Instant::now(), Instant::now());
+        let first = Instant::now() + pace::first_contact(&self.identity.host, clock::boot_ms());
+        let (mut heartbeat_at, mut scan_at, mut send_at) = (first, Instant::now(), Instant::now());
         loop {
             let now = Instant::now();
             if now >= heartbeat_at {
-                tokio::select! { () = self.heartbeat() => {}, () = &mut stop => break }
-                heartbeat_at = Instant::now() + self.config.heartbeat();
+                tokio::select! { wait = self.heartbeat() => heartbeat_at = Instant::now() + wait, () = &mut stop => break }
             }
             if now >= scan_at
                 && let Some(purpose) = self.due().or_else(|| due_drift(&drift, now))
@@ -208,14 +200,13 @@ impl Service {
             self.abort(started, purpose, LIMIT_STOPPED, "the agent was told to stop during the scan")?;
             return Ok(Scanned::Stopped);
         } };
-        let outcome = scanned?;
-        let families: Vec<String> = outcome.observation.families.keys().cloned().collect();
+        let Sealed { draft, families, limits } = scanned?;
         let is_drift = purpose.kind == ScanKind::Drift;
         // A reading that broke off is repeated: nothing of its window was seen.
-        let is_lost = outcome.limits.iter().any(|l| l == LIMIT_GATHERER) && self.attempts < MAX_ATTEMPTS;
-        let purpose = if is_lost { Purpose { covers: Vec::new(), ..purpose } } else { purpose };
+        let is_lost = limits.iter().any(|l| l == LIMIT_GATHERER) && self.attempts < MAX_ATTEMPTS;
+        let draft = if is_lost { draft.map(Draft::without_window) } else { draft };
         let attempts = self.attempts;
-        self.keep(started, outcome, purpose)?;
+        self.keep(started, draft, purpose)?;
         if is_lost {
             self.attempts = attempts;
             return Ok(Scanned::Again);
@@ -281,25 +272,18 @@ impl Service {
         Ok(started)
     }
 
-    async fn scan(&self, started: Started, purpose: &Purpose, blind: &[Blind]) -> Result<Outcome, ServiceError> {
-        let blind = blind.to_vec();
-        let (config, pack, policy, purpose) = (Arc::clone(&self.config), Arc::clone(&self.pack), self.policy.clone(), purpose.clone());
-        let scanning = tokio::task::spawn_blocking(move || scan::scan(started, &config, &By { pack: &pack, policy: &policy }, &purpose, &blind));
-        let outcome = scanning.await.map_err(|e| ServiceError::Start(std::io::Error::other(e.to_string())))??;
-        Ok(outcome)
+    async fn scan(&self, started: Started, purpose: &Purpose, blind: &[Blind]) -> Result<Sealed, ServiceError> {
+        let (config, identity, policy) = (Arc::clone(&self.config), Arc::clone(&self.identity), self.policy.clone());
+        let (purpose, blind) = (purpose.clone(), blind.to_vec());
+        let scanning = tokio::task::spawn_blocking(move || scan::sealed(started, &config, &policy, &purpose, &blind, &identity));
+        let sealed = scanning.await.map_err(|e| ServiceError::Start(std::io::Error::other(e.to_string())))??;
+        Ok(sealed)
     }
 
-    /// Puts the report into the spool. What is too large for it is left out and named; when nothing
-    /// else helps, the report says that it was aborted, and by which limit.
-    fn keep(&mut self, started: Started, outcome: Outcome, purpose: Purpose) -> Result<(), ServiceError> {
-        let by = By { pack: &Arc::clone(&self.pack), policy: &self.policy.clone() };
-        let mut put = self.put(&outcome, purpose.clone());
-        if let Err(SpoolError::Oversized(families)) = &put
-            && !families.is_empty()
-        {
-            tracing::error!(families = families.join(","), "more facts than a report can carry: left out");
-            put = self.put(&scan::without(outcome, families, &self.config, &by, &purpose), purpose.clone());
-        }
+    /// Puts the report into the spool. When it is too large for it, the report says that the scan was
+    /// aborted, and by which limit.
+    fn keep(&mut self, started: Started, draft: Result<Draft, SpoolError>, purpose: Purpose) -> Result<(), ServiceError> {
+        let put = draft.and_then(|draft| self.put(&draft));
         let limit = match &put {
             Err(SpoolError::TooLarge(_)) => LIMIT_SPOOL,
             Err(SpoolError::Oversized(_)) => LIMIT_BLOB,
@@ -310,8 +294,8 @@ impl Service {
                 return Err(e.into());
             }
             tracing::error!("{e}");
-            let outcome = scan::aborted(started, &self.config, &by, &purpose, limit, &e.to_string())?;
-            self.put(&outcome, purpose)?;
+            let outcome = scan::aborted(started, &self.config, &self.policy, &purpose, limit, &e.to_string())?;
+            self.put(&Draft::new(&self.identity, &outcome, purpose)?)?;
         }
         if let Some(done) = &self.requested
             && self.spool.state().request.as_ref() == Some(done)
@@ -322,11 +306,7 @@ impl Service {
         Ok(())
     }
 
-    fn put(&mut self, outcome: &Outcome, purpose: Purpose) -> Result<(), SpoolError> {
-        let mut draft = Draft::new(&self.identity, outcome, purpose)?;
-        if let Some(limit) = self.rules.limit(clock::unix_now()) {
-            draft.name_limit(limit);
-        }
+    fn put(&mut self, draft: &Draft) -> Result<(), SpoolError> {
         let identity = &self.identity;
         let name = self.spool.put(clock::now(), |numbers| draft.seal(identity, numbers))?;
         tracing::info!(sequence = name.sequence, "report is in the spool");
@@ -337,9 +317,10 @@ impl Service {
     fn abort(&mut self, started: Started, purpose: Purpose, limit: &str, detail: &str) -> Result<(), ServiceError> {
         let covers = if self.attempts >= MAX_ATTEMPTS { purpose.covers } else { Vec::new() };
         let purpose = Purpose { covers, ..purpose };
-        let outcome = scan::aborted(started, &self.config, &By { pack: &self.pack, policy: &self.policy }, &purpose, limit, detail)?;
+        let outcome = scan::aborted(started, &self.config, &self.policy, &purpose, limit, detail)?;
         tracing::warn!(limit, "scan aborted: {detail}");
-        self.keep(started, outcome, purpose)
+        let draft = Draft::new(&self.identity, &outcome, purpose.clone());
+        self.keep(started, draft, purpose)
     }
 
     /// A scan that an earlier life of the agent began and never ended: killed, or the machine went
@@ -355,7 +336,17 @@ impl Service {
         Ok(())
     }
 
+    /// Renews the certificate if it is time.
+    async fn renew(&mut self) {
+        let route = route(&self.config, &self.spool);
+        // A scan that was let go may still hold it; then the next time.
+        if let Some(identity) = Arc::get_mut(&mut self.identity) {
+            self.renewal.step(identity, &mut self.client, &route, &self.config.state_dir).await;
+        }
+    }
+
     async fn deliver(&mut self) -> Duration {
+        self.renew().await;
         let drained = deliver::drain(&mut self.spool, &self.client, &self.identity).await;
         for (name, receipt) in &drained.receipts {
             tracing::info!(sequence = name.sequence, leaf = receipt.index, "report acknowledged");
@@ -363,18 +354,34 @@ impl Service {
         if let Some(e) = &drained.error {
             tracing::warn!("report not delivered: {e}");
         }
-        if drained.error.is_none() {
+        let Some(error) = drained.error else {
             self.failures = 0;
             return Duration::ZERO;
-        }
+        };
         self.failures = self.failures.saturating_add(1);
-        upload::backoff(self.failures, &Digest::of(self.identity.host.bytes()))
+        if let Some(error) = error.upload() {
+            self.renewal.note(error);
+        }
+        pace::retry(&self.identity.host, self.failures, error.upload().and_then(UploadError::retry_after))
     }
 
-    async fn heartbeat(&mut self) {
+    /// Puts back in line what a restored collector asks for.
+    fn requeue(&mut self, resend: Resend) {
+        match self.spool.requeue(resend.lineage, resend.from) {
+            Ok(0) => tracing::warn!(lineage = %resend.lineage, from = resend.from, "the collector asks for reports that are no longer kept"),
+            Ok(reports) => tracing::warn!(lineage = %resend.lineage, from = resend.from, reports, "the collector asks for acknowledged reports again"),
+            Err(e) => tracing::error!("acknowledged reports could not be put back in line: {e}"),
+        }
+    }
+
+    /// Says that the host is there; how long to wait until the next time.
+    async fn heartbeat(&mut self) -> Duration {
         self.spool.tick(clock::now());
+        self.renew().await;
+        let regular = pace::until_heartbeat(&self.identity.host, self.config.heartbeat(), clock::unix_now());
         let state = self.spool.state();
         let heartbeat = Heartbeat {
+            acknowledged: state.acknowledged,
             agent: env!("CARGO_PKG_VERSION"),
             checkpoint_size: state.checkpoint_size,
             lineage: state.lineage,
@@ -388,10 +395,24 @@ impl Service {
                 if skew.abs() > 60 {
                     tracing::warn!(seconds = skew, "this clock and the collector's differ");
                 }
+                if let Some(resend) = answer.resend {
+                    self.requeue(resend);
+                }
                 let known = self.spool.state().request.as_deref();
                 self.requested = answer.scan.map(|s| s.id).filter(|id| id.len() <= MAX_REQUEST_ID && known != Some(id.as_str()));
+                regular
             }
-            Err(e) => tracing::warn!("heartbeat: {e}"),
+            Err(e) => {
+                tracing::warn!("heartbeat: {e}");
+                self.renewal.note(&e);
+                self.renew().await;
+                e.retry_after().map_or(regular, |asked| pace::retry(&self.identity.host, 1, Some(asked)))
+            }
         }
     }
+}
+
+/// The way to the collector as the configuration has it.
+fn route<'a>(config: &'a AgentConfig, spool: &Spool) -> Route<'a> {
+    Route { collector: &config.collector, proxy: config.proxy.clone(), floor: spool.state().received }
 }

@@ -33,6 +33,8 @@ enum Command {
     Agent(super::service::Arguments),
     /// Run the privileged half of the agent: reads the machine, touches no network
     Gatherer(super::gatherer::Arguments),
+    /// Tell what this host lacks to be observed and to report, each gap with its cure
+    Doctor(super::doctor::Arguments),
     /// Verify an evidence bundle offline
     Evidence(super::evidence::Arguments),
 }
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Enroll(a) => super::enroll::run(a),
         Command::Agent(a) => super::service::run(a),
         Command::Gatherer(a) => super::gatherer::run(a),
+        Command::Doctor(a) => super::doctor::run(a),
         Command::Evidence(a) => super::evidence::run(a),
     })
 }

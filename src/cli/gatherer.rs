@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Exit;
-use crate::agent::{gatherer, seccomp};
+use crate::agent::gatherer::Gatherer;
+use crate::agent::seccomp;
 use crate::config::agent::AgentConfig;
 use crate::host::Host;
 
@@ -35,6 +36,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     seccomp::install()?;
     super::service::log();
     let config = AgentConfig::load(arguments.config.as_deref())?;
-    gatherer::serve(Host::live()?.with_declared(config.declared()), &config.gatherer.socket, &config.gatherer.agent_user)?;
+    let gatherer = Gatherer::bind(Host::live()?.with_declared(config.declared()), &config.gatherer.socket, &config.gatherer.agent_user)?;
+    // From here on it only reads.
+    seccomp::read_only()?;
+    gatherer.serve();
     Ok(Exit::Ok)
 }

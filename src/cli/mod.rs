@@ -8,6 +8,7 @@ pub mod backup;
 pub mod collector;
 #[cfg(feature = "collector")]
 pub mod demo;
+pub mod doctor;
 pub mod enroll;
 pub mod evidence;
 pub mod exit;

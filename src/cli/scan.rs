@@ -1,6 +1,6 @@
 //! `assay scan`
 
-mod draw;
+pub(super) mod draw;
 mod ports;
 mod tls;
 

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
@@ -27,6 +27,12 @@ pub struct Arguments {
     /// Where people connect [default: 0.0.0.0:8443]
     #[arg(long, value_name = "ADDR:PORT")]
     people: Option<SocketAddr>,
+    /// Where monitoring asks for /metrics, /healthz and /readyz, plain HTTP on a loopback address [default: nowhere]
+    #[arg(long, value_name = "ADDR:PORT")]
+    operations: Option<SocketAddr>,
+    /// How the log is written to standard error
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     /// Name or address by which agents and people reach this collector (repeatable)
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
@@ -35,15 +41,23 @@ pub struct Arguments {
     plain_http: bool,
 }
 
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line: timestamp, level, message and the fields of the event.
+    Json,
+}
+
 const EXAMPLES: &str = "Examples:
   assay-collector serve --data /var/lib/assay-collector --name collector.example.com
-  assay-collector serve --config /etc/assay/collector.yaml
+  assay-collector serve --config /etc/assay/collector.yaml --log-format json --operations 127.0.0.1:9464
   assay-collector serve --data ./data --agents 127.0.0.1:9443 --people 127.0.0.1:8080 --plain-http";
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(colour).init();
+    log(arguments.log_format);
     let config = configuration(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -52,6 +66,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         let running = collector::start(config).await?;
         let app = &running.app;
         tracing::info!(agents = app.agents_url, people = app.people_url, ledger = %app.verifier, "serving");
+        if let Some(operations) = running.operations {
+            tracing::info!(operations = %operations, "metrics and health are told");
+        }
         if app.store.user_count().await? == 0 {
             tracing::info!("nobody can sign in yet; add a person with `assay-collector user add NAME --role admin`");
         }
@@ -65,6 +82,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     })
 }
 
+fn log(format: LogFormat) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => builder.with_ansi(colour).init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
+}
+
 fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     let mut config = match &arguments.config {
         Some(path) => Config::load(path)?,
@@ -75,6 +101,7 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     }
     config.agents = arguments.agents.unwrap_or(config.agents);
     config.people = arguments.people.unwrap_or(config.people);
+    config.operations = arguments.operations.or(config.operations);
     config.names.extend(arguments.names.iter().cloned());
     config.plain_http |= arguments.plain_http;
     config.check("arguments")?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Exit;
+use crate::agent::landlock::{self, Confined};
 use crate::agent::{seccomp, service};
 use crate::config::agent::AgentConfig;
 
@@ -37,12 +38,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     seccomp::install()?;
     log();
     let config = AgentConfig::load(arguments.config.as_deref())?;
+    confine(&config)?;
     if arguments.once {
         service::once(&config)?;
     } else {
         service::run(&config)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Before any other thread starts. An agent that reads the machine itself must see all of it.
+fn confine(config: &AgentConfig) -> anyhow::Result<()> {
+    if config.gatherer.in_process {
+        tracing::info!("not confined by landlock: gatherer.in_process reads the whole machine in this process");
+        return Ok(());
+    }
+    match landlock::confine(config)? {
+        Confined::Fully => tracing::info!("confined by landlock"),
+        Confined::Partly => tracing::info!("confined by landlock as far as this kernel can"),
+        Confined::Not => tracing::warn!("not confined by landlock: the kernel has none or an old one (Linux 5.19 and later)"),
+    }
+    Ok(())
 }
 
 /// Lines for the journal: no time (the journal has it), no colour.

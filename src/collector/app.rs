@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 
+use super::admission::Admission;
+use super::metrics::Shared;
 use super::resume::Resumption;
 use super::sequencer::Sequencer;
 use super::store::{HostRow, Store, StoreError};
@@ -75,6 +77,10 @@ pub struct App {
     pub resumption: Option<Resumption>,
     /// Bounds shared by all requests.
     pub limits: Limits,
+    /// Tells those who are turned away when to come back.
+    pub admission: Admission,
+    /// What is counted.
+    pub metrics: Shared,
 }
 
 impl App {
@@ -110,6 +116,16 @@ pub struct Limits {
     pub checks: Arc<Semaphore>,
     /// Enrolments under way.
     pub enrolments: Arc<Semaphore>,
+}
+
+impl Limits {
+    /// Memory that bodies may have together, in units of [`BODY_UNIT`].
+    pub const BODY_UNITS: usize = BODY_UNITS;
+
+    /// Units of body memory that are granted.
+    pub fn body_units_in_use(&self) -> usize {
+        BODY_UNITS.saturating_sub(self.bodies.available_permits())
+    }
 }
 
 impl Default for Limits {

@@ -12,8 +12,10 @@ use tokio::time::timeout;
 
 use super::app::{App, BODY_UNIT, HostKey};
 use super::error::ApiError;
+use crate::host::clock;
 use crate::model::blob;
 use crate::model::ids::HostId;
+use crate::pki::RENEWABLE;
 
 /// Longest time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(45);
@@ -26,15 +28,36 @@ const DRAIN_LIMIT: usize = blob::MAX_FRAME;
 /// Longest time for that.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The key of the client certificate that the connection was made with.
+/// What the client certificate of a connection says; rustls has verified it, but for its age.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub Option<HostId>);
+pub struct Shown {
+    /// Id of its key.
+    pub host: HostId,
+    /// Its key, Ed25519.
+    pub public_key: [u8; 32],
+    /// Last second of its validity, Unix seconds.
+    pub not_after: i64,
+}
+
+/// Who made the connection; `None` without a certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub Option<Shown>);
 
 impl Peer {
     /// The enrolled host that speaks.
     pub async fn host(self, app: &App) -> Result<Arc<HostKey>, ApiError> {
-        let id = self.0.ok_or(ApiError::CertificateRequired)?;
-        app.find_host(&id).await?.ok_or(ApiError::UnknownHost)
+        let shown = self.0.ok_or(ApiError::CertificateRequired)?;
+        if shown.not_after < clock::unix_now() {
+            return Err(ApiError::CertificateExpired);
+        }
+        app.find_host(&shown.host).await?.ok_or(ApiError::UnknownHost)
+    }
+
+    /// A host that may renew. Asked with each request: a resumed session brings back what was verified when it began.
+    pub fn renewing(self) -> Result<Shown, ApiError> {
+        let shown = self.0.ok_or(ApiError::CertificateRequired)?;
+        let over = shown.not_after.saturating_add(RENEWABLE) < clock::unix_now();
+        if over { Err(ApiError::CertificateExpired) } else { Ok(shown) }
     }
 }
 

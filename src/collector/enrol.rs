@@ -27,7 +27,6 @@ const MAX_NAME: usize = 255;
 const MAX_MACHINE: usize = 128;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Request {
     csr: String,
     machine: String,
@@ -46,7 +45,7 @@ pub async fn enrol(State(app): State<Arc<App>>, headers: HeaderMap, request: Bod
     if !token.pins(app.authority.der()) {
         return Err(ApiError::BadToken);
     }
-    check(&request)?;
+    check(&request.name, &request.machine)?;
     let secret = token.secret_digest();
     let malformed = |e| ApiError::malformed("csr", &e);
     let public_key = keys::requested_key(&request.csr).map_err(malformed)?;
@@ -77,13 +76,13 @@ pub async fn enrol(State(app): State<Arc<App>>, headers: HeaderMap, request: Bod
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-fn check(request: &Request) -> Result<(), ApiError> {
-    let name = &request.name;
+/// Checks what a host says of itself.
+pub(super) fn check(name: &str, machine: &str) -> Result<(), ApiError> {
     let fits = !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if !fits {
         return Err(ApiError::Malformed("name: use letters, digits, dots and hyphens".into()));
     }
-    if request.machine.len() > MAX_MACHINE || !request.machine.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    if machine.len() > MAX_MACHINE || !machine.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(ApiError::Malformed("machine: must be lower-case hexadecimal".into()));
     }
     Ok(())

@@ -18,6 +18,12 @@ pub enum ApiError {
     /// No client certificate was shown.
     #[error("this request needs the host's certificate; enrol the host first")]
     CertificateRequired,
+    /// The certificate's time is over.
+    #[error("the host's certificate has expired; the agent renews it by itself for 400 days, afterwards enrol the host again")]
+    CertificateExpired,
+    /// The host was taken out of the population.
+    #[error("this host was retired; enrol it anew if it is to be counted again")]
+    Retired,
     /// The certificate's key is not of an enrolled host, or the host is retired.
     #[error("the host key is not enrolled here; enrol the host again")]
     UnknownHost,
@@ -74,6 +80,10 @@ pub enum ApiError {
     Internal(String),
 }
 
+/// Marks an answer as a refusal, for who counts: its stable id.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal(pub &'static str);
+
 impl ApiError {
     /// Stable id.
     pub const fn id(&self) -> &'static str {
@@ -88,6 +98,8 @@ impl ApiError {
     const fn status_and_id(&self) -> (StatusCode, &'static str) {
         match self {
             Self::CertificateRequired => (StatusCode::UNAUTHORIZED, "certificate-required"),
+            Self::CertificateExpired => (StatusCode::UNAUTHORIZED, "certificate-expired"),
+            Self::Retired => (StatusCode::FORBIDDEN, "host-retired"),
             Self::UnknownHost => (StatusCode::FORBIDDEN, "unknown-host"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
@@ -127,7 +139,9 @@ impl IntoResponse for ApiError {
             Self::Missing(addresses) => json!({ "missing": addresses }),
             other => json!({ "error": id, "message": sentence(&other.to_string()) }),
         };
-        (status, Json(body)).into_response()
+        let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(Refusal(id));
+        response
     }
 }
 

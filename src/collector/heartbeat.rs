@@ -15,7 +15,7 @@ use super::app::App;
 use super::body::{self, Peer};
 use super::error::ApiError;
 use crate::host::clock;
-use crate::model::ids::Lineage;
+use crate::model::ids::{HostId, Lineage};
 
 /// Largest heartbeat, bytes.
 const MAX_HEARTBEAT: usize = 2048;
@@ -24,9 +24,12 @@ const MAX_VERSION: usize = 64;
 /// A clock that is off by more is logged, seconds; the report's own times make it a finding.
 const SKEW: i64 = 60;
 
+/// Keys that a newer agent sends are not known here and change nothing: ARCHITECTURE.md, Wire.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Heartbeat {
+    /// Highest number of the lineage that was acknowledged; agents before 0.2 don't tell.
+    #[serde(default)]
+    acknowledged: Option<u64>,
     agent: String,
     checkpoint_size: u64,
     lineage: Lineage,
@@ -52,8 +55,26 @@ pub async fn heartbeat(State(app): State<Arc<App>>, Extension(peer): Extension<P
     if beat.now.abs_diff(now) > SKEW.unsigned_abs() {
         tracing::info!(host = %host.id, skew = beat.now.saturating_sub(now), "the clock of a host is off");
     }
-    tracing::debug!(host = %host.id, lineage = %beat.lineage, sequence = beat.sequence, "heartbeat");
+    tracing::debug!(host = %host.id, lineage = %beat.lineage, sequence = beat.sequence, acknowledged = beat.acknowledged, "heartbeat");
     app.contacts.note(host.id, now, &beat.agent);
     let scan = app.scan_requests.of(&host.id).map(|id| json!({ "id": id }));
-    Ok(Json(json!({ "now": now, "scan": scan })).into_response())
+    let mut answer = json!({ "now": now, "scan": scan });
+    // Left out unless there is something to ask: agents before 0.2 refuse keys that they don't know.
+    if let (Some(resend), Some(answer)) = (resend(&host.id, &beat), answer.as_object_mut()) {
+        answer.insert("resend".into(), json!({ "from": resend.from, "lineage": resend.lineage }));
+    }
+    Ok(Json(answer).into_response())
+}
+
+/// Reports that a host is asked to send again.
+struct Resend {
+    /// First number.
+    from: u64,
+    /// Of which lineage.
+    lineage: Lineage,
+}
+
+/// What a collector whose store lacks acknowledged reports asks of this host; nothing as long as it lacks none.
+const fn resend(_host: &HostId, _beat: &Heartbeat) -> Option<Resend> {
+    None
 }

@@ -1,7 +1,7 @@
 //! Blobs and reports: checked, judged, committed, and only then acknowledged.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
@@ -14,6 +14,7 @@ use super::app::{App, HostKey};
 use super::body::{self, Peer};
 use super::error::ApiError;
 use super::judge::{self, Plains};
+use super::metrics;
 use super::store::{self, Accepted, BlobRow, NewReport, ReportRow, StoreError};
 use super::verify;
 use crate::host::clock;
@@ -73,11 +74,16 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
     let host = peer.host(&app).await?;
     let _turn = body::turn(&host.requests).await?;
     let received = body::receive(&app, &headers, request, body::JSON, MAX_REPORT).await?;
+    let begun = Instant::now();
     let (envelope, report, id) = verify::report(&host, &received.bytes)?;
     match app.store.report_at(&host.id, &report.lineage, report.sequence).await? {
-        Some(known) if known == id => return receipt(&app, &id, None).await,
+        Some(known) if known == id => {
+            app.metrics.duplicates.inc();
+            return receipt(&app, &id, None).await;
+        }
         Some(_) => {
             tracing::warn!(host = %host.id, lineage = %report.lineage, sequence = report.sequence, "fork: a second report with the same number");
+            app.metrics.forks.inc();
             app.store.note_fork(&host.id, &report.lineage, report.sequence, &id, clock::unix_now()).await?;
             return Err(ApiError::Fork);
         }
@@ -90,13 +96,17 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
     let accepted = app.store.accept(new).await;
     match accepted {
         Ok(Accepted::New) => {
+            app.metrics.accepted.inc();
+            app.metrics.ingest.observe(metrics::seconds(begun.elapsed()));
             app.sequencer.wake();
             app.contacts.note(host.id, received, "");
             if kind == ScanKind::OnDemand {
                 app.scan_requests.done(&host.id);
             }
         }
-        Ok(Accepted::Known) => {}
+        Ok(Accepted::Known) => {
+            app.metrics.duplicates.inc();
+        }
         Ok(Accepted::Fork) => return Err(ApiError::Fork),
         Err(StoreError::BlobsMissing(_)) => return Err(ApiError::Missing(app.store.missing_blobs(&host.id, &addresses).await?)),
         Err(e) => return Err(e.into()),
@@ -106,29 +116,29 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
 
 /// The report with the collector's own verdicts.
 async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report: Report, id: Digest) -> Result<NewReport, ApiError> {
-    let missing = app.store.missing_blobs(&host.id, &report.addresses()).await?;
+    let addresses = report.addresses();
+    let missing = app.store.missing_blobs(&host.id, &addresses).await?;
     if !missing.is_empty() {
         return Err(ApiError::Missing(missing));
     }
     let _turn = body::turn(&app.limits.judges).await?;
-    let mut frames = Vec::new();
-    let mut bytes = 0;
-    for address in report.addresses() {
-        let frame = app.store.blob(&host.id, &address).await?.ok_or_else(|| ApiError::Missing(vec![address]))?;
-        bytes += frame.len();
-        if bytes > MAX_FRAMES {
-            return Err(ApiError::TooLarge(MAX_FRAMES));
-        }
-        frames.push((address, frame));
+    if app.store.frame_bytes(&host.id, &addresses).await? > MAX_FRAMES as u64 {
+        return Err(ApiError::TooLarge(MAX_FRAMES));
+    }
+    let frames = app.store.frames(&host.id, &addresses).await?;
+    if let Some(swept) = addresses.iter().find(|a| !frames.iter().any(|(here, _)| here == *a)) {
+        return Err(ApiError::Missing(vec![*swept]));
     }
     let (app, host) = (app.clone(), host.clone());
     let received = clock::unix_now();
     let task = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
         let plains = inflate(&host, &frames)?;
         let observation = judge::observation(&report, &plains);
         let mut findings = judge::judge(&app, &report, &observation);
         // A drift report read a few families: what it says of rules that read others means nothing.
         findings.retain(|f| store::judges(&report, app.needs.get(&f.rule)));
+        app.metrics.judge.observe(metrics::seconds(begun.elapsed()));
         let row = ReportRow {
             id,
             host: report.host,

@@ -5,6 +5,7 @@
 //! people ==HTTPS=> server -> pages
 //! ```
 
+pub mod admission;
 pub mod app;
 pub mod auth;
 mod body;
@@ -13,9 +14,12 @@ mod enrol;
 pub mod error;
 pub mod export;
 pub mod fsck;
+mod health;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+pub mod metrics;
+mod renew;
 pub mod resume;
 pub mod sequencer;
 pub mod server;

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::middleware;
 use axum::routing::{post, put};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,11 +26,13 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::app::App;
-use super::body::Peer;
+use super::body::{Peer, Shown};
 use super::door::{Door, Stranger};
 use super::error::ApiError;
-use super::{enrol, heartbeat, ingest};
+use super::metrics::Meter;
+use super::{admission, enrol, heartbeat, ingest, renew};
 use crate::model::ids::HostId;
+use crate::pki::keys;
 
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,14 +57,16 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/reports", post(ingest::post_report))
         .route("/v1/blobs/{address}", put(ingest::put_blob))
         .route("/v1/heartbeat", post(heartbeat::heartbeat))
+        .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })
+        .layer(middleware::from_fn_with_state(app.clone(), admission::observe))
         .with_state(app)
 }
 
 /// Serves `router` until `stop` is true, then lets requests under way finish. `tls` absent: plain
 /// HTTP.
-pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, meter: Meter, mut stop: watch::Receiver<bool>) {
     let door = Door::new();
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
@@ -72,7 +77,7 @@ pub async fn listen(listener: TcpListener, tls: Option<Arc<ServerConfig>>, route
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, from, stranger)) => {
-                connections.spawn(connection(stream, from, stranger, tls.clone(), router.clone(), stop.clone()));
+                connections.spawn(connection(stream, from, stranger, tls.clone(), router.clone(), meter.clone(), stop.clone()));
             }
             Err(e) => {
                 tracing::warn!("a connection could not be accepted: {e}");
@@ -95,7 +100,16 @@ async fn accept(listener: &TcpListener, door: &Arc<Door>) -> std::io::Result<(Tc
     Ok((stream, from, door.admit(slot)))
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls: Option<Arc<ServerConfig>>, router: Router, stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    stranger: Stranger,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    meter: Meter,
+    stop: watch::Receiver<bool>,
+) {
+    let _open = meter.opened();
     let Some(config) = tls else {
         return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };
@@ -103,22 +117,25 @@ async fn connection(stream: TcpStream, from: SocketAddr, stranger: Stranger, tls
         match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(e)) => {
+                meter.failed();
                 tracing::debug!(%from, "TLS handshake failed: {e}");
                 None
             }
             Err(_) => {
+                meter.failed();
                 tracing::debug!(%from, "TLS handshake took too long");
                 None
             }
         }
     };
     let Some(stream) = strange(&stranger, from, handshake).await else { return };
-    let Some(host) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| host_of(leaf)) else {
+    let Some(peer) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| shown(leaf)) else {
         return strange(&stranger, from, serve(stream, from, Peer(None), router, stop)).await;
     };
+    let host = peer.host;
     let guest = stranger.introduce(host);
     tokio::select! {
-        () = serve(stream, from, Peer(Some(host)), router, stop) => {}
+        () = serve(stream, from, Peer(Some(peer)), router, stop) => {}
         () = guest.sent_away() => tracing::debug!(%from, %host, "sent away: the host has newer connections"),
     }
 }
@@ -134,10 +151,11 @@ async fn strange<T: Default>(stranger: &Stranger, from: SocketAddr, work: impl F
     }
 }
 
-/// The host id of the key in a certificate (DER) that rustls has verified.
-fn host_of(certificate: &[u8]) -> Option<HostId> {
+/// Key and end of a certificate (DER) that rustls has verified.
+fn shown(certificate: &[u8]) -> Option<Shown> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(HostId::of_spki(certificate.public_key().raw))
+    let spki = certificate.public_key().raw;
+    Some(Shown { host: HostId::of_spki(spki), public_key: keys::raw_of(spki)?, not_after: certificate.validity().not_after.timestamp() })
 }
 
 async fn serve<S>(stream: S, from: SocketAddr, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)

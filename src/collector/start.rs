@@ -14,7 +14,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::app::{App, Contacts, KeyTable, Limits, ScanRequests};
+use super::admission::Admission;
+use super::app::{App, BODY_UNIT, Contacts, KeyTable, Limits, ScanRequests};
+use super::health;
+use super::metrics::Metrics;
 use super::resume;
 use super::sequencer::Task;
 use super::server;
@@ -56,6 +59,8 @@ pub struct Running {
     pub agents: SocketAddr,
     /// Where people connect.
     pub people: SocketAddr,
+    /// Where metrics and health are asked for, if anywhere.
+    pub operations: Option<SocketAddr>,
     /// Everything behind.
     pub app: Arc<App>,
     stop: watch::Sender<bool>,
@@ -121,8 +126,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (sequencer_task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await?;
     let (agents_listener, people_listener) = (bind(config.agents, "agents").await?, bind(config.people, "people").await?);
     let (agents, people) = (agents_listener.local_addr()?, people_listener.local_addr()?);
+    let operations_listener = match config.operations {
+        Some(address) => Some(bind(address, "operations").await?),
+        None => None,
+    };
+    let operations = operations_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let names = names(&config, agents, people);
-    let agents_tls = Arc::new(tls::agents_server(&authority, authority.server_certificate(&names, now)?)?);
+    let agents_tls = Arc::new(tls::agents_server(&authority, authority.agents_certificate(&names, now)?)?);
     let people_tls = people_tls(&config, &authority, &names, now)?;
     let scheme = if config.plain_http { "http" } else { "https" };
     let app = Arc::new(App {
@@ -136,6 +146,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         contacts: Contacts::default(),
         scan_requests: ScanRequests::default(),
         limits: Limits::default(),
+        admission: Admission::default(),
+        metrics: Arc::new(Metrics::new(i64::try_from(Limits::BODY_UNITS * BODY_UNIT).unwrap_or(i64::MAX), now)),
         resumption: resume::all(&store).await?.pop().filter(|r| r.asks(now)),
         store,
         policy,
@@ -148,10 +160,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         sequencer,
     });
     let (stop, stopped) = watch::channel(false);
-    let listeners = vec![
-        tokio::spawn(server::listen(agents_listener, Some(agents_tls), server::agents_router(app.clone()), stopped.clone())),
-        tokio::spawn(server::listen(people_listener, people_tls, ui::router(app.clone()), stopped.clone())),
+    let meter = |listener| app.metrics.meter(listener);
+    let mut listeners = vec![
+        tokio::spawn(server::listen(agents_listener, Some(agents_tls), server::agents_router(app.clone()), meter("agents"), stopped.clone())),
+        tokio::spawn(server::listen(people_listener, people_tls, ui::router(app.clone()), meter("people"), stopped.clone())),
     ];
+    if let Some(listener) = operations_listener {
+        let router = health::router(app.clone(), config.networks());
+        listeners.push(tokio::spawn(server::listen(listener, None, router, meter("operations"), stopped.clone())));
+    }
     let tasks = vec![
         tokio::spawn(sequencer_task.run(stopped.clone())),
         tokio::spawn(watch_retirements(app.clone(), stopped.clone())),
@@ -161,7 +178,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             stopped,
         )),
     ];
-    Ok(Running { agents, people, app, stop, listeners, tasks, _lock: lock })
+    Ok(Running { agents, people, operations, app, stop, listeners, tasks, _lock: lock })
 }
 
 /// Shuts out hosts that the command line, or another collector on the same database, retired.
@@ -236,12 +253,19 @@ async fn housekeeping(app: Arc<App>, horizon: Horizon, mut stop: watch::Receiver
             _ = stop.changed() => {}
         }
         let contacts = app.contacts.take();
-        if !contacts.is_empty()
-            && let Err(e) = app.store.touch(&contacts).await
-        {
-            tracing::error!("contacts were not written down: {e}");
-            for (host, at, agent) in contacts {
-                app.contacts.note(host, at, &agent);
+        if contacts.is_empty() {
+            app.metrics.flushed.set(clock::unix_now());
+            continue;
+        }
+        match app.store.touch(&contacts).await {
+            Ok(()) => {
+                app.metrics.flushed.set(clock::unix_now());
+            }
+            Err(e) => {
+                tracing::error!("contacts were not written down: {e}");
+                for (host, at, agent) in contacts {
+                    app.contacts.note(host, at, &agent);
+                }
             }
         }
     }

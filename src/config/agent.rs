@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::proxy::Proxy;
 use super::{ConfigError, layers};
 use crate::host::root::CONFIG_LIMIT;
 use crate::host::{Host, ReadError};
@@ -28,6 +29,9 @@ const MAX_ENDPOINTS: usize = 1024;
 pub struct AgentConfig {
     /// `https://HOST:PORT` of the collector; empty: the one where the host was enrolled.
     pub collector: String,
+    /// HTTP proxy on the way to the collector, `http://[USER:PASSWORD@]HOST:PORT`; empty: none. Variables of the environment
+    /// (`https_proxy`) are not looked at: this file alone decides whom the agent speaks to, by hand and as a service alike.
+    pub proxy: Proxy,
     /// Folder of key, certificate, state and spool.
     pub state_dir: PathBuf,
     /// IANA time zone in which weeks and months begin.
@@ -105,6 +109,7 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             collector: String::new(),
+            proxy: Proxy::default(),
             state_dir: DEFAULT_STATE.into(),
             time_zone: "UTC".into(),
             jitter_minutes: 360,
@@ -278,7 +283,7 @@ pub fn is_endpoint(text: &str) -> bool {
     is_host_name(name) && is_host_and_port(text.strip_suffix("/udp").or_else(|| text.strip_suffix("/tcp")).unwrap_or(text))
 }
 
-fn is_host_and_port(text: &str) -> bool {
+pub(super) fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
     };
@@ -327,6 +332,7 @@ mod tests {
             ("gatherer:\n  in_process: yes\n", "agent.yaml:2:15: "),
             ("targets: [a]\n", "agent.yaml: targets: \"a\" is not HOST:PORT"),
             ("time_zone: Mars/Base\n", "agent.yaml: time_zone: \"Mars/Base\" is not a known time zone"),
+            ("proxy: http://u:s3cret@p\n", "agent.yaml:1:8: proxy is not http://HOST:PORT"),
             ("collector: http://c:1\n", "agent.yaml: collector: \"http://c:1\" is not an address"),
             ("jitter_minutes: 99999\n", "agent.yaml: jitter_minutes: 99999 is not between 0 and 8640"),
             ("a: &a [x]\ntargets: *a\n", "agent.yaml:"),
@@ -336,7 +342,7 @@ mod tests {
         for (text, expected) in cases {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with(expected), "{text:?} gave {error:?}");
-            assert!(!error.contains('\n'), "{error:?}");
+            assert!(!error.contains('\n') && !error.contains("s3cret"), "{error:?}");
         }
     }
 

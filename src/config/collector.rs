@@ -1,6 +1,6 @@
 //! `collector.yaml`: where the collector listens, what it judges by, when a host is silent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,10 @@ pub struct Config {
     pub agents: SocketAddr,
     /// Where people connect.
     pub people: SocketAddr,
+    /// Where monitoring asks for `/metrics`, `/healthz` and `/readyz`, plain HTTP without sign-in; none: nowhere.
+    pub operations: Option<SocketAddr>,
+    /// Addresses or networks (`10.0.0.0/8`) that may ask there; empty: everybody, which is refused unless `operations` is a loopback address.
+    pub operations_from: Vec<String>,
     /// Serve people plain HTTP; refused unless `people` is a loopback address.
     pub plain_http: bool,
     /// DNS names and addresses of this collector, for its own certificates; the machine's name
@@ -70,6 +74,8 @@ impl Default for Config {
             data: "/var/lib/assay-collector".into(),
             agents: SocketAddr::from(([0, 0, 0, 0], 9443)),
             people: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            operations: None,
+            operations_from: Vec::new(),
             plain_http: false,
             names: Vec::new(),
             people_certificate: PathBuf::new(),
@@ -100,6 +106,12 @@ impl Config {
         if self.plain_http && !self.people.ip().is_loopback() {
             return bad("plain_http", format!("{} is not a loopback address; take plain_http away or listen on 127.0.0.1", self.people));
         }
+        if let Some(wrong) = self.operations_from.iter().find(|n| n.parse::<Network>().is_err()) {
+            return bad("operations_from", format!("{wrong:?} is not an address or a network like 10.0.0.0/8"));
+        }
+        if self.operations.is_some_and(|o| !o.ip().is_loopback()) && self.operations_from.is_empty() {
+            return bad("operations", "this is not a loopback address; name in operations_from who may ask, or listen on 127.0.0.1".into());
+        }
         if self.people_certificate.as_os_str().is_empty() != self.people_key.as_os_str().is_empty() {
             return bad("people_certificate", "certificate and key go together; set people_certificate and people_key, or neither".into());
         }
@@ -119,6 +131,11 @@ impl Config {
         Ok(())
     }
 
+    /// Who may ask at the operations listener; empty: everybody who reaches it.
+    pub fn networks(&self) -> Vec<Network> {
+        self.operations_from.iter().filter_map(|n| n.parse().ok()).collect()
+    }
+
     /// The thresholds of `policy`, checked.
     pub fn thresholds(&self) -> Result<Policy, ConfigError> {
         if self.policy.as_os_str().is_empty() {
@@ -127,6 +144,40 @@ impl Config {
         let policy: Policy = super::read(&self.policy)?;
         policy.check().map_err(|e| ConfigError::Value { file: self.policy.display().to_string(), key: e.key.into(), problem: e.problem })?;
         Ok(policy)
+    }
+}
+
+/// An address, or all addresses with a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    /// Leading bits that count.
+    bits: u32,
+}
+
+impl Network {
+    /// Whether an address belongs to it.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        let prefix = |value: u128, width: u32| if self.bits == 0 { 0 } else { value >> (width - self.bits) };
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => prefix(own.to_bits().into(), 32) == prefix(other.to_bits().into(), 32),
+            (IpAddr::V6(own), IpAddr::V6(other)) => prefix(own.to_bits(), 128) == prefix(other.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let address: IpAddr = address.parse().map_err(|_| ())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            Some(bits) => bits.parse().ok().filter(|b| *b <= width).ok_or(())?,
+            None => width,
+        };
+        Ok(Self { address, bits })
     }
 }
 
@@ -147,12 +198,22 @@ mod tests {
             Ok(config)
         };
         assert_eq!(parse("").unwrap(), Config::default());
+        // The sample that packages carry shows every key with its default.
+        let sample = include_str!("../../packaging/collector.yaml");
+        assert_eq!(parse(sample).unwrap(), Config::default());
+        let open: String = sample.lines().filter_map(|l| l.strip_prefix("#: ")).map(|l| format!("{l}\n")).collect();
+        assert_eq!(parse(&open).unwrap(), Config::default());
+        for key in serde_json::to_value(Config::default()).unwrap().as_object().unwrap().keys() {
+            assert!(open.lines().any(|l| l.starts_with(&format!("{key}:"))), "{key} is missing in the sample");
+        }
         let cases = [
             ("agentz: 127.0.0.1:1\n", "collector.yaml:1:1: unknown field `agentz`"),
             ("agents: here\n", "collector.yaml:1:9: "),
             ("plain_http: true\n", "collector.yaml: plain_http: 0.0.0.0:8443 is not a loopback address"),
             ("people_key: /k\n", "collector.yaml: people_certificate: certificate and key go together"),
             ("names: [\"a b\"]\n", "collector.yaml: names: \"a b\" is not"),
+            ("operations: 0.0.0.0:9464\n", "collector.yaml: operations: this is not a loopback address"),
+            ("operations_from: [10.0.0.0/33]\n", "collector.yaml: operations_from: \"10.0.0.0/33\" is not an address"),
             ("silent_after_hours: 0\n", "collector.yaml: silent_after_hours: 0 is not between"),
         ];
         for (text, expected) in cases {
@@ -160,5 +221,9 @@ mod tests {
             assert!(error.starts_with(expected), "{text:?} gave {error:?}");
         }
         assert!(parse("plain_http: true\npeople: 127.0.0.1:0\n").is_ok());
+        assert!(parse("operations: 127.0.0.1:9464\n").is_ok() && parse("operations: 0.0.0.0:9464\noperations_from: [10.0.0.0/8, \"fd00::/8\"]\n").is_ok());
+        let holds = |network: &str, address: &str| network.parse::<Network>().unwrap().holds(address.parse().unwrap());
+        assert!(holds("10.0.0.0/8", "10.9.8.7") && holds("0.0.0.0/0", "1.2.3.4") && holds("fd00::/8", "fdff::1") && holds("::1", "::1"));
+        assert!(!holds("10.0.0.0/8", "11.0.0.1") && !holds("10.0.0.1", "10.0.0.2") && !holds("0.0.0.0/0", "::1") && !holds("fd00::/8", "fe80::1"));
     }
 }

@@ -4,6 +4,7 @@ pub mod agent;
 #[cfg(feature = "collector")]
 pub mod collector;
 mod layers;
+pub mod proxy;
 
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;

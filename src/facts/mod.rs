@@ -87,7 +87,7 @@ pub struct Family {
     pub watched: &'static [&'static str],
     /// What its schema must be.
     #[cfg(test)]
-    generated: fn() -> Value,
+    pub(crate) generated: fn() -> Value,
 }
 
 impl Family {

@@ -26,6 +26,16 @@ pub fn unix_now() -> i64 {
     }
 }
 
+/// Unix seconds before which this program can't run: it was built later (see build.rs).
+pub fn built_at() -> i64 {
+    env!("ASSAY_BUILT_AT").parse().unwrap_or(0)
+}
+
+/// Wall clock that never goes below a time known to have passed: `floor` (Unix seconds) or the build.
+pub fn floored(floor: i64) -> i64 {
+    unix_now().max(floor).max(built_at())
+}
+
 /// CLOCK_BOOTTIME, milliseconds since boot, suspend included.
 pub fn boot_ms() -> u64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

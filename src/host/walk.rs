@@ -282,14 +282,14 @@ impl Walker<'_> {
             match entry.file_type() {
                 FileType::Symlink | FileType::Fifo | FileType::Socket => {}
                 FileType::Directory if !self.points.items.is_empty() && self.is_skipped_point(name) => {}
-                _ => goes_on = goes_on && self.entry(fd, own, (name, number), reachable, level),
+                _ => goes_on = goes_on && self.entry(fd, own, (name, entry.ino(), number), reachable, level),
             }
         }
         self.buffers.push(buffer);
         goes_on
     }
 
-    fn entry(&mut self, fd: BorrowedFd<'_>, parent: &Meta, (name, folder): (&CStr, u64), reachable: bool, level: usize) -> bool {
+    fn entry(&mut self, fd: BorrowedFd<'_>, parent: &Meta, (name, inode, folder): (&CStr, u64, u64), reachable: bool, level: usize) -> bool {
         let meta = match meta_of(fd, name, self.modern) {
             Ok(Some(meta)) => meta,
             // It is gone, or a link, socket or FIFO on a file system that does not say so at once.
@@ -299,7 +299,9 @@ impl Walker<'_> {
                 return true;
             }
         };
-        if meta.kind == Kind::Folder && (meta.mounted || meta.device != parent.device) && !self.crosses(fd, name, &meta) {
+        // A folder mounted onto itself, as a service unit makes it read-only: its parent lists the same inode.
+        let is_itself = meta.device == parent.device && meta.inode == inode;
+        if meta.kind == Kind::Folder && !is_itself && (meta.mounted || meta.device != parent.device) && !self.crosses(fd, name, &meta) {
             return true;
         }
         (self.visit)(&Seen { meta, parent, folder, folder_path: &self.path, reachable, name, fd });
@@ -339,7 +341,9 @@ impl Walker<'_> {
         let point = self.within(name, |walker| walker.points.items.get(&walker.path).copied());
         let skip = point.map_or_else(|| foreign(fd, name), |p| p.skip);
         let again = self.whole.contains(&meta.device) || !self.entered.insert((meta.device, meta.inode));
-        let skip = skip.or_else(|| again.then_some("shown elsewhere already"));
+        // Process 1 does not have this mount: whoever started this process laid it over what is there.
+        let why = if point.is_none() && !self.points.items.is_empty() { "hidden from this process alone" } else { "shown elsewhere already" };
+        let skip = skip.or_else(|| again.then_some(why));
         if let Some(why) = skip {
             let shown = self.within(name, |walker| walker.shown());
             self.note_skipped(shown, why);

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -24,8 +24,12 @@ const DAY: i64 = 86_400;
 const CA_DAYS: i64 = 3_650;
 /// Life of a host certificate, days; renewed at two thirds.
 pub const HOST_DAYS: i64 = 90;
-/// Life of a server certificate, days; made anew at each start.
+/// Life of a server certificate for browsers, days; made anew at each start.
 const SERVER_DAYS: i64 = 397;
+/// The certificate for agents begins and ends this far from its making, days. It begins long ago, for agents whose clock was reset
+/// know no later time than their last receipt or their build. It ends late, for a collector may run for years. Its key never
+/// leaves the memory of a process that holds the authority's own key.
+const AGENTS_SERVER_DAYS: i64 = 3_650;
 /// Certificates begin this long in the past, for hosts whose clock is a little behind.
 const BACKDATE: i64 = 3_600;
 
@@ -110,20 +114,33 @@ impl Authority {
 
     /// Signs a host's request: client authentication only, whatever the request asks for.
     pub fn issue_host(&self, request_pem: &str, name: &str, now: i64) -> Result<Issued, PkiError> {
-        let spki = spki_of(&requested_key(request_pem)?);
-        let mut request = CertificateSigningRequestParams::from_pem(request_pem).map_err(|e| failed(&e))?;
+        self.certify(&requested_key(request_pem)?, name, now)
+    }
+
+    /// A new certificate for a raw Ed25519 key whose holder has just proved to have it.
+    pub fn certify(&self, public_key: &[u8; 32], name: &str, now: i64) -> Result<Issued, PkiError> {
+        let spki = spki_of(public_key);
+        let subject = SubjectPublicKeyInfo::from_der(&spki).map_err(|e| failed(&e))?;
         let mut params = named(name)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let not_after = valid(&mut params, now, HOST_DAYS)?;
-        request.params = params;
-        let certificate: Certificate = request.signed_by(&self.issuer).map_err(|e| failed(&e))?;
+        let certificate: Certificate = params.signed_by(&subject, &self.issuer).map_err(|e| failed(&e))?;
         Ok(Issued { host: HostId::of_spki(&spki), spki, certificate: certificate.pem(), not_after })
     }
 
-    /// A server certificate for these DNS names and addresses.
+    /// A certificate for browsers, for these DNS names and addresses.
     pub fn server_certificate(&self, names: &[String], now: i64) -> Result<ServerCertificate, PkiError> {
+        self.serve_as(names, now - BACKDATE, now.saturating_add(SERVER_DAYS * DAY))
+    }
+
+    /// A certificate for the agents' listener, for these DNS names and addresses.
+    pub fn agents_certificate(&self, names: &[String], now: i64) -> Result<ServerCertificate, PkiError> {
+        self.serve_as(names, now.saturating_sub(AGENTS_SERVER_DAYS * DAY), now.saturating_add(AGENTS_SERVER_DAYS * DAY))
+    }
+
+    fn serve_as(&self, names: &[String], not_before: i64, not_after: i64) -> Result<ServerCertificate, PkiError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| PkiError::Random)?;
         let mut params = named("assay collector")?;
         for name in names {
@@ -135,7 +152,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        valid(&mut params, now, SERVER_DAYS)?;
+        (params.not_before, params.not_after) = (date(not_before)?, date(not_after)?);
         let certificate = params.signed_by(&key, &self.issuer).map_err(|e| failed(&e))?;
         Ok(ServerCertificate {
             chain: vec![certificate.der().clone(), self.der.clone()],
@@ -188,6 +205,9 @@ mod tests {
         let certificate = pem.parse_x509().unwrap();
         assert_eq!(certificate.validity().not_after.timestamp(), issued.not_after);
         assert!(!certificate.is_ca());
+        let life = crate::pki::Life::of(&issued.certificate).unwrap();
+        assert_eq!((life.not_before, life.not_after), (1_795_000_000 - BACKDATE, 1_795_000_000 + HOST_DAYS * DAY));
+        assert!((59 * DAY..61 * DAY).contains(&(life.two_thirds() - 1_795_000_000)));
         assert!(again.issue_host("nonsense", "x", 0).is_err());
     }
 }

@@ -28,6 +28,40 @@ pub enum PkiError {
     Random,
 }
 
+/// An expired host certificate may be renewed for this long, seconds: 400 days, as long as the spool keeps reports.
+pub const RENEWABLE: i64 = 400 * 86_400;
+
+/// When a certificate is valid, Unix seconds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// First second.
+    pub not_before: i64,
+    /// Last second.
+    pub not_after: i64,
+}
+
+impl Life {
+    /// The life of a PEM certificate.
+    pub fn of(certificate_pem: &str) -> Result<Self, PkiError> {
+        let bad = |e: String| PkiError::Certificate("host certificate".into(), e);
+        let (_, pem) = x509_parser::pem::parse_x509_pem(certificate_pem.as_bytes()).map_err(|e| bad(e.to_string()))?;
+        let validity = pem.parse_x509().map_err(|e| bad(e.to_string()))?.validity().clone();
+        Ok(Self { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
+    }
+
+    /// When two thirds are over, Unix seconds.
+    pub const fn two_thirds(self) -> i64 {
+        self.not_before.saturating_add(self.not_after.saturating_sub(self.not_before) / 3 * 2)
+    }
+}
+
+/// SubjectPublicKeyInfo (DER) of a PEM certificate.
+pub fn public_key_of(certificate_pem: &str) -> Result<Vec<u8>, PkiError> {
+    let bad = |e: String| PkiError::Certificate("host certificate".into(), e);
+    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate_pem.as_bytes()).map_err(|e| bad(e.to_string()))?;
+    Ok(pem.parse_x509().map_err(|e| bad(e.to_string()))?.public_key().raw.to_vec())
+}
+
 /// `N` bytes from the system's generator.
 pub fn random<const N: usize>() -> Result<[u8; N], PkiError> {
     let mut out = [0; N];

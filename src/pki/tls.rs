@@ -11,8 +11,9 @@ use rustls::crypto::{CryptoProvider, ring as ring_provider};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme};
 
 use super::PkiError;
 use super::authority::{Authority, ServerCertificate};
@@ -20,8 +21,8 @@ use super::keys::SigningKey;
 use super::token::Token;
 use crate::host::clock;
 
-/// A clock that never goes below a time known to have passed, so that a host whose clock was
-/// reset still reaches its collector.
+/// A clock that never goes below a time known to have passed (the last receipt, the build), so that
+/// a host whose clock was reset still reaches its collector.
 #[derive(Debug)]
 struct FlooredClock {
     floor: i64,
@@ -29,7 +30,7 @@ struct FlooredClock {
 
 impl TimeProvider for FlooredClock {
     fn current_time(&self) -> Option<UnixTime> {
-        let seconds = u64::try_from(clock::unix_now().max(self.floor)).ok()?;
+        let seconds = u64::try_from(clock::floored(self.floor)).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
@@ -60,18 +61,14 @@ pub fn pinned_client(token: &Token, floor: i64) -> Result<ClientConfig, PkiError
         .with_no_client_auth())
 }
 
-/// The collector's listener for agents: certificates of its own CA; none is needed to enrol, so
-/// every other request must check that there is one.
+/// The collector's listener for agents: certificates of its own CA, expired ones for
+/// [`super::RENEWABLE`] more. None is needed to enrol, and an expired one is good for renewal alone,
+/// so every request must look at what was shown.
 pub fn agents_server(authority: &Authority, certificate: ServerCertificate) -> Result<ServerConfig, PkiError> {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone())?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .allow_unauthenticated()
-        .build()
-        .map_err(|e| PkiError::Certificate("client verifier".into(), e.to_string()))?;
+    let inner = host_verifier(authority.der().clone())?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(HostVerifier { inner }))
         .with_single_cert(certificate.chain, certificate.key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -87,6 +84,21 @@ pub fn people_server(certificate: ServerCertificate) -> Result<ServerConfig, Pki
     Ok(config)
 }
 
+/// Whether a host certificate (PEM) is by the CA (PEM), for client authentication, and valid at `now` (Unix seconds).
+pub fn check_host_certificate(ca_pem: &str, certificate_pem: &str, now: i64) -> Result<(), PkiError> {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
+    let verifier = host_verifier(certificate("collector CA", ca_pem)?)?;
+    verifier.verify_client_cert(&certificate("host certificate", certificate_pem)?, &[], now)?;
+    Ok(())
+}
+
+fn host_verifier(ca: CertificateDer<'static>) -> Result<Arc<dyn ClientCertVerifier>, PkiError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca)?;
+    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).allow_unauthenticated().build();
+    built.map_err(|e| PkiError::Certificate("client verifier".into(), e.to_string()))
+}
+
 /// A server certificate that the operator supplies, PEM files' content.
 pub fn supplied_certificate(chain_pem: &str, key_pem: &str) -> Result<ServerCertificate, PkiError> {
     let bad = |e: rustls::pki_types::pem::Error| PkiError::Certificate("server certificate".into(), e.to_string());
@@ -97,6 +109,46 @@ pub fn supplied_certificate(chain_pem: &str, key_pem: &str) -> Result<ServerCert
 
 fn certificate(name: &str, pem: &str) -> Result<CertificateDer<'static>, PkiError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| PkiError::Certificate(name.into(), e.to_string()))
+}
+
+/// Verifies a host's certificate; one whose only fault is its age passes for [`super::RENEWABLE`] more.
+#[derive(Debug)]
+struct HostVerifier {
+    inner: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for HostVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(&self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, Error> {
+        match self.inner.verify_client_cert(end_entity, intermediates, now) {
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }))
+                if now.as_secs().saturating_sub(not_after.as_secs()) <= super::RENEWABLE.unsigned_abs() =>
+            {
+                // Everything else about it must hold as of its last second.
+                self.inner.verify_client_cert(end_entity, intermediates, not_after)
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Accepts a chain that holds the pinned CA and verifies under it, names included.
@@ -188,5 +240,27 @@ mod tests {
         let foreign = other.issue_host(&key.request("h").unwrap(), "h", now).unwrap();
         let client = agent_client(authority.pem(), &foreign.certificate, &key, NOW_FLOOR).unwrap();
         assert!(handshake(client, server(&authority)).is_err());
+    }
+
+    #[test]
+    fn an_expired_host_certificate_opens_a_connection_for_400_days_and_a_foreign_or_server_one_never() {
+        const DAY: i64 = 86_400;
+        let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let now = clock::unix_now();
+        let authority = Authority::load_or_create(dir.path(), now - 600 * DAY).unwrap();
+        let other = Authority::load_or_create(other_dir.path(), now - 600 * DAY).unwrap();
+        let server = || agents_server(&authority, authority.server_certificate(&["127.0.0.1".to_string()], now).unwrap()).unwrap();
+        let key = SigningKey::generate().unwrap();
+        let shown = |by: &Authority, issued: i64| {
+            let issued = by.issue_host(&key.request("h").unwrap(), "h", issued).unwrap();
+            handshake(agent_client(authority.pem(), &issued.certificate, &key, NOW_FLOOR).unwrap(), server())
+        };
+        let life = crate::pki::authority::HOST_DAYS;
+        assert!(shown(&authority, now - (life + 1) * DAY).unwrap().1.is_some(), "expired yesterday");
+        assert!(shown(&authority, now - (life + 399) * DAY).unwrap().1.is_some(), "expired 399 days ago");
+        assert!(shown(&authority, now - (life + 401) * DAY).is_err(), "expired 401 days ago");
+        assert!(shown(&authority, now + 2 * DAY).is_err(), "not valid yet");
+        assert!(shown(&other, now - (life + 1) * DAY).is_err(), "expired and of another authority");
+        assert!(shown(&other, now).is_err(), "of another authority");
     }
 }

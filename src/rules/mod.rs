@@ -116,6 +116,11 @@ impl Pack {
         BUILTIN.get_or_init(|| Self::compile(borrowed(&embedded::files_below(CHECKS)), env!("CARGO_PKG_VERSION"), schemas)).clone()
     }
 
+    /// The same, compiled for this caller alone.
+    pub fn builtin_anew(schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
+        Self::compile(embedded(), env!("CARGO_PKG_VERSION"), schemas)
+    }
+
     /// The built-in rules of these folders of `checks/` alone, over these families.
     pub fn builtin_of(folders: &[&str], schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
         let is_asked =

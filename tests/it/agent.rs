@@ -34,13 +34,17 @@ use assay::probe::Limits;
 pub struct Collector {
     pub runtime: tokio::runtime::Runtime,
     running: Option<Running>,
-    config: Config,
+    pub config: Config,
 }
 
 impl Collector {
     pub fn start(data: &Path) -> Self {
+        Self::start_with(Config { data: data.into(), ..Config::default() })
+    }
+
+    pub fn start_with(config: Config) -> Self {
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let config = Config { data: data.into(), agents: loopback, people: loopback, plain_http: true, ..Config::default() };
+        let config = Config { agents: loopback, people: loopback, plain_http: true, ..config };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.block_on(start(config.clone())).unwrap();
         let config = Config { agents: running.agents, ..config };
@@ -79,7 +83,7 @@ impl Collector {
 }
 
 /// A scan of an empty root: quick, and full of gaps.
-fn outcome() -> Outcome {
+pub fn outcome() -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let host = Host::rooted(root.path()).unwrap();
     let request = Request {
@@ -311,7 +315,7 @@ pub fn agent(config: &Path) -> Child {
     command.args(["agent", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());

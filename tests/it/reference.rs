@@ -77,7 +77,25 @@ fn generated() -> String {
         let _ =
             writeln!(out, "| `{}` | {} | {} | {} | {} |", rule.id, rule.severity.word(), one_line(&rule.title), rule.promises.join(" "), controls.join(" "));
     }
+    metrics(&mut out);
     out
+}
+
+/// What `/metrics` of the collector tells.
+fn metrics(out: &mut String) {
+    out.push_str(
+        "\n## Metrics\n\nOf `assay-collector serve --operations ADDR:PORT`, at `/metrics`. Histograms have `_bucket`, `_sum` and `_count`.\n\n\
+         | metric | type | meaning |\n|---|---|---|\n",
+    );
+    let text = assay::collector::metrics::Metrics::new(0, 0).text().unwrap();
+    let mut help = "";
+    for line in text.lines() {
+        if let Some((_, said)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) {
+            help = said;
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' ')) {
+            let _ = writeln!(out, "| `{name}` | {kind} | {} |", one_line(help));
+        }
+    }
 }
 
 #[test]

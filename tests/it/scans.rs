@@ -17,17 +17,27 @@ use super::support::{ASSAY, Running, text};
 
 pub struct Host {
     folder: tempfile::TempDir,
+    state: PathBuf,
     pub collector: Collector,
     identity: Identity,
 }
 
 impl Host {
     pub fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), None, config)
+    }
+
+    /// With its state folder somewhere else.
+    pub fn at(state: &Path, config: &str) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), Some(state), config)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, state: Option<&Path>, config: &str) -> Self {
+        let state = state.map_or_else(|| folder.path().join("state"), Path::to_path_buf);
         std::fs::create_dir(folder.path().join("collector")).unwrap();
         let collector = Collector::start(&folder.path().join("collector"));
-        let identity = enrol::enrol(&collector.url(), &collector.token(), &folder.path().join("state"), Some("web01")).unwrap();
-        let host = Self { folder, collector, identity };
+        let identity = enrol::enrol(&collector.url(), &collector.token(), &state, Some("web01")).unwrap();
+        let host = Self { folder, state, collector, identity };
         host.configure(config);
         host
     }
@@ -37,7 +47,7 @@ impl Host {
     }
 
     pub fn configure(&self, config: &str) {
-        let config = format!("state_dir: {}\nheartbeat_seconds: 1\n{config}", text(&self.path("state")));
+        let config = format!("state_dir: {}\nheartbeat_seconds: 1\n{config}", text(&self.state));
         std::fs::write(self.path("agent.yaml"), config).unwrap();
     }
 

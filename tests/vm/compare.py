@@ -9,8 +9,12 @@ SCHEMAS = json.load(open(sys.argv[1]))
 SOCKET = "/run/assay/gatherer.sock"
 # Spoken to over the network: not the gatherer's.
 PROBED = {"services", "tls", "tls_capabilities", "access", "advisories"}
-# What can't be the same, and why. Path without indices: reason.
-EXPECTED = {}
+# What can't be the same, and why.
+EXPECTED = {
+    "files.skipped[/run/credentials]": "systemd covers the secrets of other units for every unit with its own view of mounts, and the gatherer says so",
+    "files.skipped[/run/systemd/incoming]": "where systemd passes mounts on to the unit",
+    "files.skipped[]": "the two above",
+}
 
 
 def scan():
@@ -52,8 +56,10 @@ def flat(root, schema, value, path, out):
             flat(root, schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}, inner, f"{path}.{key}", out)
     elif isinstance(value, list):
         items = schema.get("items", {})
+        subjects = [inner.get("subject") if isinstance(inner, dict) else None for inner in value]
         for index, inner in enumerate(value):
-            flat(root, items, inner, f"{path}[{index}]", out)
+            name = subjects[index] if subjects[index] and subjects.count(subjects[index]) == 1 else index
+            flat(root, items, inner, f"{path}[{name}]", out)
         out[path + "[]"] = len(value)
     else:
         out[path] = value
@@ -77,6 +83,7 @@ def main():
     first, own, last = leaves(before), leaves(families), leaves(after)
     steady = [path for path in sorted(first.keys() | last.keys()) if first.get(path) == last.get(path)]
     differences = [f"{p}: root {first.get(p)!r}, gatherer {own.get(p)!r}" for p in steady if own.get(p) != first.get(p)]
+    differences += [f"{p}: gatherer alone {own[p]!r}" for p in sorted(own.keys() - first.keys() - last.keys())]
     both = gap_set(gaps_before) & gap_set(gaps_after)
     either = gap_set(gaps_before) | gap_set(gaps_after)
     details = {(g["family"], g["path"], g["subject"], g["reason"]): g["detail"] for g in gaps + gaps_before}

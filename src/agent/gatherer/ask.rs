@@ -39,6 +39,16 @@ pub fn ask_watch(socket: &Path, families: &[&str], known: &Marks, until: Instant
     Ok(response.watched)
 }
 
+/// The process that serves the socket, once it has answered a request for nothing: its id (SO_PEERCRED, unix(7)).
+pub fn identify(socket: &Path, until: Instant) -> Result<i32, GathererError> {
+    let fail = |e: io::Error| GathererError::Socket(socket.display().to_string(), e);
+    let stream = UnixStream::connect(socket).map_err(fail)?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|e| fail(e.into()))?.pid.as_raw_nonzero().get();
+    let request = Request { families: Vec::new(), format: REQUEST.into(), seconds: seconds_until(until) };
+    let response: Response = talk(stream, socket, &request, MAX_RESPONSE, until)?;
+    check(socket, RESPONSE, &response.format, &[], response.families.keys()).map(|()| peer)
+}
+
 /// What a scan knows when the gatherer did not answer. One that can't be reached tells nothing, for
 /// this reason; one that stopped while it read (killed, out of memory) ends the scan.
 pub fn failed(families: &[&str], error: &GathererError) -> Gathered {
@@ -58,8 +68,12 @@ pub fn failed(families: &[&str], error: &GathererError) -> Gathered {
 }
 
 fn exchange<T: DeserializeOwned>(socket: &Path, request: &impl serde::Serialize, limit: usize, until: Instant) -> Result<T, GathererError> {
+    let stream = UnixStream::connect(socket).map_err(|e| GathererError::Socket(socket.display().to_string(), e))?;
+    talk(stream, socket, request, limit, until)
+}
+
+fn talk<T: DeserializeOwned>(mut stream: UnixStream, socket: &Path, request: &impl serde::Serialize, limit: usize, until: Instant) -> Result<T, GathererError> {
     let shown = socket.display().to_string();
-    let mut stream = UnixStream::connect(socket).map_err(|e| GathererError::Socket(shown.clone(), e))?;
     let broken = |e: io::Error| GathererError::Broken(shown.clone(), e);
     send(&mut stream, request, MAX_REQUEST).map_err(broken)?;
     let bytes = receive(&mut stream, limit, until.max(Instant::now() + Duration::from_secs(1))).map_err(broken)?;

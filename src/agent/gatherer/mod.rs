@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use ask::{ask, ask_watch, failed};
+pub use ask::{ask, ask_watch, failed, identify};
 use talk::{TALK_TIMEOUT, receive, send};
 
 use super::run::{self, LIMIT_DEADLINE};
@@ -125,21 +125,39 @@ struct Shared {
     reading: Mutex<()>,
 }
 
-/// Serves requests of `agent_user` and root until the process ends.
-pub fn serve(host: Host, socket: &Path, agent_user: &str) -> Result<(), GathererError> {
-    let allowed = uid_of(&host, agent_user)?;
-    let listener = bind(socket)?;
-    tracing::info!(socket = %socket.display(), user = agent_user, "gatherer is listening");
-    let shared = Arc::new(Shared { host, reading: Mutex::new(()) });
-    for stream in listener.incoming() {
-        if let Err(e) = stream.and_then(|stream| admit(stream, &shared, allowed)) {
-            tracing::warn!("request not answered: {e}");
-            if !matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::QuotaExceeded) {
-                std::thread::sleep(ACCEPT_PAUSE);
+/// A gatherer whose socket is bound.
+pub struct Gatherer {
+    listener: UnixListener,
+    shared: Arc<Shared>,
+    allowed: u32,
+}
+
+impl std::fmt::Debug for Gatherer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gatherer({:?})", self.listener)
+    }
+}
+
+impl Gatherer {
+    /// Binds the socket, for requests of `agent_user` and root.
+    pub fn bind(host: Host, socket: &Path, agent_user: &str) -> Result<Self, GathererError> {
+        let allowed = uid_of(&host, agent_user)?;
+        let listener = bind(socket)?;
+        tracing::info!(socket = %socket.display(), user = agent_user, "gatherer is listening");
+        Ok(Self { listener, shared: Arc::new(Shared { host, reading: Mutex::new(()) }), allowed })
+    }
+
+    /// Serves requests until the process ends.
+    pub fn serve(&self) {
+        for stream in self.listener.incoming() {
+            if let Err(e) = stream.and_then(|stream| admit(stream, &self.shared, self.allowed)) {
+                tracing::warn!("request not answered: {e}");
+                if !matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::QuotaExceeded) {
+                    std::thread::sleep(ACCEPT_PAUSE);
+                }
             }
         }
     }
-    Ok(())
 }
 
 /// Turns away whom the kernel does not name as the agent's user or root, and gives the others a thread.
@@ -257,7 +275,7 @@ mod tests {
     fn serving(dir: &Path, user: &str) -> std::path::PathBuf {
         let socket = dir.join("gatherer.sock");
         let (path, user) = (socket.clone(), user.to_string());
-        std::thread::spawn(move || serve(Host::live().unwrap(), &path, &user));
+        std::thread::spawn(move || Gatherer::bind(Host::live().unwrap(), &path, &user).unwrap().serve());
         for _ in 0..200 {
             if UnixStream::connect(&socket).is_ok() {
                 return socket;

@@ -295,6 +295,36 @@ impl Spool {
         Ok(name)
     }
 
+    /// Puts acknowledged reports that are still kept back in line: those of `lineage` from number `from` on. Their receipts stay
+    /// until new ones take their place. How many that were; one that waits already counts, too.
+    pub fn requeue(&mut self, lineage: Lineage, from: u64) -> Result<usize, SpoolError> {
+        let asked = |name: &Name| name.lineage == lineage && name.sequence >= from;
+        let names: Vec<Name> = self.kept.iter().map(|k| k.name).filter(asked).collect();
+        for name in &names {
+            let (back, file) = (self.path("spool", &name.to_string()), self.path("kept", &name.to_string()));
+            match Item::read(&file) {
+                Ok(_) => {}
+                Err(FileError::Read(e)) => return Err(at(&file)(e)),
+                Err(FileError::Damaged(_)) => {
+                    self.kept.retain(|k| k.name != *name);
+                    self.set_aside(vec![name.to_string()])?;
+                    continue;
+                }
+            }
+            // A kill leaves each report in one of the two folders, and the next start finds it there.
+            fs::rename(&file, &back).map_err(at(&file))?;
+            let (bytes, since) = self.kept.iter().find(|k| k.name == *name).map_or((0, 0), |k| (k.bytes, k.received));
+            self.kept.retain(|k| k.name != *name);
+            self.waiting.push(Waiting { name: *name, bytes, since });
+        }
+        if !names.is_empty() {
+            self.sync("spool")?;
+            self.sync("kept")?;
+            self.waiting.sort_by_key(|w| w.name);
+        }
+        Ok(self.waiting.iter().filter(|w| asked(&w.name)).count())
+    }
+
     /// Looks at the clock: the time by which age is judged, Unix seconds. Asked for now and then,
     /// so that time passes for the spool although the wall clock jumps.
     pub fn tick(&mut self, moment: Moment) -> i64 {
@@ -391,6 +421,8 @@ impl Spool {
     fn finish_interrupted(&mut self) -> Result<(), SpoolError> {
         for name in std::mem::take(&mut self.state.dropping) {
             remove(&self.path("spool", &name))?;
+            // Of a report that was acknowledged once and put back in line.
+            remove(&self.path("kept", &format!("{name}.{RECEIPT}")))?;
         }
         for name in std::mem::take(&mut self.state.setting_aside) {
             for folder in ["spool", "kept"] {
@@ -512,7 +544,8 @@ pub fn create_folder(path: &Path) -> Result<(), SpoolError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
 }
 
-fn lock(root: &Path) -> Result<File, SpoolError> {
+/// Takes the lock of a state folder.
+pub(super) fn lock(root: &Path) -> Result<File, SpoolError> {
     create_folder(root)?;
     let path = root.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;

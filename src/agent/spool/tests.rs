@@ -245,6 +245,35 @@ fn a_fork_seals_anew_and_a_kill_in_between_leaves_one() {
     assert_eq!((spool.waiting(), spool.state().next_sequence), (vec![new], 2));
 }
 
+#[test]
+fn acknowledged_reports_go_back_in_line_keep_their_receipt_and_survive_a_kill() {
+    let (dir, host) = (tempfile::tempdir().unwrap(), host());
+    let mut spool = open(dir.path());
+    let names: Vec<Name> = (0..5).map(|n| put(&mut spool, &host, NOW + n, 10)).collect();
+    for name in &names[..4] {
+        acknowledge(&mut spool, &host, *name, NOW + 10);
+    }
+    let receipt = |name: &Name| dir.path().join("kept").join(format!("{name}.receipt"));
+    let old = std::fs::read(receipt(&names[2])).unwrap();
+    assert_eq!(spool.requeue(Lineage::new([9; 16]), 1).unwrap(), 0, "another lineage");
+    assert_eq!(spool.requeue(FIRST, 6).unwrap(), 0);
+    assert_eq!(spool.requeue(FIRST, 3).unwrap(), 3);
+    assert_eq!(spool.requeue(FIRST, 3).unwrap(), 3, "asked twice, in line once");
+    assert_eq!((sequences(&spool.waiting()), sequences(&spool.kept())), (vec![3, 4, 5], vec![1, 2]));
+    assert_eq!(std::fs::read(receipt(&names[2])).unwrap(), old);
+    drop(spool);
+    let mut spool = open(dir.path());
+    assert_eq!((sequences(&spool.waiting()), sequences(&spool.kept())), (vec![3, 4, 5], vec![1, 2]));
+    assert_eq!((spool.state().acknowledged, spool.state().next_sequence), (4, 6));
+    acknowledge(&mut spool, &host, names[2], NOW + 20);
+    assert_ne!(std::fs::read(receipt(&names[2])).unwrap(), old, "the new receipt took its place");
+    assert_eq!((sequences(&spool.waiting()), sequences(&spool.kept())), (vec![4, 5], vec![1, 2, 3]));
+    // A kept file that is damaged is no report any more: counted, not sent.
+    std::fs::write(dir.path().join("kept").join(names[0].to_string()), b"x").unwrap();
+    assert_eq!(spool.requeue(FIRST, 1).unwrap(), 4);
+    assert_eq!((sequences(&spool.waiting()), spool.state().damaged), (vec![2, 3, 4, 5], 1));
+}
+
 const YEAR: i64 = 365 * DAY;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{Any, Transaction};
+use sqlx::{Any, Row as _, Transaction};
 
 use super::BlobRow;
 use super::engine::{Result, Store, StoreError, bytes};
@@ -35,6 +35,27 @@ impl Store {
             .fetch_optional(&self.reader)
             .await?;
         Ok(frame)
+    }
+
+    /// The zstd frames of those blobs that are here.
+    pub async fn frames(&self, host: &HostId, addresses: &[Address]) -> Result<Vec<(Address, Vec<u8>)>> {
+        if addresses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = Query::new("SELECT address, frame FROM blobs WHERE host = ");
+        query.bind(host.bytes().to_vec()).push(" AND address IN ").bind_list(addresses.iter().map(|a| a.bytes().to_vec()));
+        let rows = query.all(&self.reader).await?;
+        rows.iter().map(|row| Ok((Address::new(bytes(row, "address")?), row.try_get("frame")?))).collect()
+    }
+
+    /// Bytes of those blobs together, as stored.
+    pub async fn frame_bytes(&self, host: &HostId, addresses: &[Address]) -> Result<u64> {
+        if addresses.is_empty() {
+            return Ok(0);
+        }
+        let mut query = Query::new("SELECT coalesce(sum(length(frame)), 0) AS n FROM blobs WHERE host = ");
+        query.bind(host.bytes().to_vec()).push(" AND address IN ").bind_list(addresses.iter().map(|a| a.bytes().to_vec()));
+        query.first(&self.reader).await?.map_or(Ok(0), |row| super::engine::unsigned(&row, "n"))
     }
 
     /// Which of these blobs are not here.

@@ -11,9 +11,10 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::ids::{Digest, HostId};
 
 impl Store {
-    /// Findings, most severe first, then by rule, host, subject.
+    /// Findings, most severe first, then by rule, host, subject. A verdict whose words alone changed (a number of days) is one
+    /// finding, true since the first of them; of a period, it has its last words.
     pub async fn findings(&self, filter: &FindingFilter) -> Result<Vec<FindingRow>> {
-        let mut query = Query::new("SELECT * FROM findings WHERE ");
+        let mut query = Query::new(FINDINGS);
         match (filter.period, filter.as_of) {
             (Some((from, to)), _) => {
                 query.push("since < ").bind(to).push(" AND (until IS NULL OR until > ").bind(from).push(")");
@@ -40,12 +41,13 @@ impl Store {
         if let Some(severity) = filter.severity {
             query.push(" AND severity >= ").bind(rank(severity));
         }
-        query.push(" ORDER BY severity DESC, rule, host, subject, since LIMIT ").bind(limit_of(filter.limit));
+        query.push(" ORDER BY f.severity DESC, f.rule, f.host, f.subject, f.since LIMIT ").bind(limit_of(filter.limit));
         let rows = query.all(&self.reader).await?;
-        rows.iter().map(finding_row).collect()
+        let found: Result<Vec<FindingRow>> = rows.iter().map(|row| Ok(FindingRow { since: row.try_get("verdict_since")?, ..finding_row(row)? })).collect();
+        if filter.period.is_some() { found.map(joined) } else { found }
     }
 
-    /// Every verdict a rule gave on a subject of a host, oldest first.
+    /// Every verdict a rule gave on a subject of a host, in each of its words, oldest first.
     pub async fn history(&self, host: &HostId, rule: &str, subject: &str) -> Result<Vec<FindingRow>> {
         let rows = sqlx::query("SELECT * FROM findings WHERE host = $1 AND rule = $2 AND subject = $3 ORDER BY since")
             .bind(host.bytes().to_vec())
@@ -55,6 +57,32 @@ impl Store {
             .await?;
         rows.iter().map(finding_row).collect()
     }
+}
+
+/// A verdict is as old as the first of the spans that follow each other without a break and say the same verdict.
+const FINDINGS: &str = "SELECT f.*, coalesce((SELECT min(g.since) FROM findings g
+      WHERE g.host = f.host AND g.rule = f.rule AND g.subject = f.subject AND g.since <= f.since AND g.since >= coalesce(
+        (SELECT max(e.until) FROM findings e WHERE e.host = f.host AND e.rule = f.rule AND e.subject = f.subject AND e.until <= f.since
+           AND (e.verdict <> f.verdict OR NOT EXISTS
+             (SELECT 1 FROM findings n WHERE n.host = e.host AND n.rule = e.rule AND n.subject = e.subject AND n.since = e.until))), 0)), f.since) AS verdict_since
+    FROM findings f WHERE ";
+
+/// Spans of one verdict that follow each other without a break become one.
+fn joined(rows: Vec<FindingRow>) -> Vec<FindingRow> {
+    let mut out: Vec<FindingRow> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match out.last_mut() {
+            Some(last) if continues(last, &row) => *last = FindingRow { since: last.since, ..row },
+            _ => out.push(row),
+        }
+    }
+    out
+}
+
+/// Whether `next` says the same verdict on the same thing since the same time; rows are ordered by what they are about.
+fn continues(last: &FindingRow, next: &FindingRow) -> bool {
+    let about = |r: &FindingRow| (r.host, r.finding.rule.clone(), r.finding.subject.clone());
+    last.since == next.since && last.finding.verdict == next.finding.verdict && about(last) == about(next)
 }
 
 /// Spans written by one statement.

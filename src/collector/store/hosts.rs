@@ -86,6 +86,13 @@ impl Store {
         self.write(move |transaction| Box::pin(async move { enrol(transaction, &host, now).await })).await
     }
 
+    /// Adds a host that enrolled before, and that a restored database lacks, with its leaf. Known already: nothing.
+    pub async fn readmit(&self, host: &NewHost, now: i64) -> Result<()> {
+        let host = host.clone();
+        self.write(move |transaction| Box::pin(async move { if is_known(transaction, &host.id).await? { Ok(()) } else { add(transaction, &host, now).await } }))
+            .await
+    }
+
     /// Writes down that hosts were heard of: extends the stretch of contact, or begins a new one
     /// after a silence. The second number is the time of contact, the text the agent's version
     /// (empty: unknown).
@@ -177,8 +184,18 @@ async fn enrol(transaction: &mut Transaction<'static, Any>, host: &NewHost, now:
     if super::users::take(transaction, "enrol", &host.secret, now).await?.is_none() {
         return Ok(Enrolled::BadSecret);
     }
+    add(transaction, host, now).await?;
+    Ok(Enrolled::New)
+}
+
+async fn is_known(transaction: &mut Transaction<'static, Any>, id: &HostId) -> Result<bool> {
+    Ok(sqlx::query("SELECT 1 AS found FROM hosts WHERE id = $1").bind(id.bytes().to_vec()).fetch_optional(&mut **transaction).await?.is_some())
+}
+
+/// Adds a host and queues its leaf.
+async fn add(transaction: &mut Transaction<'static, Any>, host: &NewHost, now: i64) -> Result<()> {
     sqlx::query("INSERT INTO hosts (id, name, public_key, salt, machine, enrolled_at, enrolled_by) VALUES ($1, $2, $3, $4, $5, $6, $7)")
-        .bind(id)
+        .bind(host.id.bytes().to_vec())
         .bind(storable(&host.name))
         .bind(&host.public_key)
         .bind(host.salt.bytes().to_vec())
@@ -189,8 +206,7 @@ async fn enrol(transaction: &mut Transaction<'static, Any>, host: &NewHost, now:
         .await?;
     let reference = Digest::new(*host.id.bytes());
     let leaf = Leaf::new(Kind::Enrolment, super::ledger::random_id()?, reference, Some(host.id), now);
-    super::ledger::queue(transaction, &leaf).await?;
-    Ok(Enrolled::New)
+    super::ledger::queue(transaction, &leaf).await
 }
 
 /// Writes down one contact inside a transaction.

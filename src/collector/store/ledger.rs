@@ -91,6 +91,12 @@ impl Store {
         rows.iter().map(|row| Ok(PendingLeaf { number: row.try_get("number")?, bytes: row.try_get("bytes")? })).collect()
     }
 
+    /// How many leaves wait for a number.
+    pub async fn pending_count(&self) -> Result<u64> {
+        let row = sqlx::query("SELECT count(*) AS n FROM pending_leaves").fetch_one(&self.reader).await?;
+        unsigned(&row, "n")
+    }
+
     /// Makes pending leaves the entries from index `first` on, with the checkpoint over them and
     /// the receipts of the reports among them: one transaction, durable when this returns. Only the
     /// `holder` of the lease may.

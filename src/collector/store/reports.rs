@@ -157,7 +157,7 @@ impl Store {
         let row = sqlx::query(query).bind(report.bytes().to_vec()).fetch_optional(&self.reader).await?;
         let Some(row) = row else { return Ok(None) };
         let receipt: Option<Vec<u8>> = row.try_get("receipt")?;
-        Ok(receipt.map(|receipt| Ok::<_, StoreError>((unsigned(&row, "number")?, receipt))).transpose()?)
+        receipt.map(|receipt| Ok((unsigned(&row, "number")?, receipt))).transpose()
     }
 
     /// Reports, newest first; `period` is `[from, to)` over `finished`; `limit` 0: all.
@@ -196,11 +196,9 @@ impl Store {
         let row = report_row(&row)?;
         let report = payload(&row)?;
         let mut plains = judge::Plains::new();
-        for address in report.addresses() {
-            if let Some(frame) = self.blob(host, &address).await? {
-                let plain = crate::model::blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
-                plains.insert(address, plain);
-            }
+        for (address, frame) in self.frames(host, &report.addresses()).await? {
+            let plain = crate::model::blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
+            plains.insert(address, plain);
         }
         let observation = judge::observation(&report, &plains);
         Ok(Some((row, observation)))

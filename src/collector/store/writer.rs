@@ -34,8 +34,8 @@ pub(super) struct Writer {
 trait Job: Send {
     /// Does the work; `false`: it failed and must be rolled back.
     fn run<'t>(&'t mut self, transaction: &'t mut Transaction<'static, Any>) -> Pin<Box<dyn Future<Output = bool> + Send + 't>>;
-    /// Answers whoever waits, once the group is committed or has failed.
-    fn answer(self: Box<Self>, committed: std::result::Result<(), &str>);
+    /// Answers whoever waits: the group is committed, or it failed for this reason.
+    fn answer(self: Box<Self>, failed: Option<&str>);
 }
 
 struct Task<T, F> {
@@ -59,13 +59,13 @@ where
         })
     }
 
-    fn answer(self: Box<Self>, committed: std::result::Result<(), &str>) {
+    fn answer(self: Box<Self>, failed: Option<&str>) {
         let Self { result, reply, .. } = *self;
-        let answer = match (result, committed) {
+        let answer = match (result, failed) {
             (Some(Err(e)), _) => Err(e),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (_, Err(e)) => Err(StoreError::Database(e.to_string())),
-            (None, Ok(())) => Err(given_up()),
+            (_, Some(e)) => Err(StoreError::Database(e.to_string())),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(given_up()),
         };
         // Whoever asked may have gone; what was committed stays.
         let _ = reply.send(answer);
@@ -111,9 +111,9 @@ impl Store {
 }
 
 async fn write(pool: AnyPool, mut group: Vec<Box<dyn Job>>) {
-    let committed = commit(&pool, &mut group).await.map_err(|e| e.to_string());
+    let failed = commit(&pool, &mut group).await.err().map(|e| e.to_string());
     for job in group {
-        job.answer(committed.as_ref().map(|()| ()).map_err(String::as_str));
+        job.answer(failed.as_deref());
     }
 }
 

@@ -101,6 +101,14 @@ enum Proof {
     Unchecked,
 }
 
+/// When the newest verdict began: the first of the spans that lead up to it without a break.
+fn run_start(known: &[&FindingRow]) -> i64 {
+    let pairs = known.windows(2).rev();
+    let unbroken = |pair: &&[&FindingRow]| matches!(pair, [a, b] if a.until == Some(b.since) && a.finding.verdict == b.finding.verdict);
+    let first = pairs.take_while(unbroken).last().and_then(|pair| pair.first()).or(known.last());
+    first.map_or(0, |f| f.since)
+}
+
 /// `GET /findings/{host}/{rule}?subject=…`
 pub async fn page(State(site): State<Arc<Site>>, Path((host, rule)): Path<(String, String)>, visit: Visit) -> Page {
     let subject = visit.parameter("subject").to_string();
@@ -122,7 +130,7 @@ pub async fn page(State(site): State<Arc<Site>>, Path((host, rule)): Path<(Strin
         host_path: format!("/hosts/{id}"),
         verdict: current.finding.verdict,
         severity: current.finding.severity,
-        since: visit.when(current.since),
+        since: visit.when(run_start(&known)),
         until: current.until.filter(|u| *u <= visit.at()).map(|u| visit.when(u)),
         reason: current.finding.reason.clone(),
         evidence: current.finding.citations.iter().map(evidence).collect(),

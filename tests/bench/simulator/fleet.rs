@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use assay::agent::pace;
 use assay::agent::run::{self, Outcome, Request};
 use assay::agent::upload;
 use assay::collector::store::Store;
@@ -17,7 +18,7 @@ use assay::model::blob;
 use assay::model::canonical;
 use assay::model::envelope::{Envelope, REPORT_TYPE};
 use assay::model::fact::VolatileFacts;
-use assay::model::ids::{Address, Digest, Lineage, Salt};
+use assay::model::ids::{Address, Lineage, Salt};
 use assay::model::policy::Policy;
 use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, ScanKind};
 use assay::pki::keys::SigningKey;
@@ -245,7 +246,6 @@ impl Fleet {
             .map(|member| {
                 let (phase, week, carrier, member, sockets) = (phase.clone(), week.clone(), self.carrier(collector), member.clone(), sockets.clone());
                 tokio::spawn(async move {
-                    let seed = Digest::of(member.key.id().bytes());
                     let mut failures = 0;
                     loop {
                         // No socket left here stands for a connection that is not accepted in time.
@@ -259,7 +259,7 @@ impl Fleet {
                             Err(failure) => count(&phase, &failure),
                         }
                         failures += 1;
-                        tokio::time::sleep(upload::backoff(failures, &seed)).await;
+                        tokio::time::sleep(pace::retry(&member.key.id(), failures, None)).await;
                     }
                 })
             })

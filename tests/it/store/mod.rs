@@ -31,6 +31,7 @@ const CASES: &[Case] = cases![
     hosts::a_secret_enrols_as_often_as_it_may_and_a_lost_answer_costs_nothing,
     ledger::leaves_are_numbered_once_and_only_behind_the_last,
     ledger::only_the_holder_of_the_lease_numbers,
+    reports::a_verdict_is_as_old_as_its_first_words,
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
     reports::a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_order_of_arrival,
     reports::a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by_a_monthly_one,

@@ -103,6 +103,28 @@ pub async fn a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_orde
     }
 }
 
+pub async fn a_verdict_is_as_old_as_its_first_words(store: Store) {
+    use ScanKind::Weekly;
+    let host = enrolled(&store, 1).await;
+    let worded = |verdict, words: &str| vec![Finding { message: words.into(), ..finding("often", verdict) }];
+    let reports =
+        [(1, Verdict::Fail, "2 days"), (2, Verdict::Pass, ""), (3, Verdict::Fail, "4 days"), (4, Verdict::Fail, "5 days"), (5, Verdict::Fail, "6 days")];
+    for (day, verdict, words) in reports {
+        send(&store, host, day, Weekly, worded(verdict, words)).await;
+    }
+    let now = &store.findings(&FindingFilter::default()).await.unwrap()[0];
+    assert_eq!(((now.since - NOW) / DAY, now.until, now.finding.message.as_str()), (3, None, "6 days"));
+    let then = &store.findings(&FindingFilter { as_of: Some(NOW + 4 * DAY), ..FindingFilter::default() }).await.unwrap()[0];
+    assert_eq!(((then.since - NOW) / DAY, then.finding.message.as_str()), (3, "5 days"), "a past day has its own words");
+    assert_eq!(spans(&store, host).await.len(), 3, "fail, pass, fail");
+    assert_eq!(store.history(&host, "often", "").await.unwrap().len(), 5, "with each of their words");
+    // Not judged for a while is a break.
+    send(&store, host, 6, Weekly, Vec::new()).await;
+    send(&store, host, 7, Weekly, worded(Verdict::Fail, "8 days")).await;
+    let again = &store.findings(&FindingFilter::default()).await.unwrap()[0];
+    assert_eq!((again.since - NOW) / DAY, 7);
+}
+
 pub async fn a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept(store: Store) {
     let host = enrolled(&store, 1).await;
     let odd = Finding { subject: "a\0b \u{202e}'; --".into(), ..finding("often", Verdict::Fail) };

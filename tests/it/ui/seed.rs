@@ -62,6 +62,8 @@ pub async fn empty(now: i64) -> Seeded {
         contacts: Contacts::default(),
         scan_requests: ScanRequests::default(),
         limits: Limits::default(),
+        admission: Default::default(),
+        metrics: Arc::new(assay::collector::metrics::Metrics::new(0, now)),
     };
     let password = auth::hash_password(PASSWORD).unwrap();
     for (n, role) in ["admin", "reviewer", "auditor", "viewer"].into_iter().enumerate() {
