@@ -1,13 +1,12 @@
-//! The rules that a scan is judged by: the signed pack that was installed, or those that the program
-//! carries.
+//! The rules that the agent judges by: the signed pack that was installed, or those it carries.
 
-use super::run::{self, ScanError};
-use crate::config::agent::AgentConfig;
-use crate::facts;
+use std::path::Path;
+
+use super::run::{self, Outcome, ScanError};
 use crate::rules::{Pack, signed};
 
 /// Rules with what reports must say of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// The rules.
     pub pack: Pack,
@@ -18,12 +17,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The installed pack if its signature holds; those that the program carries if none is installed,
-    /// or the one that is can't be used: that is logged, and reports say so.
-    pub fn load(config: &AgentConfig) -> Result<Self, ScanError> {
-        let installed = signed::installed(&config.state_dir, &config.rules_key);
-        let compiled = installed.and_then(|signed| signed.map(|s| s.compile(facts::schemas()).map(|pack| (s, pack))).transpose());
-        match compiled {
+    /// The pack of a state folder if its signature holds under `key`; those that the program carries
+    /// if none is installed, or the one that is can't be used: that is logged, and reports say so.
+    pub fn of(state: &Path, key: &Path) -> Result<Self, ScanError> {
+        let installed = signed::installed(state, key).and_then(|signed| signed.map(|s| s.compile(&run::fresh_schemas()).map(|pack| (s, pack))).transpose());
+        match installed {
             Ok(Some((signed, pack))) => {
                 tracing::info!(number = signed.number(), rules = pack.rules.len(), "an installed pack of rules judges");
                 Ok(Self { pack, expires: Some(signed.expires()), refused: false })
@@ -36,11 +34,13 @@ impl Rules {
         }
     }
 
-    /// What the report of a scan at `now`, Unix seconds, names among its limits.
-    pub fn limit(&self, now: i64) -> Option<&'static str> {
-        match self.expires {
+    /// Names in the outcome of a scan what must be said of the rules at `now`.
+    pub fn name_limit(&self, outcome: &mut Outcome, now: i64) {
+        let limit = match self.expires {
             Some(end) if now >= end => Some(signed::EXPIRED),
             _ => self.refused.then_some(signed::REFUSED),
-        }
+        };
+        outcome.limits.extend(limit.map(String::from));
+        outcome.limits.sort();
     }
 }

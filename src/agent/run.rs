@@ -149,8 +149,12 @@ pub fn builtin_rules() -> Result<Pack, ScanError> {
 
 /// The same, compiled anew and not kept: for an agent that is idle for days between two scans.
 pub fn fresh_rules() -> Result<Pack, ScanError> {
-    let schemas: Vec<(&'static str, Value)> = FAMILIES.iter().map(|f| (f.name, (f.schema)())).collect();
-    Pack::builtin_anew(&schemas).map_err(|e| ScanError::Rules(e.to_string()))
+    Pack::builtin_anew(&fresh_schemas()).map_err(|e| ScanError::Rules(e.to_string()))
+}
+
+/// The schemas of the families, for this caller alone.
+pub(super) fn fresh_schemas() -> Vec<(&'static str, Value)> {
+    FAMILIES.iter().map(|f| (f.name, f.schema().clone())).collect()
 }
 
 /// The rules that are part of the program and read nothing but what endpoints say. A survey of one endpoint takes less time than

@@ -35,19 +35,16 @@ pub fn started(config: &AgentConfig) -> Started {
 /// Scans with rules that are loaded for it, and makes the blobs of its report: what a scan needs
 /// lives no longer than it does. Families too large for a report are left out and named.
 pub fn sealed(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, blind: &[Blind], identity: &Identity) -> Result<Sealed, ScanError> {
-    let rules = Rules::load(config)?;
+    let rules = Rules::of(&config.state_dir, &config.rules_key)?;
     let by = By { pack: &rules.pack, policy };
-    let outcome = scan(started, config, &by, purpose, blind)?;
+    let mut outcome = scan(started, config, &by, purpose, blind)?;
+    rules.name_limit(&mut outcome, clock::unix_now());
     let mut sealed = Sealed::of(&outcome, identity, purpose.clone());
     if let Err(SpoolError::Oversized(families)) = &sealed.draft
         && !families.is_empty()
     {
         tracing::error!(families = families.join(","), "more facts than a report can carry: left out");
         sealed = Sealed::of(&run::without(outcome, families, &judging(config, &by, purpose)), identity, purpose.clone());
-    }
-    if let (Some(limit), Ok(draft)) = (rules.limit(clock::unix_now()), &mut sealed.draft) {
-        draft.name_limit(limit);
-        sealed.limits.push(limit.into());
     }
     Ok(sealed)
 }
@@ -82,9 +79,11 @@ fn scan(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpose, 
 
 /// The report of a scan that ended before it saw anything, for the reason that `limit` names.
 pub fn aborted(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, limit: &str, detail: &str) -> Result<Outcome, ScanError> {
-    let pack = Rules::load(config)?.pack;
-    let planned = planned(config, &pack, purpose)?;
-    Ok(run::aborted(started, &planned, &judging(config, &By { pack: &pack, policy }, purpose), limit, detail))
+    let rules = Rules::of(&config.state_dir, &config.rules_key)?;
+    let planned = planned(config, &rules.pack, purpose)?;
+    let mut outcome = run::aborted(started, &planned, &judging(config, &By { pack: &rules.pack, policy }, purpose), limit, detail);
+    rules.name_limit(&mut outcome, clock::unix_now());
+    Ok(outcome)
 }
 
 /// Endpoints of the configuration.

@@ -86,13 +86,6 @@ impl Draft {
         Ok(Self { report, frames, covers: purpose.covers })
     }
 
-    /// Names one more limit in the report.
-    pub fn name_limit(&mut self, id: &str) {
-        self.report.limits.push(id.into());
-        self.report.limits.sort();
-        self.report.limits.dedup();
-    }
-
     /// The same report, which leaves its window to be scanned again.
     #[must_use]
     pub fn without_window(self) -> Self {

@@ -118,7 +118,7 @@ impl Pack {
 
     /// The same, compiled for this caller alone.
     pub fn builtin_anew(schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
-        Self::compile(embedded(), env!("CARGO_PKG_VERSION"), schemas)
+        Self::compile(borrowed(&embedded::files_below(CHECKS)), env!("CARGO_PKG_VERSION"), schemas)
     }
 
     /// The built-in rules of these folders of `checks/` alone, over these families.

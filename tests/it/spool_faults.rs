@@ -125,7 +125,7 @@ fn a_disk_without_inodes() {
 
 #[test]
 fn a_disk_that_turns_read_only() {
-    outlives(&Fault { options: "size=32m", make: Mount::read_only, mend: Mount::writable });
+    outlives(&Fault { options: "size=32m", make: |m| m.read_only(), mend: |m| m.writable() });
 }
 
 /// The disk fills while the collector is away, and while a receipt comes: what waits is neither lost nor doubled.

@@ -236,8 +236,7 @@ pub async fn old_facts_go_the_newest_stay_and_the_ledger_says_so(store: Store) {
     assert_eq!(found.erased.into_iter().collect::<Vec<_>>(), [("older than the policy keeps", 2)]);
     assert_eq!(store.thin(host, horizon, true, NOW + 500 * DAY).await.unwrap().0, 2, "then the monthly one");
     assert_eq!(store.thin(host, horizon, true, NOW + 5000 * DAY).await.unwrap().0, 0, "the newest stays for ever");
-    let findings = store.findings(&FindingFilter { host: Some(host), period: Some((0, i64::MAX)), ..FindingFilter::default() }).await.unwrap();
-    assert_eq!(findings.len(), 3, "verdicts stay");
+    assert_eq!(store.history(&host, "access-leaver-active", "ada").await.unwrap().len(), 3, "verdicts stay");
 }
 
 pub async fn a_person_is_erased_and_every_proof_holds(store: Store) {
