@@ -395,6 +395,12 @@ impl Service {
                 if skew.abs() > 60 {
                     tracing::warn!(seconds = skew, "this clock and the collector's differ");
                 }
+                if let (true, Some(note)) = (answer.checkpoint, &self.spool.state().checkpoint) {
+                    tracing::warn!("the collector's ledger is shorter than it was: showing it the checkpoint it gave");
+                    if let Err(e) = self.client.post_checkpoint(note).await {
+                        tracing::warn!("checkpoint not shown: {e}");
+                    }
+                }
                 if let Some(resend) = answer.resend {
                     self.requeue(resend);
                 }

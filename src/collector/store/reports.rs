@@ -204,6 +204,27 @@ impl Store {
         Ok(Some((row, observation)))
     }
 
+    /// The first number of a lineage from `from` to `to` that no stored report has.
+    pub async fn first_missing(&self, host: &HostId, lineage: &Lineage, from: u64, to: u64) -> Result<Option<u64>> {
+        if from > to {
+            return Ok(None);
+        }
+        if self.report_at(host, lineage, from).await?.is_none() {
+            return Ok(Some(from));
+        }
+        let row = sqlx::query(
+            "SELECT min(r.sequence) + 1 AS missing FROM reports r WHERE r.host = $1 AND r.lineage = $2 AND r.sequence >= $3 AND r.sequence < $4
+               AND NOT EXISTS (SELECT 1 FROM reports n WHERE n.host = r.host AND n.lineage = r.lineage AND n.sequence = r.sequence + 1)",
+        )
+        .bind(host.bytes().to_vec())
+        .bind(lineage.bytes().to_vec())
+        .bind(signed(from))
+        .bind(signed(to))
+        .fetch_one(&self.reader)
+        .await?;
+        Ok(row.try_get::<Option<i64>, _>("missing")?.and_then(|n| u64::try_from(n).ok()))
+    }
+
     /// Numbers that never arrived although later ones of their lineage did.
     pub async fn missing_reports(&self, host: &HostId) -> Result<Vec<Missing>> {
         let rows = sqlx::query(

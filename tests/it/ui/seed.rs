@@ -44,6 +44,8 @@ pub async fn empty(now: i64) -> Seeded {
     let app = App {
         needs: Default::default(),
         resumption: None,
+        asked: Default::default(),
+        halt: Default::default(),
         store,
         pack: Arc::new(pack),
         policy: Policy::default(),
