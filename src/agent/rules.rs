@@ -24,7 +24,7 @@ impl Rules {
         match installed {
             Ok(Some((signed, pack))) => {
                 tracing::info!(number = signed.number(), rules = pack.rules.len(), "an installed pack of rules judges");
-                Ok(Self { pack: pack, expires: Some(signed.expires()), refused: false })
+                Ok(Self { pack, expires: Some(signed.expires()), refused: false })
             }
             Ok(None) => Ok(Self { pack: run::fresh_rules()?, expires: None, refused: false }),
             Err(e) => {
