@@ -21,7 +21,7 @@ use super::upload::{Client, Heartbeat, Resend, Route, UploadError};
 use super::watch::Blind;
 use crate::config::ConfigError;
 use crate::config::agent::AgentConfig;
-use crate::host::{Host, ReadError, clock};
+use crate::host::{Host, ReadError, clock, ioctl};
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanKind};
 
@@ -212,6 +212,7 @@ impl Service {
             return Ok(Scanned::Again);
         }
         drift.reported(&families, is_drift, Instant::now());
+        ioctl::release_memory();
         Ok(Scanned::Kept)
     }
 
@@ -354,6 +355,7 @@ impl Service {
         if let Some(e) = &drained.error {
             tracing::warn!("report not delivered: {e}");
         }
+        ioctl::release_memory();
         let Some(error) = drained.error else {
             self.failures = 0;
             return Duration::ZERO;

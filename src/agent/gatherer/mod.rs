@@ -216,7 +216,10 @@ fn gather(stream: &mut UnixStream, shared: &Shared, request: Request) -> io::Res
     };
     let cut = gathered.stopped.contains(LIMIT_DEADLINE);
     let response = Response { cut, families: gathered.families, format: RESPONSE.into(), gaps: gathered.gaps };
-    send(stream, &fit(response, MAX_RESPONSE), MAX_RESPONSE)
+    let sent = send(stream, &fit(response, MAX_RESPONSE), MAX_RESPONSE);
+    // The next reading may be a week away.
+    ioctl::release_memory();
+    sent
 }
 
 fn watch(stream: &mut UnixStream, shared: &Shared, request: WatchRequest) -> io::Result<()> {
