@@ -32,7 +32,7 @@ use talk::{TALK_TIMEOUT, receive, send};
 use super::run::{self, LIMIT_DEADLINE};
 use super::watch::{self, Marks, Watched};
 use crate::facts::{Family, Side};
-use crate::host::{Host, ReadError};
+use crate::host::{Host, ReadError, ioctl};
 use crate::model::canonical;
 use crate::model::gap::{Gap, Gaps, reason};
 
