@@ -48,7 +48,7 @@ impl Admission {
         let span = (self.count(at) / RETURNS_PER_SECOND).clamp(NARROWEST, WIDEST);
         // Multiples of the golden ratio fill the span evenly, in whatever number they come.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        LEAST + (turn * span >> 32)
+        LEAST + ((turn * span) >> 32)
     }
 
     fn count(&self, at: Instant) -> u64 {
@@ -74,7 +74,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let begun = Instant::now();
     let mut response = next.run(request).await;
     if let Some(Refusal(reason)) = response.extensions().get::<Refusal>() {
-        app.metrics.refused.get_or_create(&Why { reason: *reason }).inc();
+        app.metrics.refused.get_or_create(&Why { reason }).inc();
     } else {
         app.metrics.requests.get_or_create(&What { route }).inc();
         app.metrics.received.inc_by(length.unwrap_or(0));
