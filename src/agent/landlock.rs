@@ -77,7 +77,7 @@ pub fn confine(config: &AgentConfig) -> Result<Confined, RulesetError> {
     let never = NEVER.into_iter().fold(BitFlags::EMPTY, |all, right| all | right);
     let all = AccessFs::from_all(TESTED);
     let mut read: Vec<PathBuf> = READ.iter().map(PathBuf::from).collect();
-    read.extend([config.trust_store.clone().into(), config.policy.clone()].into_iter().filter(|p: &PathBuf| p.is_absolute()));
+    read.extend([config.trust_store.clone().into(), config.policy.clone(), config.rules_key.clone()].into_iter().filter(|p: &PathBuf| p.is_absolute()));
     let status = Ruleset::default()
         // Acknowledged reports move to another folder: without this right, nothing may.
         .set_compatibility(CompatLevel::SoftRequirement)

@@ -21,7 +21,7 @@ use super::upload::{Client, Heartbeat, Resend, Route, UploadError};
 use super::watch::Blind;
 use crate::config::ConfigError;
 use crate::config::agent::AgentConfig;
-use crate::host::{Host, ReadError, clock};
+use crate::host::{Host, ReadError, clock, ioctl};
 use crate::model::policy::Policy;
 use crate::model::report::{Cadence, ScanKind};
 
@@ -212,6 +212,7 @@ impl Service {
             return Ok(Scanned::Again);
         }
         drift.reported(&families, is_drift, Instant::now());
+        ioctl::release_memory();
         Ok(Scanned::Kept)
     }
 
@@ -354,6 +355,7 @@ impl Service {
         if let Some(e) = &drained.error {
             tracing::warn!("report not delivered: {e}");
         }
+        ioctl::release_memory();
         let Some(error) = drained.error else {
             self.failures = 0;
             return Duration::ZERO;
@@ -394,6 +396,12 @@ impl Service {
                 let skew = answer.now.saturating_sub(clock::unix_now());
                 if skew.abs() > 60 {
                     tracing::warn!(seconds = skew, "this clock and the collector's differ");
+                }
+                if let (true, Some(note)) = (answer.checkpoint, &self.spool.state().checkpoint) {
+                    tracing::warn!("the collector's ledger is shorter than it was: showing it the checkpoint it gave");
+                    if let Err(e) = self.client.post_checkpoint(note).await {
+                        tracing::warn!("checkpoint not shown: {e}");
+                    }
                 }
                 if let Some(resend) = answer.resend {
                     self.requeue(resend);

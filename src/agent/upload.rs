@@ -116,6 +116,9 @@ pub struct Heartbeat {
 pub struct HeartbeatAnswer {
     /// The collector's wall clock, Unix seconds.
     pub now: i64,
+    /// Whether the collector wants to see the last checkpoint, which is beyond its own.
+    #[serde(default)]
+    pub checkpoint: bool,
     /// Acknowledged reports that the collector lost and asks for.
     #[serde(default)]
     pub resend: Option<Resend>,
@@ -212,6 +215,13 @@ impl Client {
         const WHAT: &str = "the heartbeat";
         let reply = self.exchange(self.http.post(format!("{}/v1/heartbeat", self.base)).json(heartbeat)).await?;
         if reply.status.is_success() { reply.parse(WHAT, "a heartbeat answer") } else { Err(reply.refused(WHAT)) }
+    }
+
+    /// Shows the last checkpoint, a signed note.
+    pub async fn post_checkpoint(&self, note: &str) -> Result<(), UploadError> {
+        let request = self.http.post(format!("{}/v1/checkpoint", self.base)).header("content-type", "text/plain").body(note.to_string());
+        let reply = self.exchange(request).await?;
+        if reply.status.is_success() { Ok(()) } else { Err(reply.refused("the checkpoint")) }
     }
 
     /// Asks for a new certificate of the same key, PEM; not verified yet.

@@ -72,8 +72,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
-    /// Install a signed pack of rules, which judges from the agent's next start on
-    #[command(after_help = "Examples:\n  assay rules install assay-rules-7.pack && systemctl restart assay-agent")]
+    /// Install a signed pack of rules, which judges from the agent's next scan on
+    #[command(after_help = "Examples:\n  assay rules install assay-rules-7.pack")]
     Install {
         /// The pack
         pack: PathBuf,
@@ -134,7 +134,7 @@ fn install(pack: &Path, config: Option<&Path>) -> anyhow::Result<Exit> {
     let opened = SignedPack::open(&Place::beside(pack, &config.rules_key))?;
     opened.install(&config.state_dir, &config.rules_key, clock::unix_now(), facts::schemas())?;
     let rules = opened.compile(facts::schemas())?.rules.len();
-    output::print(&format!("{}installed in {}; next: systemctl restart assay-agent\n", describe_pack(&opened, rules), config.state_dir.display()))?;
+    output::print(&format!("{}installed in {}; the next scan is judged by it\n", describe_pack(&opened, rules), config.state_dir.display()))?;
     Ok(Exit::Ok)
 }
 

@@ -72,13 +72,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         if app.store.user_count().await? == 0 {
             tracing::info!("nobody can sign in yet; add a person with `assay-collector user add NAME --role admin`");
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let mut halt = app.halt.subscribe();
+        let reason = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            halted = halt.wait_for(Option::is_some) => halted.ok().and_then(|reason| reason.clone()),
+        };
         tracing::info!("stopping");
         running.stop().await;
-        Ok(Exit::Ok)
+        reason.map_or(Ok(Exit::Ok), |reason| Err(anyhow::anyhow!(reason)))
     })
 }
 

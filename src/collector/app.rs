@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::admission::Admission;
 use super::metrics::Shared;
-use super::resume::Resumption;
+use super::resume::{Asked, Resumption};
 use super::sequencer::Sequencer;
 use super::store::{HostRow, Store, StoreError};
 use crate::advisory::Index;
@@ -75,6 +75,10 @@ pub struct App {
     pub scan_requests: ScanRequests,
     /// The last time the ledger went on from a restored database, while agents are asked for what is missing.
     pub resumption: Option<Resumption>,
+    /// Which lost reports hosts were asked for.
+    pub asked: Asked,
+    /// Why the collector must stop, once it must.
+    pub halt: watch::Sender<Option<String>>,
     /// Bounds shared by all requests.
     pub limits: Limits,
     /// Tells those who are turned away when to come back.

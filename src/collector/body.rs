@@ -71,6 +71,8 @@ pub struct Received {
 
 /// Media type of the blobs' bodies (RFC 8878 section 7).
 pub const ZSTD: &str = "application/zstd";
+/// Media type of a signed note.
+pub const TEXT: &str = "text/plain";
 /// Media type of every other body.
 pub const JSON: &str = "application/json";
 

@@ -14,8 +14,9 @@ use serde_json::json;
 use super::app::App;
 use super::body::{self, Peer};
 use super::error::ApiError;
+use super::resume;
 use crate::host::clock;
-use crate::model::ids::{HostId, Lineage};
+use crate::model::ids::Lineage;
 
 /// Largest heartbeat, bytes.
 const MAX_HEARTBEAT: usize = 2048;
@@ -47,10 +48,9 @@ pub async fn heartbeat(State(app): State<Arc<App>>, Extension(peer): Extension<P
         return Err(ApiError::Malformed(format!("agent: must be a version of at most {MAX_VERSION} printable characters")));
     }
     let now = clock::unix_now();
-    let known = *app.sequencer.size().borrow();
-    if beat.checkpoint_size > known {
-        // The host alone can't be believed in this; an operator who sees it from many hosts can.
-        tracing::warn!(host = %host.id, claimed = beat.checkpoint_size, known, "a host says that it saw a longer ledger than this one");
+    let saw_more = resume::is_beyond(&app, beat.checkpoint_size).await?;
+    if saw_more {
+        tracing::warn!(host = %host.id, claimed = beat.checkpoint_size, "a host says that it saw a longer ledger than this one");
     }
     if beat.now.abs_diff(now) > SKEW.unsigned_abs() {
         tracing::info!(host = %host.id, skew = beat.now.saturating_sub(now), "the clock of a host is off");
@@ -60,21 +60,13 @@ pub async fn heartbeat(State(app): State<Arc<App>>, Extension(peer): Extension<P
     let scan = app.scan_requests.of(&host.id).map(|id| json!({ "id": id }));
     let mut answer = json!({ "now": now, "scan": scan });
     // Left out unless there is something to ask: agents before 0.2 refuse keys that they don't know.
-    if let (Some(resend), Some(answer)) = (resend(&host.id, &beat), answer.as_object_mut()) {
-        answer.insert("resend".into(), json!({ "from": resend.from, "lineage": resend.lineage }));
+    if let Some(answer) = answer.as_object_mut() {
+        if let Some(from) = resume::wanted(&app, &host.id, &beat.lineage, beat.acknowledged).await? {
+            answer.insert("resend".into(), json!({ "from": from, "lineage": beat.lineage }));
+        }
+        if saw_more {
+            answer.insert("checkpoint".into(), true.into());
+        }
     }
     Ok(Json(answer).into_response())
-}
-
-/// Reports that a host is asked to send again.
-struct Resend {
-    /// First number.
-    from: u64,
-    /// Of which lineage.
-    lineage: Lineage,
-}
-
-/// What a collector whose store lacks acknowledged reports asks of this host; nothing as long as it lacks none.
-const fn resend(_host: &HostId, _beat: &Heartbeat) -> Option<Resend> {
-    None
 }

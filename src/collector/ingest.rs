@@ -15,7 +15,7 @@ use super::body::{self, Peer};
 use super::error::ApiError;
 use super::judge::{self, Plains};
 use super::metrics;
-use super::store::{self, Accepted, BlobRow, NewReport, ReportRow, StoreError};
+use super::store::{Accepted, BlobRow, NewReport, ReportRow, StoreError};
 use super::verify;
 use crate::host::clock;
 use crate::model::blob::{self, Blob, BlobError};
@@ -135,9 +135,8 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
         let begun = Instant::now();
         let plains = inflate(&host, &frames)?;
         let observation = judge::observation(&report, &plains);
-        let mut findings = judge::judge(&app, &report, &observation);
-        // A drift report read a few families: what it says of rules that read others means nothing.
-        findings.retain(|f| store::judges(&report, app.needs.get(&f.rule)));
+        let findings = judge::judge(&app, &report, &observation);
+        let looked_at = crate::rules::looked_at(&observation).into_iter().map(String::from).collect();
         app.metrics.judge.observe(metrics::seconds(begun.elapsed()));
         let row = ReportRow {
             id,
@@ -155,7 +154,7 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
             envelope: envelope.to_bytes(),
             leaf: None,
         };
-        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, needs: app.needs.clone() })
+        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, needs: app.needs.clone(), looked_at })
     });
     // A panic of the engine is a defect of ours: the host keeps its report and sends it again.
     task.await.map_err(|e| ApiError::Internal(e.to_string()))?

@@ -5,15 +5,24 @@
 //! holds both heads, and hosts that hold receipts of lost reports are asked to send them again. Agents keep what
 //! was acknowledged for 35 days; what is older, and entries that came from people, can't come back.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use anyhow::Context as _;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use super::app::App;
+use super::body::{self, Peer};
+use super::error::ApiError;
 use super::sequencer::{self, Task};
 use super::start::Keys;
 use super::store::{Statement, Store, StoreError};
-use crate::host::clock;
+use crate::host::{clock, durable};
 use crate::ledger::{Kind, checkpoint};
-use crate::model::ids::Digest;
+use crate::model::ids::{Digest, HostId, Lineage};
 
 /// Agents keep acknowledged reports for so long, seconds: after that nothing more can come back.
 pub const ASK_SECONDS: i64 = 35 * 86_400;
@@ -53,6 +62,77 @@ pub async fn all(store: &Store) -> Result<Vec<Resumption>, StoreError> {
     store.statements(Kind::Resumption).await?.iter().map(Statement::read).collect()
 }
 
+/// Whether a host saw a longer ledger than this one is, or was before it was resumed: then its database was rolled back.
+pub async fn is_beyond(app: &App, claimed: u64) -> Result<bool, StoreError> {
+    let lost = app.resumption.as_ref().map_or(0, |r| r.lost);
+    if claimed <= lost.max(*app.sequencer.size().borrow()) {
+        return Ok(false);
+    }
+    // Another collector on the same database may have numbered more a moment ago.
+    Ok(app.store.head().await?.is_none_or(|head| claimed > head.size))
+}
+
+/// The first report that a resumed collector lacks of those that a host has receipts of. The same hole is asked for once: what did not
+/// come then is not kept any more.
+pub async fn wanted(app: &App, host: &HostId, lineage: &Lineage, acknowledged: Option<u64>) -> Result<Option<u64>, StoreError> {
+    let (Some(_), Some(acknowledged)) = (&app.resumption, acknowledged) else { return Ok(None) };
+    let mut from = app.asked.next_after(host, lineage);
+    let missing = loop {
+        let Some(missing) = app.store.first_missing(host, lineage, from, acknowledged).await? else { return Ok(None) };
+        if !app.asked.is_asked(host, lineage, missing) {
+            break missing;
+        }
+        from = missing + 1;
+    };
+    tracing::warn!(%host, %lineage, from = missing, to = acknowledged, "asking for reports that the restored database lacks");
+    app.asked.note(host, lineage, acknowledged);
+    Ok(Some(missing))
+}
+
+/// Up to which number hosts were asked for lost reports, since the start.
+#[derive(Debug, Default)]
+pub struct Asked {
+    hosts: Mutex<HashMap<(HostId, Lineage), u64>>,
+}
+
+impl Asked {
+    fn next_after(&self, host: &HostId, lineage: &Lineage) -> u64 {
+        self.lock().get(&(*host, *lineage)).map_or(1, |to| to + 1)
+    }
+
+    fn is_asked(&self, host: &HostId, lineage: &Lineage, number: u64) -> bool {
+        number < self.next_after(host, lineage)
+    }
+
+    fn note(&self, host: &HostId, lineage: &Lineage, to: u64) {
+        self.lock().insert((*host, *lineage), to);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(HostId, Lineage), u64>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `POST /v1/checkpoint`: a checkpoint that a host was given, signed by this ledger's key and over more entries than there are. That
+/// is proof: the database was rolled back. The collector remembers it and stops.
+pub async fn checkpoint(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<StatusCode, ApiError> {
+    let host = peer.host(&app).await?;
+    let received = body::receive(&app, &headers, request, body::TEXT, checkpoint::MAX_BYTES).await?;
+    let note = std::str::from_utf8(&received.bytes).map_err(|e| ApiError::malformed("the checkpoint", &e))?;
+    let shown = checkpoint::open(note, &app.verifier).map_err(|e| ApiError::malformed("the checkpoint", &e))?;
+    if is_beyond(&app, shown.size).await? {
+        let known = *app.sequencer.size().borrow();
+        let kept = durable::write(&sequencer::head_file(&app.store), note.as_bytes(), 0o600);
+        kept.map_err(|e| ApiError::Internal(format!("the head file: {e}")))?;
+        tracing::error!(host = %host.id, published = shown.size, known, "the database was rolled back: a host holds a newer checkpoint of this ledger");
+        app.halt.send_replace(Some(format!(
+            "the ledger has {known} entries but {} were published, as a host proves: the database was rolled back or restored from a backup;              restore the newest backup, or go on with `assay-collector ledger resume`",
+            shown.size
+        )));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Lets the ledger go on. The caller holds the lock on the data folder.
 pub async fn resume(store: &Store, keys: Keys, by: &str) -> anyhow::Result<Resumption> {
     let now = clock::unix_now();
@@ -71,7 +151,7 @@ pub async fn resume(store: &Store, keys: Keys, by: &str) -> anyhow::Result<Resum
     // Only now: after a crash in between the collector still refuses to start, and the order is given again.
     let aside = sequencer::head_file(store).with_extension(format!("lost-{}", published.size));
     std::fs::rename(sequencer::head_file(store), &aside).with_context(|| format!("the published head can't be put aside to {}", aside.display()))?;
-    let (mut task, _) = Task::open(store.clone(), std::sync::Arc::new(keys.signer), keys.verifier, now).await?;
+    let (mut task, _) = Task::open(store.clone(), Arc::new(keys.signer), keys.verifier, now).await?;
     while task.step().await? > 0 {}
     Ok(resumption)
 }

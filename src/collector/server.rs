@@ -30,7 +30,7 @@ use super::body::{Peer, Shown};
 use super::door::{Door, Stranger};
 use super::error::ApiError;
 use super::metrics::Meter;
-use super::{admission, enrol, heartbeat, ingest, renew};
+use super::{admission, enrol, heartbeat, ingest, renew, resume};
 use crate::model::ids::HostId;
 use crate::pki::keys;
 
@@ -57,6 +57,7 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/reports", post(ingest::post_report))
         .route("/v1/blobs/{address}", put(ingest::put_blob))
         .route("/v1/heartbeat", post(heartbeat::heartbeat))
+        .route("/v1/checkpoint", post(resume::checkpoint))
         .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })

@@ -148,6 +148,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         limits: Limits::default(),
         admission: Admission::default(),
         metrics: Arc::new(Metrics::new(i64::try_from(Limits::BODY_UNITS * BODY_UNIT).unwrap_or(i64::MAX), now)),
+        asked: resume::Asked::default(),
+        halt: watch::Sender::default(),
         resumption: resume::all(&store).await?.pop().filter(|r| r.asks(now)),
         store,
         policy,

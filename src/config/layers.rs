@@ -7,9 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::ConfigError;
 
@@ -67,40 +66,33 @@ pub fn check_number(folder: &str, number: usize) -> Result<(), ConfigError> {
 
 /// Lays the files over the defaults, the last one wins. `check` sees each file over the defaults
 /// alone, so that what it finds has that file's name.
-pub fn merge<T>(layers: &[Layer], check: impl Fn(&T, &str) -> Result<(), ConfigError>) -> Result<T, ConfigError>
-where
-    T: Default + Serialize + DeserializeOwned,
-{
-    let mut merged = to_value("defaults", &T::default())?;
+pub fn merge<T: Default + DeserializeOwned>(layers: &[Layer], check: impl Fn(&T, &str) -> Result<(), ConfigError>) -> Result<T, ConfigError> {
+    let mut last = T::default();
+    let mut merged = Value::Object(Map::new());
     for (name, text) in layers {
-        let typed: T = super::parse(name, text)?;
-        check(&typed, name)?;
-        // What the file says by itself tells which keys it sets; the values are those of the types.
-        let said: Value = super::parse(name, text)?;
-        lay(&mut merged, &to_value(name, &typed)?, &said);
+        last = super::parse(name, text)?;
+        check(&last, name)?;
+        lay(&mut merged, super::parse(name, text)?);
     }
-    let last = layers.last().map_or("defaults", |(name, _)| name.as_str());
-    serde_json::from_value(merged).map_err(|e| unmergeable(last, &e))
+    // The types are serialised nowhere: a secret shows itself to no serialiser.
+    match layers {
+        [] | [_] => Ok(last),
+        [.., (name, _)] => serde_json::from_value(merged).map_err(|e| {
+            let problem = format!("the files can't be laid over each other: {e}; put numbers that are meant as text in quotes");
+            ConfigError::Value { file: name.clone(), key: "*".into(), problem }
+        }),
+    }
 }
 
-fn lay(merged: &mut Value, typed: &Value, said: &Value) {
-    let (Value::Object(below), Value::Object(keys)) = (&mut *merged, said) else {
-        *merged = typed.clone();
-        return;
-    };
-    for (key, inner) in keys {
-        if let (Some(place), Some(value)) = (below.get_mut(key), typed.get(key)) {
-            lay(place, value, inner);
+fn lay(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (key, value) in above {
+                lay(below.entry(key).or_insert(Value::Null), value);
+            }
         }
+        (below, above) => *below = above,
     }
-}
-
-fn to_value<T: Serialize>(name: &str, config: &T) -> Result<Value, ConfigError> {
-    serde_json::to_value(config).map_err(|e| unmergeable(name, &e))
-}
-
-fn unmergeable(name: &str, error: &serde_json::Error) -> ConfigError {
-    ConfigError::Value { file: name.into(), key: "drop-ins".into(), problem: format!("can't be laid over each other: {error}") }
 }
 
 #[cfg(test)]
@@ -125,6 +117,9 @@ mod tests {
         assert_eq!((config.collector.as_str(), config.targets), ("https://a:1", vec!["c:3".to_string()]));
         assert_eq!((config.spool.max_bytes, config.spool.max_age_days), (2_097_152, 90));
         assert_eq!((config.time_zone.as_str(), config.jitter_minutes), ("Europe/Vienna", AgentConfig::default().jitter_minutes));
+        // A password is not lost on the way.
+        let config = merged(&["proxy: http://u:s3cret@p:3128\n", "jitter_minutes: 5\n"]).unwrap();
+        assert_eq!(config.proxy, "http://u:s3cret@p:3128".parse().unwrap());
         // A file can take a value back to the default, and empty a list.
         let config = merged(&["jitter_minutes: 5\ntargets: [a:1]\n", "jitter_minutes: 360\ntargets: []\n"]).unwrap();
         assert_eq!(config, AgentConfig::default());
@@ -134,6 +129,8 @@ mod tests {
     fn an_error_names_the_file_that_has_it() {
         assert!(merged(&["collector: https://a:1\n", "\ncolector: https://b:1\n"]).unwrap_err().starts_with("1.yaml:2:1: unknown field `colector`"));
         assert!(merged(&["jitter_minutes: 99999\n", "jitter_minutes: 1\n"]).unwrap_err().starts_with("0.yaml: jitter_minutes: 99999 is not between"));
+        let mistaken = merged(&["policy: 7\n", "jitter_minutes: 1\n"]).unwrap_err();
+        assert!(mistaken.starts_with("1.yaml: *: the files can't be laid over each other") && mistaken.contains("in quotes"), "{mistaken}");
         assert!(merged(&["spool:\n  max_byte: 1\n"]).unwrap_err().starts_with("0.yaml:2:3: unknown field `max_byte`"));
     }
 

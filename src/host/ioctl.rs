@@ -1,6 +1,6 @@
-//! The one module with `unsafe`: two questions to the kernel that have no safe wrapper, both about
-//! fscrypt (`linux/fscrypt.h`). Both only read, need no privilege and write into a buffer of ours
-//! whose size the kernel knows.
+//! The one module with `unsafe`: what has no safe wrapper. Two questions to the kernel about fscrypt
+//! (`linux/fscrypt.h`), which only read, need no privilege and write into a buffer of ours whose size the
+//! kernel knows; and one request to the allocator, which takes no pointer.
 #![expect(unsafe_code, reason = "ioctl(2) is untyped: opcode and buffer are paired here, reviewed, and nowhere else")]
 
 use std::os::fd::BorrowedFd;
@@ -34,6 +34,16 @@ struct KeyStatus {
     reserved_in: [u32; 6],
     status: u32,
     reserved_out: [u32; 15],
+}
+
+/// Gives memory that was freed back to the kernel (malloc_trim(3)): an agent that has scanned is idle for a week. Nothing where the C
+/// library has no such call.
+pub fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes a number, may be called by any thread at any time, and touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// The policy of an open file or folder, as bytes; `None` when it has none or its file system knows none.

@@ -13,8 +13,6 @@ use super::schemas;
 
 /// Name of the derived family in rules.
 pub const NAME: &str = "advisories";
-/// The gathered families it is derived from.
-pub const READS: [&str; 4] = ["kernel", "os", "packages", "updates"];
 
 /// Installed packages against published advisories.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

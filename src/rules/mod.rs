@@ -23,7 +23,7 @@ pub use evaluate::{evaluate, evaluate_drift, evaluate_in, is_drift_rule, looked_
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
-use crate::model::advisories::{self, Derived};
+use crate::model::advisories::Derived;
 use crate::model::against::Against;
 use crate::model::fact::Observation;
 use crate::model::ids::Digest;
@@ -77,7 +77,7 @@ impl std::error::Error for PackError {}
 pub struct Need {
     /// Rarer scans than this do not judge it.
     pub cadence: Cadence,
-    /// Gathered families that it reads, what derived ones are made of included.
+    /// Families that it reads. No drift report looks at a derived one.
     pub families: BTreeSet<String>,
 }
 
@@ -86,14 +86,7 @@ pub type Needs = BTreeMap<String, Need>;
 
 impl Need {
     fn of(rule: &Rule) -> Self {
-        let gathered = |family: &str| -> Vec<String> {
-            match family {
-                access::NAME => access::READS.map(String::from).to_vec(),
-                advisories::NAME => advisories::READS.map(String::from).to_vec(),
-                other => vec![other.to_string()],
-            }
-        };
-        Self { cadence: rule.cadence, families: rule.families().into_iter().flat_map(gathered).collect() }
+        Self { cadence: rule.cadence, families: rule.families().into_iter().map(String::from).collect() }
     }
 }
 

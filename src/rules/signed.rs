@@ -6,7 +6,7 @@
 //! NAME.pack.minisig    minisign signature over NAME.pack, prehashed
 //! ```
 //! The signature is verified before a byte of the pack is unpacked, at installation and at each
-//! start. A pack that is unsigned, altered, cut short, older than the installed one or expired is
+//! scan. A pack that is unsigned, altered, cut short, older than the installed one or expired is
 //! refused, and the installed one goes on judging. One that expires later goes on, too, and its
 //! reports say so: rules of yesterday tell more than none.
 

@@ -12,8 +12,9 @@ import sys
 import tempfile
 import time
 
-# As in packaging/systemd: freed memory goes back to the kernel.
-MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TOP_PAD_": "16384"}
+# For the units: freed memory goes back to the kernel.
+TUNED = ("arena_max=1", "tcache_count=0", "mxfast=0", "trim_threshold=65536", "mmap_threshold=16384")
+MALLOC = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{t}" for t in TUNED)}
 
 
 PORTS = iter(range(20000 + os.getpid() % 8000, 32000))

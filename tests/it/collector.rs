@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use assay::collector::store::{FindingFilter, HostState, Store};
+use assay::collector::store::{FindingFilter, HostState, Retirement, Store};
 use assay::collector::{Running, start};
 use assay::config::collector::Config;
 use assay::ledger::{self, Verifier};
@@ -303,6 +303,8 @@ async fn what_is_wrong_is_refused_and_leaves_nothing() {
 
     // After all that the honest report goes through; a host shut out does not.
     host.send(&base, &sealed).await;
+    let at = assay::host::clock::unix_now();
+    assert!(app.store.retire(&Retirement { at, by: "ada".into(), host: host.key.id(), replaced_by: None, why: "sold".into() }).await.unwrap());
     app.keys.remove(&host.key.id());
     assert_eq!(refused(host.post(&base, &sealed.envelope).await), (403, "unknown-host".into()));
     assert!(start(config(folder.path())).await.unwrap_err().to_string().contains("another collector runs"));

@@ -162,6 +162,9 @@ fn a_network_that_goes_silent_costs_the_agent_a_minute_and_no_report() {
     let collector = Collector::start();
     let agent = Agent::enrol(&collector);
     assert!(agent.once());
+    agent.proxy.counted();
+    assert!(agent.once());
+    // As long as an unchanged report.
     let (up, down) = agent.proxy.counted();
     let silent = |bytes| Way { silent: Some(bytes), ..Way::default() };
     let crawl = Way { drip: Some((1, Duration::from_secs(1))), ..Way::default() };
@@ -181,7 +184,7 @@ fn a_network_that_goes_silent_costs_the_agent_a_minute_and_no_report() {
         agent.proxy.heal();
         assert!(agent.once(), "{name}, and sound again");
     }
-    assert_eq!(Books::open(collector.data()).hold_all_of(&agent.state()), 11);
+    assert_eq!(Books::open(collector.data()).hold_all_of(&agent.state()), 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -229,6 +229,16 @@ fn the_gatherer_is_not_blinded() {
     }
 }
 
+/// The agent confines itself by landlock(7), which no group of systemd.exec(5) up to 252 allows.
+#[test]
+fn the_agent_may_confine_itself() {
+    let unit = read("systemd/assay-agent.service");
+    let allowed = unit.lines().find(|l| l.starts_with("SystemCallFilter=@system-service")).unwrap();
+    for call in ["seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
+        assert!(allowed.split(' ').any(|word| word == call), "{call}");
+    }
+}
+
 /// Package metadata names files that exist, and every unit, page and completion is packed for both kinds of package.
 #[test]
 fn packages_hold_every_file() {

@@ -188,6 +188,12 @@ fn limits_of_time_and_space_still_give_a_report() {
     host.collector.stop();
 }
 
+/// Whether the gatherer reads the machine right now: it does so on a thread of this name.
+fn reads(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    threads.map(|t| std::fs::read_to_string(t.path().join("comm")).unwrap_or_default()).any(|name| name.trim() == "gather")
+}
+
 #[test]
 fn a_gatherer_that_is_killed_while_it_reads_makes_an_aborted_report_and_the_window_is_scanned_again() {
     let mut host = Host::new("");
@@ -197,7 +203,11 @@ fn a_gatherer_that_is_killed_while_it_reads_makes_an_aborted_report_and_the_wind
     gatherer.line("gatherer is listening", Duration::from_secs(30));
     let mut agent = host.start("agent");
     agent.line("scan begins", Duration::from_secs(30));
-    std::thread::sleep(Duration::from_millis(200));
+    let end = Instant::now() + Duration::from_secs(60);
+    while !reads(gatherer.pid()) {
+        assert!(Instant::now() < end, "the gatherer was not asked");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     gatherer.kill();
     let reports = host.wait("aborted report", |r| !r.is_empty());
     assert_eq!((reports[0].scan.state, limits(&reports)), (ScanState::Aborted, vec!["gatherer-stopped"]));

@@ -98,6 +98,12 @@ fn outlives(fault: &Fault) {
     (fault.mend)(&mount);
     let reports = host.wait("report on demand", |r| complete(r, ScanKind::OnDemand) == 1);
     no_hole(&reports);
+    // The collector has it; its receipt must still reach the disk.
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while std::fs::read_dir(disk.join("state/spool")).unwrap().next().is_some() {
+        assert!(std::time::Instant::now() < end, "a report waits although the collector has it");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     assert_eq!(agent.terminate(Duration::from_secs(30)), Some(0));
     let identity = Identity::load(&disk.join("state")).unwrap();
     let spool = Spool::open(&disk.join("state"), Bounds::default(), identity.lineage).unwrap();
@@ -125,7 +131,7 @@ fn a_disk_without_inodes() {
 
 #[test]
 fn a_disk_that_turns_read_only() {
-    outlives(&Fault { options: "size=32m", make: |m| m.read_only(), mend: |m| m.writable() });
+    outlives(&Fault { options: "size=32m", make: |mount| mount.read_only(), mend: |mount| mount.writable() });
 }
 
 /// The disk fills while the collector is away, and while a receipt comes: what waits is neither lost nor doubled.

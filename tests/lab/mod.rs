@@ -65,6 +65,11 @@ impl Server {
         Pid::from_child(&self.child)
     }
 
+    /// Ends it at once, as a power cut does.
+    pub fn kill(&self) {
+        let _ = kill_process(self.pid(), Signal::KILL);
+    }
+
     /// Its folder, where its local socket lies if it has one.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -101,6 +101,24 @@ pub fn postgresql(hba: &str, certificate: Option<&Certificate>, settings: &[&str
     server
 }
 
+/// A standby of a PostgreSQL server, called `name` in its `synchronous_standby_names`.
+pub fn postgresql_standby(primary: &Server, name: &str) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let bin = std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|e| e.unwrap().path().join("bin")).max().unwrap();
+    let data = folder.path().join("data");
+    give(folder.path(), "postgres");
+    let from = format!("host=127.0.0.1 port={} user=postgres application_name={name}", primary.port);
+    run(as_user("postgres", bin.join("pg_basebackup")).args(["--write-recovery-conf", "--checkpoint=fast", "-d", &from, "-D"]).arg(&data));
+    let mut command = as_user("postgres", bin.join("postgres"));
+    command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=100", "-k"]).arg(folder.path());
+    Server::start_with(port, folder, &mut command, Signal::INT)
+}
+
+/// Makes a standby the primary.
+pub fn promote(standby: &Server) {
+    run(Command::new("psql").args(["-h", "127.0.0.1", "-p", &standby.port.to_string(), "-U", "postgres", "-c", "SELECT pg_promote()"]));
+}
+
 /// The address of a new, empty database on a PostgreSQL server that trusts its superuser.
 pub fn database(server: &Server, name: &str) -> String {
     let port = server.port.to_string();

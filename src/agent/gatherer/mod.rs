@@ -32,7 +32,7 @@ use talk::{TALK_TIMEOUT, receive, send};
 use super::run::{self, LIMIT_DEADLINE};
 use super::watch::{self, Marks, Watched};
 use crate::facts::{Family, Side};
-use crate::host::{Host, ReadError};
+use crate::host::{Host, ReadError, ioctl};
 use crate::model::canonical;
 use crate::model::gap::{Gap, Gaps, reason};
 
@@ -216,7 +216,10 @@ fn gather(stream: &mut UnixStream, shared: &Shared, request: Request) -> io::Res
     };
     let cut = gathered.stopped.contains(LIMIT_DEADLINE);
     let response = Response { cut, families: gathered.families, format: RESPONSE.into(), gaps: gathered.gaps };
-    send(stream, &fit(response, MAX_RESPONSE), MAX_RESPONSE)
+    let sent = send(stream, &fit(response, MAX_RESPONSE), MAX_RESPONSE);
+    // The next reading may be a week away.
+    ioctl::release_memory();
+    sent
 }
 
 fn watch(stream: &mut UnixStream, shared: &Shared, request: WatchRequest) -> io::Result<()> {

@@ -19,7 +19,7 @@ mod writer;
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
 pub use hosts::{Enrolled, NewHost, Retirement};
 pub use ledger::{Head, PendingLeaf};
-pub use reports::{Accepted, Missing, NewReport, judges};
+pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::Statement;
 pub use transfer::Moved;

@@ -31,6 +31,8 @@ pub struct NewReport {
     pub os: Option<String>,
     /// What each rule needs of a report to be judged by it: a report leaves the verdicts of the others alone.
     pub needs: Arc<Needs>,
+    /// Families that it looked at, those that could not be read included.
+    pub looked_at: BTreeSet<String>,
 }
 
 /// What a report judges: all rules of its cadence, or those alone that read nothing but what it read.
@@ -42,9 +44,9 @@ struct Reach {
 }
 
 impl Reach {
-    fn of(report: &Report) -> Self {
-        let drift = report.scan.kind == ScanKind::Drift;
-        Self { cadence: report.scan.kind.cadence(), families: drift.then(|| report.facts.iter().map(|f| f.family.clone()).collect()) }
+    fn of(new: &NewReport) -> Self {
+        let drift = new.row.kind == ScanKind::Drift;
+        Self { cadence: new.row.kind.cadence(), families: drift.then(|| new.looked_at.clone()) }
     }
 
     /// As a column: the families, divided by commas; empty: all.
@@ -60,16 +62,12 @@ impl Reach {
     /// A rule that is in no pack any more is judged by whole scans, which then end its verdicts.
     fn judges(&self, need: Option<&Need>) -> bool {
         match (&self.families, need) {
-            (families, Some(need)) => self.cadence >= need.cadence && families.as_ref().is_none_or(|f| need.families.is_subset(f)),
+            (None, Some(need)) => self.cadence >= need.cadence,
+            (Some(read), Some(need)) => need.cadence == Cadence::Weekly && !need.families.is_empty() && need.families.is_subset(read),
             (None, None) => true,
             (Some(_), None) => false,
         }
     }
-}
-
-/// Whether a report of this kind and these families judges a rule.
-pub fn judges(report: &Report, need: Option<&Need>) -> bool {
-    Reach::of(report).judges(need)
 }
 
 /// What became of a report.
@@ -118,7 +116,7 @@ impl Store {
         blobs::claim(transaction, &row.host, &new.report.addresses()).await?;
         let at = effective(transaction, row).await?;
         let applied = row.state == ScanState::Complete;
-        let reach = Reach::of(&new.report);
+        let reach = Reach::of(new);
         let later = later_applied(transaction, &row.host, at).await?;
         self.insert(transaction, row, at, applied, &reach.column()).await?;
         if applied {
@@ -202,6 +200,27 @@ impl Store {
         }
         let observation = judge::observation(&report, &plains);
         Ok(Some((row, observation)))
+    }
+
+    /// The first number of a lineage from `from` to `to` that no stored report has.
+    pub async fn first_missing(&self, host: &HostId, lineage: &Lineage, from: u64, to: u64) -> Result<Option<u64>> {
+        if from > to {
+            return Ok(None);
+        }
+        if self.report_at(host, lineage, from).await?.is_none() {
+            return Ok(Some(from));
+        }
+        let row = sqlx::query(
+            "SELECT min(r.sequence) + 1 AS missing FROM reports r WHERE r.host = $1 AND r.lineage = $2 AND r.sequence >= $3 AND r.sequence < $4
+               AND NOT EXISTS (SELECT 1 FROM reports n WHERE n.host = r.host AND n.lineage = r.lineage AND n.sequence = r.sequence + 1)",
+        )
+        .bind(host.bytes().to_vec())
+        .bind(lineage.bytes().to_vec())
+        .bind(signed(from))
+        .bind(signed(to))
+        .fetch_one(&self.reader)
+        .await?;
+        Ok(row.try_get::<Option<i64>, _>("missing")?.and_then(|n| u64::try_from(n).ok()))
     }
 
     /// Numbers that never arrived although later ones of their lineage did.

@@ -28,8 +28,6 @@ use people::{By, Owners, People};
 
 /// Name of the derived family in rules.
 pub const NAME: &str = "access";
-/// The gathered families it is derived from.
-pub const READS: [&str; 9] = ["accounts", "databases", "jobs", "os", "polkit", "sessions", "ssh_keys", "sshd", "sudo"];
 
 /// People joined to ways in, and what they may do to what was approved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

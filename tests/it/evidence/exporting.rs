@@ -69,7 +69,10 @@ async fn accept(store: &Store, made: &Made, envelope: &[u8]) {
         envelope: envelope.to_vec(),
         leaf: None,
     };
-    assert_eq!(store.accept(NewReport { row, report, findings, os: None, needs: Default::default() }).await.unwrap(), Accepted::New);
+    assert_eq!(
+        store.accept(NewReport { row, report, findings, os: None, needs: Default::default(), looked_at: Default::default() }).await.unwrap(),
+        Accepted::New
+    );
 }
 
 #[tokio::test]

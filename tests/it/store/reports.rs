@@ -54,7 +54,10 @@ async fn send(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findin
     let need = |cadence, families: &[&str]| Need { cadence, families: families.iter().map(ToString::to_string).collect() };
     let needs = [("often", need(Cadence::Weekly, &["a"])), ("rare", need(Cadence::Monthly, &["a"])), ("wide", need(Cadence::Weekly, &["a", "b"]))];
     let needs = Arc::new(needs.into_iter().map(|(rule, need)| (rule.to_string(), need)).collect());
-    assert_eq!(store.accept(NewReport { row, report, findings, os: None, needs }).await.unwrap(), Accepted::New);
+    assert_eq!(
+        store.accept(NewReport { row, report, findings, os: None, needs, looked_at: families.iter().map(ToString::to_string).collect() }).await.unwrap(),
+        Accepted::New
+    );
 }
 
 /// Rule, first day, last day and verdict of every span.

@@ -89,7 +89,7 @@ impl Machine {
             envelope: self.key.seal(REPORT_TYPE, &payload).to_bytes(),
             leaf: None,
         };
-        let new = NewReport { row, report, findings, os: Some("Debian".into()), needs: Arc::default() };
+        let new = NewReport { row, report, findings, os: Some("Debian".into()), needs: Arc::default(), looked_at: ["accounts".to_string()].into() };
         assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
     }
 }

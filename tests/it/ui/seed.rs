@@ -44,6 +44,8 @@ pub async fn empty(now: i64) -> Seeded {
     let app = App {
         needs: Default::default(),
         resumption: None,
+        asked: Default::default(),
+        halt: Default::default(),
         store,
         pack: Arc::new(pack),
         policy: Policy::default(),
@@ -181,7 +183,8 @@ async fn report(
         envelope: envelope.to_bytes(),
         leaf: None,
     };
-    let new = NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), needs: Default::default() };
+    let new =
+        NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), needs: Default::default(), looked_at: Default::default() };
     assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
 }
 
