@@ -131,8 +131,16 @@ impl Collector {
 
     /// Starts one whose data lie in a folder.
     pub fn start_in(folder: tempfile::TempDir) -> Self {
-        let mut collector = Self { folder, agents: format!("127.0.0.1:{}", super::lab::free_port()), running: None };
-        collector.resume();
+        let mut collector = Self { folder, agents: String::new(), running: None };
+        // Between choosing a port and taking it, a test in another process may have taken it.
+        for _ in 0..5 {
+            collector.agents = format!("127.0.0.1:{}", super::lab::free_port());
+            collector.resume();
+            std::thread::sleep(Duration::from_millis(50));
+            if collector.running.as_mut().unwrap().wait(Duration::from_millis(1)).is_none() {
+                break;
+            }
+        }
         collector
     }
 
