@@ -44,3 +44,32 @@ impl Rules {
         outcome.limits.sort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::facts::FAMILIES;
+    use crate::model::advisories::{self, Advisories};
+    use crate::model::schemas;
+    use crate::rules::access::{self, Access};
+
+    #[test]
+    fn carried_schemas_are_those_of_the_types() {
+        let mut all: serde_json::Map<String, Value> = FAMILIES.iter().map(|f| (f.name.to_string(), (f.generated)())).collect();
+        all.insert(access::NAME.into(), schemars::schema_for!(Access).to_value());
+        all.insert(advisories::NAME.into(), schemars::schema_for!(Advisories).to_value());
+        let text = format!("{}\n", serde_json::to_string_pretty(&all).unwrap());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/schemas.json");
+        if std::env::var_os("ASSAY_WRITE_VECTORS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+            return;
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap() == text,
+            "src/model/schemas.json is not current; write it with ASSAY_WRITE_VECTORS=1 cargo nextest run schemas"
+        );
+        assert!(all.iter().all(|(name, schema)| schemas::of(name) == schema));
+        assert_eq!(*schemas::of("no_such_family"), Value::Bool(false));
+    }
+}

@@ -6,6 +6,7 @@
 //! was acknowledged for 35 days; what is older, and entries that came from people, can't come back.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
@@ -65,7 +66,7 @@ pub async fn all(store: &Store) -> Result<Vec<Resumption>, StoreError> {
 /// Whether a host saw a longer ledger than this one is, or was before it was resumed: then its database was rolled back.
 pub async fn is_beyond(app: &App, claimed: u64) -> Result<bool, StoreError> {
     let lost = app.resumption.as_ref().map_or(0, |r| r.lost);
-    if claimed <= lost.max(*app.sequencer.size().borrow()) {
+    if claimed <= lost.max(app.asked.lost.load(Ordering::Relaxed)).max(*app.sequencer.size().borrow()) {
         return Ok(false);
     }
     // Another collector on the same database may have numbered more a moment ago.
@@ -92,6 +93,8 @@ pub async fn wanted(app: &App, host: &HostId, lineage: &Lineage, acknowledged: O
 /// Up to which number hosts were asked for lost reports, since the start.
 #[derive(Debug, Default)]
 pub struct Asked {
+    /// Entries of the longest checkpoint that a host has shown from before the resumption.
+    lost: AtomicU64,
     hosts: Mutex<HashMap<(HostId, Lineage), u64>>,
 }
 
@@ -114,19 +117,28 @@ impl Asked {
 }
 
 /// `POST /v1/checkpoint`: a checkpoint that a host was given, signed by this ledger's key and over more entries than there are. That
-/// is proof: the database was rolled back. The collector remembers it and stops.
+/// is proof: the database was rolled back. The collector remembers it and stops; one that was resumed writes down that more was
+/// lost than it knew.
 pub async fn checkpoint(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, headers: HeaderMap, request: Body) -> Result<StatusCode, ApiError> {
     let host = peer.host(&app).await?;
     let received = body::receive(&app, &headers, request, body::TEXT, checkpoint::MAX_BYTES).await?;
     let note = std::str::from_utf8(&received.bytes).map_err(|e| ApiError::malformed("the checkpoint", &e))?;
     let shown = checkpoint::open(note, &app.verifier).map_err(|e| ApiError::malformed("the checkpoint", &e))?;
     if is_beyond(&app, shown.size).await? {
+        if let Some(resumption) = &app.resumption {
+            app.asked.lost.fetch_max(shown.size, Ordering::Relaxed);
+            tracing::warn!(host = %host.id, published = shown.size, "more entries were lost than this ledger knew when it was resumed");
+            let more = Resumption { at: clock::unix_now(), by: format!("host {}", host.id), lost_note: note.into(), lost: shown.size, ..resumption.clone() };
+            app.store.put_statement(&Statement::of(Kind::Resumption, more.at, &more)?, Some(host.id)).await?;
+            app.sequencer.wake();
+            return Ok(StatusCode::NO_CONTENT);
+        }
         let known = *app.sequencer.size().borrow();
         let kept = durable::write(&sequencer::head_file(&app.store), note.as_bytes(), 0o600);
         kept.map_err(|e| ApiError::Internal(format!("the head file: {e}")))?;
         tracing::error!(host = %host.id, published = shown.size, known, "the database was rolled back: a host holds a newer checkpoint of this ledger");
         app.halt.send_replace(Some(format!(
-            "the ledger has {known} entries but {} were published, as a host proves: the database was rolled back or restored from a backup;              restore the newest backup, or go on with `assay-collector ledger resume`",
+            "the ledger has {known} entries but {} were published, as a host proves: the database was rolled back or restored from a backup; restore the newest backup, or go on with `assay-collector ledger resume`",
             shown.size
         )));
     }

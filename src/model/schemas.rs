@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
+/// Key of a family's schema that holds its cadence when that is not weekly.
+pub const CADENCE: &str = "x-cadence";
+
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.bin"));
 
 /// Schema of the family of this name; of nothing at all (`false`) when there is no such family.

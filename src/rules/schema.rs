@@ -10,6 +10,7 @@ use crate::model::advisories;
 use crate::model::fact::resolve;
 use crate::model::policy::Policy;
 use crate::model::report::Cadence;
+use crate::model::schemas::CADENCE;
 
 /// Variable of the thresholds.
 pub const POLICY: &str = "policy";
@@ -17,8 +18,6 @@ pub const POLICY: &str = "policy";
 pub const NOW: &str = "now";
 /// Variable of the element under `for_each`.
 pub const ITEM: &str = "item";
-/// Key of a family's schema that holds its cadence when that is not weekly.
-pub const CADENCE: &str = "x-cadence";
 
 /// Deepest value of an example that is compared with its schema, levels.
 const MAX_DEPTH: usize = 32;
