@@ -56,6 +56,13 @@ impl DeliverError {
     }
 }
 
+impl DeliverError {
+    /// Whether a receipt came and does not hold under the ledger key at hand.
+    pub const fn is_about_receipt(&self) -> bool {
+        matches!(self, Self::Receipt(_))
+    }
+}
+
 /// How emptying the spool went.
 #[derive(Debug, Default)]
 pub struct Drained {

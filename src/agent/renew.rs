@@ -11,6 +11,7 @@ use super::identity::{Identity, IdentityError};
 use super::pace;
 use super::upload::{Client, Route, UploadError};
 use crate::host::clock;
+use crate::ledger::rotation;
 use crate::pki::{self, Life, PkiError};
 
 /// After two thirds of the life, a host waits for this part of it at most, so that hosts that enrolled together don't renew
@@ -72,6 +73,27 @@ impl Renewal {
             }
         }
     }
+}
+
+/// Follows the ledger to a new key that the old one signed, after a receipt that the old one did not sign; `true` when there is one.
+pub async fn follow_ledger(identity: &mut Identity, client: &Client, state_dir: &Path) -> bool {
+    let followed = client.rotations().await.map_err(|e| e.to_string()).and_then(|list| rotation::follow(&identity.ledger, &list).map_err(|e| e.to_string()));
+    let key = match followed {
+        Ok(key) if key == identity.ledger => return false,
+        Ok(key) => key,
+        Err(e) => {
+            tracing::warn!("the ledger's keys can't be followed: {e}");
+            return false;
+        }
+    };
+    tracing::warn!(from = %identity.ledger, to = %key, "the ledger has a new key, signed by the old one");
+    let old = std::mem::replace(&mut identity.ledger, key);
+    if let Err(e) = identity.save(state_dir) {
+        tracing::error!("{e}");
+        identity.ledger = old;
+        return false;
+    }
+    true
 }
 
 /// Whether it is time to renew at `now`, Unix seconds. A certificate that can't be read is.

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::deliver::{self, DeliverError};
+use super::deliver::{self, DeliverError, Drained};
 use super::drift::Drift;
 use super::identity::{Identity, IdentityError};
 use super::pace;
-use super::renew::Renewal;
+use super::renew::{self, Renewal};
 use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, ScanError, Started};
 use super::scan::{self, Sealed};
 use super::schedule::Calendar;
@@ -83,8 +83,7 @@ pub fn once(config: &AgentConfig) -> Result<(), ServiceError> {
         let sealed = service.scan(started, &purpose, &[]).await?;
         service.keep(started, sealed.draft, purpose)?;
         service.renew().await;
-        let drained = deliver::drain(&mut service.spool, &service.client, &service.identity).await;
-        drained.error.map_or(Ok(()), |e| Err(e.into()))
+        service.drain().await.error.map_or(Ok(()), |e| Err(e.into()))
     });
     runtime.shutdown_background();
     result
@@ -346,9 +345,23 @@ impl Service {
         }
     }
 
+    /// Delivers what waits; a ledger that has a new key is followed to it.
+    async fn drain(&mut self) -> Drained {
+        let mut drained = deliver::drain(&mut self.spool, &self.client, &self.identity).await;
+        if drained.error.as_ref().is_some_and(DeliverError::is_about_receipt)
+            && let Some(identity) = Arc::get_mut(&mut self.identity)
+            && renew::follow_ledger(identity, &self.client, &self.config.state_dir).await
+        {
+            let receipts = std::mem::take(&mut drained.receipts);
+            drained = deliver::drain(&mut self.spool, &self.client, &self.identity).await;
+            drained.receipts.splice(0..0, receipts);
+        }
+        drained
+    }
+
     async fn deliver(&mut self) -> Duration {
         self.renew().await;
-        let drained = deliver::drain(&mut self.spool, &self.client, &self.identity).await;
+        let drained = self.drain().await;
         for (name, receipt) in &drained.receipts {
             tracing::info!(sequence = name.sequence, leaf = receipt.index, "report acknowledged");
         }

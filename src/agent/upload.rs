@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use crate::config::proxy::Proxy;
+use crate::ledger::rotation::Rotation;
 use crate::model::envelope::Envelope;
 use crate::model::ids::{Address, Lineage, Salt};
 use crate::pki::{self, PkiError};
@@ -222,6 +223,13 @@ impl Client {
         let request = self.http.post(format!("{}/v1/checkpoint", self.base)).header("content-type", "text/plain").body(note.to_string());
         let reply = self.exchange(request).await?;
         if reply.status.is_success() { Ok(()) } else { Err(reply.refused("the checkpoint")) }
+    }
+
+    /// How the ledger came to its key; not verified yet.
+    pub async fn rotations(&self) -> Result<Vec<Rotation>, UploadError> {
+        const WHAT: &str = "the question for the ledger's keys";
+        let reply = self.exchange(self.http.get(format!("{}/v1/rotations", self.base))).await?;
+        if reply.status.is_success() { reply.parse(WHAT, "a list of rotations") } else { Err(reply.refused(WHAT)) }
     }
 
     /// Asks for a new certificate of the same key, PEM; not verified yet.

@@ -14,8 +14,9 @@ use super::hosts::{DATA, existing};
 use super::output;
 use crate::collector::fsck::{self, Fsck};
 use crate::collector::store::{Moved, Store, is_postgres, url_file};
-use crate::collector::{Keys, lock};
+use crate::collector::{Keys, lock, rotate};
 use crate::host::{clock, durable};
+use crate::ledger::rotation;
 
 /// Rows between two steps of the progress line.
 const STEP: u64 = 1000;
@@ -190,7 +191,8 @@ pub fn check(arguments: &Check) -> anyhow::Result<Exit> {
     block_on(async {
         let store = existing(&arguments.data).await?;
         let keys = Keys::load_or_create(&arguments.data, clock::unix_now())?;
-        let found = fsck::fsck(&store, &keys.verifier, &|done, all| line(&format!("checking hosts {done} of {all}"))).await;
+        let ledger_keys = rotation::keys(&keys.verifier, &rotate::all(&store).await?);
+        let found = fsck::fsck(&store, &ledger_keys, &|done, all| line(&format!("checking hosts {done} of {all}"))).await;
         end_of_steps();
         let found = found?;
         match arguments.format {

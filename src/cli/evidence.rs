@@ -14,6 +14,7 @@ use super::output;
 use crate::evidence::archive;
 use crate::evidence::text::{count, visible};
 use crate::evidence::{Verification, verify};
+use crate::ledger::rotation::{self, Rotation};
 use crate::ledger::{Verifier, checkpoint};
 
 /// Arguments of `assay evidence`.
@@ -30,9 +31,13 @@ enum Command {
     Verify(VerifyArguments),
 }
 
+/// Largest list of rotations, bytes.
+const MAX_ROTATIONS: usize = 2 << 20;
+
 const VERIFY_HELP: &str = "Examples:
   assay evidence verify soc2.zip --key ledger.pub
   assay evidence verify soc2.zip --key 'assay.invalid/…+1a2b3c4d+AS…'
+  assay evidence verify soc2.zip --key ledger.pub --rotations rotations.json
   assay evidence verify soc2.zip --format json
 
 Exit codes: 0 everything holds under the given key; 3 it holds, but the key was taken from the bundle or something is absent; 1 something does not hold; 2 usage";
@@ -44,6 +49,9 @@ struct VerifyArguments {
     /// The ledger's verifier key, or a file that holds it, from a source you trust
     #[arg(long, value_name = "VERIFIER-KEY|FILE")]
     key: Option<String>,
+    /// Statements of changed ledger keys (`assay-collector ledger rotations`): they lead from the key you hold to the one that signed
+    #[arg(long, value_name = "FILE", requires = "key")]
+    rotations: Option<PathBuf>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -76,7 +84,12 @@ struct Document<'a> {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Command::Verify(arguments) = &arguments.command;
-    let key = arguments.key.as_deref().map(read_key).transpose()?;
+    let mut key = arguments.key.as_deref().map(read_key).transpose()?;
+    if let (Some(path), Some(held)) = (&arguments.rotations, &key) {
+        let bytes = read_bounded(path, MAX_ROTATIONS)?;
+        let list: Vec<Rotation> = serde_json::from_slice(&bytes).with_context(|| format!("{}: no list of rotations", path.display()))?;
+        key = Some(rotation::follow(held, &list).with_context(|| path.display().to_string())?);
+    }
     let bytes = read_bounded(&arguments.bundle, archive::MAX_BYTES)?;
     let found = verify(&bytes, key.as_ref());
     match arguments.format {

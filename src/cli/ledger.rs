@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::exit::Exit;
 use super::hosts::{DATA, actor, existing, find};
 use super::output;
-use crate::collector::{Keys, lock, resume, sequencer};
+use crate::collector::{Keys, lock, resume, rotate, sequencer};
 use crate::host::clock;
 
 /// Shortest word that stands for a person, characters: a shorter one would be found everywhere.
@@ -29,6 +29,19 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
     },
+    /// Give the ledger a new key, signed by the old one; agents and auditors follow from the old to the new
+    #[command(after_help = ROTATE)]
+    Rotate {
+        /// Data folder of the collector, which must be stopped
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// Print how the ledger came to its key, for auditors who hold an earlier one
+    Rotations {
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
     /// Go on from a restored database that lacks entries which were published
     #[command(after_help = RESUME)]
     Resume {
@@ -37,6 +50,13 @@ enum Command {
         data: PathBuf,
     },
 }
+
+const ROTATE: &str = "Examples:
+  systemctl stop assay-collector && assay-collector ledger rotate && systemctl start assay-collector
+  assay-collector ledger rotate --data ./data
+  assay-collector ledger rotations > rotations.json      for assay evidence verify --rotations
+
+Collectors that share a database must all be stopped, and get the new ledger-key.pem and ledger-origin.";
 
 const RESUME: &str = "Examples:
   assay-collector ledger resume
@@ -96,6 +116,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     runtime.block_on(async {
         match &arguments.command {
             Command::Status { data } => status(data).await,
+            Command::Rotate { data } => {
+                let store = existing(data).await?;
+                let _lock = lock(data)?;
+                let keys = Keys::load_or_create(data, clock::unix_now())?;
+                let key = rotate::rotate(&store, keys, &actor()).await?;
+                output::line(&format!("the ledger's key is now {key}\nthe old key is gone; back up ledger-key.pem and ledger-origin, then start the collector"))?;
+                store.close().await;
+                Ok(Exit::Ok)
+            }
+            Command::Rotations { data } => {
+                let store = existing(data).await?;
+                output::line(&serde_json::to_string_pretty(&rotate::all(&store).await?)?)?;
+                store.close().await;
+                Ok(Exit::Ok)
+            }
             Command::Resume { data } => {
                 let store = existing(data).await?;
                 let _lock = lock(data)?;

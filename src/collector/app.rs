@@ -12,6 +12,7 @@ use super::sequencer::Sequencer;
 use super::store::{HostRow, Store, StoreError};
 use crate::advisory::Index;
 use crate::ledger::Verifier;
+use crate::ledger::rotation::Rotation;
 use crate::model::against::Against;
 use crate::model::approvals::Approvals;
 use crate::model::ids::{HostId, RandomId, Salt};
@@ -75,6 +76,10 @@ pub struct App {
     pub scan_requests: ScanRequests,
     /// The last time the ledger went on from a restored database, while agents are asked for what is missing.
     pub resumption: Option<Resumption>,
+    /// How the ledger came to its key.
+    pub rotations: Vec<Rotation>,
+    /// Every key it ever had, newest first.
+    pub ledger_keys: Vec<Verifier>,
     /// Which lost reports hosts were asked for.
     pub asked: Asked,
     /// Why the collector must stop, once it must.

@@ -169,7 +169,8 @@ mod tests {
         drop((first, second, third));
         assert_eq!(door.slots.available_permits(), 3);
         drop(guest);
-        assert_eq!((door.slots.available_permits(), door.inside().hosts.len(), door.inside().strangers.len()), (4, 0, 0));
+        let inside = door.inside();
+        assert_eq!((door.slots.available_permits(), inside.hosts.len(), inside.strangers.len()), (4, 0, 0));
     }
 
     #[tokio::test]

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::sequencer;
 use super::store::{Erased, HostRow, ReportRow, Store, StoreError, Thinned};
-use crate::ledger::{self, Kind, Leaf, Tree, Verifier, checkpoint, tree};
+use crate::ledger::{self, Checkpoint, CheckpointError, Kind, Leaf, Tree, Verifier, checkpoint, tree};
 use crate::model::blob::Blob;
 use crate::model::envelope::{Envelope, REPORT_TYPE};
 use crate::model::ids::{Address, Digest, HostId};
 use crate::model::report::{Report, ScanKind};
-use crate::pki::keys;
+use crate::pki::keys as pki_keys;
 
 /// Differences that are told one by one; more are counted.
 const MAX_TOLD: usize = 1000;
@@ -63,24 +63,24 @@ impl Fsck {
     }
 }
 
-/// Checks a store; `progress` hears how many hosts were read, of how many.
-pub async fn fsck(store: &Store, verifier: &Verifier, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Fsck, StoreError> {
+/// Checks a store whose ledger had these keys, newest first; `progress` hears how many hosts were read, of how many.
+pub async fn fsck(store: &Store, keys: &[Verifier], progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Fsck, StoreError> {
     let mut found = Fsck::default();
     let hosts = store.hosts(Some(i64::MAX)).await?;
     let enrolled: BTreeSet<HostId> = hosts.iter().map(|h| h.id).collect();
-    ledger(store, verifier, &enrolled, &mut found).await?;
+    ledger(store, keys, &enrolled, &mut found).await?;
     let gone = Gone::read(store).await?;
     statements(store, &mut found).await?;
     for (number, host) in hosts.iter().enumerate() {
         progress(number, hosts.len());
-        host_of(store, verifier, host, &gone, &mut found).await?;
+        host_of(store, keys, host, &gone, &mut found).await?;
     }
     progress(hosts.len(), hosts.len());
     Ok(found)
 }
 
 /// Leaves, tree, checkpoints, the published head.
-async fn ledger(store: &Store, verifier: &Verifier, enrolled: &BTreeSet<HostId>, found: &mut Fsck) -> Result<(), StoreError> {
+async fn ledger(store: &Store, keys: &[Verifier], enrolled: &BTreeSet<HostId>, found: &mut Fsck) -> Result<(), StoreError> {
     let mut tree = Tree::new();
     let mut entries: BTreeSet<HostId> = BTreeSet::new();
     loop {
@@ -117,7 +117,7 @@ async fn ledger(store: &Store, verifier: &Verifier, enrolled: &BTreeSet<HostId>,
     for reference in store.doubled_leaves().await? {
         found.add("leaf-doubled", format!("report {reference}"), "more than one ledger entry is about it");
     }
-    checkpoints(store, verifier, &tree, found).await
+    checkpoints(store, keys, &tree, found).await
 }
 
 async fn deleted_reports(store: &Store, reports: &[(u64, Leaf)], found: &mut Fsck) -> Result<(), StoreError> {
@@ -129,7 +129,7 @@ async fn deleted_reports(store: &Store, reports: &[(u64, Leaf)], found: &mut Fsc
     Ok(())
 }
 
-async fn checkpoints(store: &Store, verifier: &Verifier, tree: &Tree, found: &mut Fsck) -> Result<(), StoreError> {
+async fn checkpoints(store: &Store, keys: &[Verifier], tree: &Tree, found: &mut Fsck) -> Result<(), StoreError> {
     let mut after = 0;
     let mut newest = 0;
     loop {
@@ -140,7 +140,7 @@ async fn checkpoints(store: &Store, verifier: &Verifier, tree: &Tree, found: &mu
         found.count("checkpoints", page.len() as u64);
         for head in &page {
             let place = format!("checkpoint {}", head.size);
-            match checkpoint::open(&head.note, verifier) {
+            match opened(&head.note, keys) {
                 Err(e) => found.add("checkpoint-signature", &place, e.to_string()),
                 Ok(signed) if signed.size != head.size || signed.root != head.root => {
                     found.add("checkpoint-row", &place, "its row tells another size or root than the signed note");
@@ -159,7 +159,7 @@ async fn checkpoints(store: &Store, verifier: &Verifier, tree: &Tree, found: &mu
             format!("{} entries are behind the newest checkpoint", tree.size().saturating_sub(newest)),
         );
     }
-    match sequencer::published_head(store, verifier) {
+    match keys.first().map_or(Ok(None), |key| sequencer::published_head(store, key)) {
         Err(e) => found.add("ledger-head", "ledger-head", e.to_string()),
         Ok(Some(head)) if tree.root_at(head.size) != Some(head.root) => {
             let message = format!("{} entries were published and {} are here; they do not lead to the root that was signed", head.size, tree.size());
@@ -168,6 +168,18 @@ async fn checkpoints(store: &Store, verifier: &Verifier, tree: &Tree, found: &mu
         Ok(_) => {}
     }
     Ok(())
+}
+
+/// What a checkpoint says, if one of the ledger's keys signed it; else why the newest did not.
+fn opened(note: &str, keys: &[Verifier]) -> Result<Checkpoint, CheckpointError> {
+    let mut found = Err(CheckpointError::TooLarge);
+    for key in keys.iter().rev() {
+        found = checkpoint::open(note, key);
+        if found.is_ok() {
+            break;
+        }
+    }
+    found
 }
 
 /// Texts behind entries, both ways.
@@ -222,9 +234,9 @@ impl Gone {
     }
 }
 
-async fn host_of(store: &Store, verifier: &Verifier, host: &HostRow, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
+async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
     found.count("hosts", 1);
-    let public_key = keys::raw_of(&host.public_key);
+    let public_key = pki_keys::raw_of(&host.public_key);
     if public_key.is_none_or(|_| HostId::of_spki(&host.public_key) != host.id) {
         found.add("host-key", format!("host {}", host.id), "its key is not the one its id stands for");
     }
@@ -233,7 +245,7 @@ async fn host_of(store: &Store, verifier: &Verifier, host: &HostRow, gone: &Gone
     found.count("reports", reports.len() as u64);
     for row in &reports {
         let Some(report) = public_key.and_then(|key| report_of(row, host, &key, found)) else { continue };
-        leaf_of(store, verifier, row, found).await?;
+        leaf_of(store, keys, row, found).await?;
         for address in report.addresses().into_iter().filter(|a| !blobs.contains(a)) {
             match gone.why(row, address) {
                 Some(why) => *found.erased.entry(why).or_default() += 1,
@@ -300,7 +312,7 @@ fn report_of(row: &ReportRow, host: &HostRow, key: &[u8; 32], found: &mut Fsck) 
 }
 
 /// The ledger entry and the receipt of a report.
-async fn leaf_of(store: &Store, verifier: &Verifier, row: &ReportRow, found: &mut Fsck) -> Result<(), StoreError> {
+async fn leaf_of(store: &Store, keys: &[Verifier], row: &ReportRow, found: &mut Fsck) -> Result<(), StoreError> {
     let place = format!("report {}", row.id);
     let Some(leaf) = store.leaf_of(Kind::Report.id(), &row.id.to_string()).await? else {
         if !store.pending_references(Kind::Report.id()).await?.contains(&row.id) {
@@ -317,7 +329,7 @@ async fn leaf_of(store: &Store, verifier: &Verifier, row: &ReportRow, found: &mu
     match store.receipt(&row.id).await? {
         None => found.add("receipt-missing", place, "it has a ledger entry and no receipt"),
         Some((_, receipt)) => {
-            let checked = Envelope::parse(&receipt).map_err(|e| e.to_string()).and_then(|e| ledger::check_receipt(&e, verifier).map_err(|e| e.to_string()));
+            let checked = Envelope::parse(&receipt).map_err(|e| e.to_string()).and_then(|e| ledger::check_receipt_by(&e, keys).map_err(|e| e.to_string()));
             match checked {
                 Err(e) => found.add("receipt-altered", place, e),
                 Ok(receipt) if receipt.report != row.id || receipt.index != leaf.index => {

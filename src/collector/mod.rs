@@ -21,6 +21,7 @@ pub mod judge;
 pub mod metrics;
 mod renew;
 pub mod resume;
+pub mod rotate;
 pub mod sequencer;
 pub mod server;
 mod start;

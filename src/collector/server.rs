@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::middleware;
-use axum::routing::{post, put};
+use axum::routing::{get, post, put};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,7 +30,7 @@ use super::body::{Peer, Shown};
 use super::door::{Door, Stranger};
 use super::error::ApiError;
 use super::metrics::Meter;
-use super::{admission, enrol, heartbeat, ingest, renew, resume};
+use super::{admission, enrol, heartbeat, ingest, renew, resume, rotate};
 use crate::model::ids::HostId;
 use crate::pki::keys;
 
@@ -58,6 +58,7 @@ pub fn agents_router(app: Arc<App>) -> Router {
         .route("/v1/blobs/{address}", put(ingest::put_blob))
         .route("/v1/heartbeat", post(heartbeat::heartbeat))
         .route("/v1/checkpoint", post(resume::checkpoint))
+        .route("/v1/rotations", get(rotate::rotations))
         .route("/v1/renew", post(renew::renew))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::NotFound })

@@ -18,16 +18,16 @@ use super::admission::Admission;
 use super::app::{App, BODY_UNIT, Contacts, KeyTable, Limits, ScanRequests};
 use super::health;
 use super::metrics::Metrics;
-use super::resume;
 use super::sequencer::Task;
 use super::server;
 use super::store::{Horizon, Store, StoreError};
 use super::ui;
+use super::{resume, rotate};
 use crate::advisory::Index;
 use crate::config::collector::Config;
 use crate::facts;
 use crate::host::clock;
-use crate::ledger::Verifier;
+use crate::ledger::{Verifier, rotation};
 use crate::model::approvals::Approvals;
 use crate::model::roster::Roster;
 use crate::model::table::{TABLE_LIMIT, TableError};
@@ -102,10 +102,8 @@ impl Keys {
     /// Opens the keys of a data folder, or makes them.
     pub fn load_or_create(data: &Path, now: i64) -> anyhow::Result<Self> {
         let authority = Authority::load_or_create(data, now)?;
-        let signer = SigningKey::load_or_create(&data.join("ledger-key.pem"))?;
-        // Named after its key, so that no two ledgers have one name.
-        let id: String = signer.id().to_string().chars().take(16).collect();
-        let verifier = Verifier::new(&format!("assay.invalid/{id}"), signer.public_key())?;
+        let signer = SigningKey::load_or_create(&data.join(rotate::KEY_FILE))?;
+        let verifier = Verifier::new(&rotate::origin(data, &signer)?, signer.public_key())?;
         Ok(Self { authority, signer, verifier })
     }
 }
@@ -123,6 +121,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let lock = lock(&config.data)?;
     let Keys { authority, signer, verifier } = Keys::load_or_create(&config.data, now)?;
     let signer = Arc::new(signer);
+    let half = config.data.join(rotate::NEXT_FILE);
+    anyhow::ensure!(!half.exists(), "{}: a change of the ledger's key was interrupted; finish it with assay-collector ledger rotate", half.display());
+    let rotations = rotate::all(&store).await?;
     let (sequencer_task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await?;
     let (agents_listener, people_listener) = (bind(config.agents, "agents").await?, bind(config.people, "people").await?);
     let (agents, people) = (agents_listener.local_addr()?, people_listener.local_addr()?);
@@ -150,6 +151,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         metrics: Arc::new(Metrics::new(i64::try_from(Limits::BODY_UNITS * BODY_UNIT).unwrap_or(i64::MAX), now)),
         asked: resume::Asked::default(),
         halt: watch::Sender::default(),
+        ledger_keys: rotation::keys(&verifier, &rotations),
+        rotations,
         resumption: resume::all(&store).await?.pop().filter(|r| r.asks(now)),
         store,
         policy,

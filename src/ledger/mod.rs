@@ -11,9 +11,10 @@
 pub mod checkpoint;
 pub mod leaf;
 pub mod proof;
+pub mod rotation;
 pub mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Verifier};
 pub use leaf::{Kind, Leaf, LeafError};
-pub use proof::{ProofError, check_receipt, verify_consistency, verify_inclusion};
+pub use proof::{ProofError, check_receipt, check_receipt_by, verify_consistency, verify_inclusion};
 pub use tree::Tree;

@@ -117,6 +117,12 @@ pub fn verify_consistency(old: u64, old_root: &Digest, new: u64, new_root: &Dige
     if before == *old_root && after == *new_root { Ok(()) } else { Err(ProofError::Root) }
 }
 
+/// [`check_receipt`] under whichever of these keys of one ledger signed it.
+pub fn check_receipt_by(envelope: &Envelope, keys: &[Verifier]) -> Result<Receipt, ProofError> {
+    let signer = keys.iter().find(|key| envelope.keyid() == Some(&key.keyid())).or(keys.first());
+    check_receipt(envelope, signer.ok_or_else(|| ProofError::Receipt("there is no key to check it by".into()))?)
+}
+
 /// The receipt in `envelope`, if the ledger key signed it and its leaf is about the report it names
 /// and stands in the ledger under its signed checkpoint. Whose report it acknowledges is for the
 /// caller to compare.

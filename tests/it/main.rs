@@ -41,6 +41,7 @@ mod renew;
 mod replicas;
 mod resend;
 mod resumption;
+mod rotation;
 mod rpm_apk;
 mod rules;
 mod scans;

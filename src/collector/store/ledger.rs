@@ -72,6 +72,14 @@ impl Store {
         row.map(|row| Ok(Head { size: unsigned(&row, "size")?, root: Digest::new(bytes(&row, "root")?), note: row.try_get("note")? })).transpose()
     }
 
+    /// Replaces the note of a checkpoint by one of the same size and root under another key.
+    pub async fn sign_head_anew(&self, size: u64, note: &str) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("UPDATE checkpoints SET note = $1 WHERE size = $2").bind(note).bind(signed(size)).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Queues a leaf of `kind` about `reference`; the sequencer numbers it. Durable when this returns.
     pub async fn append_leaf(&self, kind: &str, reference: &Digest, host: Option<&HostId>) -> Result<()> {
         let kind = Kind::from_id(kind).ok_or_else(|| StoreError::Database(format!("{kind:?} is not a kind of ledger entry")))?;

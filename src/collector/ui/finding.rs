@@ -12,7 +12,7 @@ use super::tally;
 use super::text::{encode, shown};
 use super::when::When;
 use crate::collector::store::{FindingFilter, FindingRow, ReportRow};
-use crate::ledger::proof::check_receipt;
+use crate::ledger::proof::check_receipt_by;
 use crate::model::envelope::Envelope;
 use crate::model::finding::{Citation, Severity, UnknownReason, Verdict};
 use crate::model::ids::HostId;
@@ -256,7 +256,7 @@ async fn proof(site: &Site, row: &ReportRow) -> Result<Proof, PageError> {
         return Ok(Proof::Pending);
     }
     let Some((_, receipt)) = site.store().receipt(&row.id).await? else { return Ok(Proof::Unchecked) };
-    let checked = Envelope::parse(&receipt).map_err(|e| e.to_string()).and_then(|e| check_receipt(&e, &site.app.verifier).map_err(|e| e.to_string()));
+    let checked = Envelope::parse(&receipt).map_err(|e| e.to_string()).and_then(|e| check_receipt_by(&e, &site.app.ledger_keys).map_err(|e| e.to_string()));
     Ok(match checked {
         Ok(receipt) if receipt.report != row.id || Some(receipt.index) != row.leaf => Proof::Broken("the receipt is about another report".into()),
         Ok(receipt) => Proof::Proved(crate::ledger::checkpoint::peek(&receipt.checkpoint).map_or_else(String::new, |(_, size)| super::text::grouped(size))),

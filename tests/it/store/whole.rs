@@ -120,7 +120,7 @@ async fn filled(store: &Store) -> (Machine, Machine) {
 }
 
 async fn checked(store: &Store) -> Fsck {
-    fsck(store, &keys(store.folder()).verifier, &|_, _| ()).await.unwrap()
+    fsck(store, &[keys(store.folder()).verifier], &|_, _| ()).await.unwrap()
 }
 
 async fn backup(store: &Store) -> (Vec<u8>, Digest) {

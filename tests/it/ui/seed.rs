@@ -45,6 +45,8 @@ pub async fn empty(now: i64) -> Seeded {
         needs: Default::default(),
         resumption: None,
         asked: Default::default(),
+        rotations: Vec::new(),
+        ledger_keys: vec![verifier.clone()],
         halt: Default::default(),
         store,
         pack: Arc::new(pack),
