@@ -155,6 +155,7 @@ complete -c assay -n "__fish_assay_using_subcommand evidence; and not __fish_see
 complete -c assay -n "__fish_assay_using_subcommand evidence; and not __fish_seen_subcommand_from verify help" -f -a "verify" -d 'Verify an evidence bundle offline: signatures, digests, inclusion proofs, checkpoint'
 complete -c assay -n "__fish_assay_using_subcommand evidence; and not __fish_seen_subcommand_from verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay -n "__fish_assay_using_subcommand evidence; and __fish_seen_subcommand_from verify" -l key -d 'The ledger\'s verifier key, or a file that holds it, from a source you trust' -r
+complete -c assay -n "__fish_assay_using_subcommand evidence; and __fish_seen_subcommand_from verify" -l rotations -d 'Statements of changed ledger keys (`assay-collector ledger rotations`): they lead from the key you hold to the one that signed' -r -F
 complete -c assay -n "__fish_assay_using_subcommand evidence; and __fish_seen_subcommand_from verify" -l format -d 'How to print the result' -r -f -a "table\t'For people'
 json\t'For programs'"
 complete -c assay -n "__fish_assay_using_subcommand evidence; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
