@@ -6,7 +6,7 @@ use super::identity::{Identity, IdentityError};
 use super::renew::Renewal;
 use super::run::Outcome;
 use super::seal::{self, Draft, Purpose};
-use super::spool::{Bounds, Name, Spool, SpoolError};
+use super::spool::{Bounds, Item, Name, Spool, SpoolError};
 use super::upload::{Answer, Client, Route, UploadError};
 use crate::host::{Host, ReadError, clock};
 use crate::ledger::{self, ProofError};
@@ -16,6 +16,9 @@ use crate::model::report::ScanKind;
 
 /// Posts of one report: the first, after its blobs, and after a new lineage with its blobs.
 const MAX_ROUNDS: usize = 4;
+
+/// Most blobs that are sent before they are asked for.
+const MAX_AHEAD: usize = 8;
 
 /// Why a report was not delivered; it stays in the spool.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +121,9 @@ pub async fn drain(spool: &mut Spool, client: &Client, identity: &Identity) -> D
 async fn one(spool: &mut Spool, client: &Client, identity: &Identity, name: Name) -> Result<(Name, Receipt), DeliverError> {
     let mut name = name;
     let mut item = spool.read(name)?;
+    for (address, frame) in new_frames(spool, &item) {
+        client.put_blob(&address, frame).await?;
+    }
     for _ in 0..MAX_ROUNDS {
         if spool.is_forked(name.lineage) {
             name = spool.replace(name, |numbers| seal::reseal(identity, &item, numbers))?;
@@ -145,6 +151,14 @@ async fn one(spool: &mut Spool, client: &Client, identity: &Identity, name: Name
         }
     }
     Err(DeliverError::Rounds)
+}
+
+/// Blobs that the report acknowledged last does not name, if they are few: they go ahead, so that the report of a host that
+/// changed little is sent once and not twice. Many go when the collector has said which it lacks.
+fn new_frames(spool: &Spool, item: &Item) -> Vec<(Address, Vec<u8>)> {
+    let Some(kept) = spool.newest_kept() else { return Vec::new() };
+    let new: Vec<_> = item.frames.iter().filter(|(address, _)| !kept.frames.contains_key(*address)).collect();
+    if new.len() > MAX_AHEAD { Vec::new() } else { new.into_iter().map(|(address, frame)| (*address, frame.clone())).collect() }
 }
 
 fn is_about(receipt: &Receipt, identity: &Identity, name: Name, digest: Digest) -> Result<(), DeliverError> {

@@ -94,6 +94,9 @@ pub enum Answer {
     Fork,
 }
 
+/// zstd level of a report's body: a few KiB, once a week.
+const REPORT_LEVEL: i32 = 19;
+
 /// What a heartbeat tells.
 #[derive(Debug, Serialize)]
 pub struct Heartbeat {
@@ -195,7 +198,9 @@ impl Client {
     /// Sends a report.
     pub async fn post_report(&self, envelope: &Envelope) -> Result<Answer, UploadError> {
         const WHAT: &str = "the report";
-        let request = self.http.post(format!("{}/v1/reports", self.base)).header("content-type", "application/json").body(envelope.to_bytes());
+        let frame = zstd::bulk::compress(&envelope.to_bytes(), REPORT_LEVEL).map_err(|e| UploadError::Connection(self.base.clone(), e.to_string()))?;
+        let request = self.http.post(format!("{}/v1/reports", self.base)).header("content-type", "application/json").header("content-encoding", "zstd");
+        let request = request.body(frame);
         let reply = self.exchange(request).await?;
         match reply.status {
             StatusCode::OK => Ok(Answer::Receipt(Envelope::parse(&reply.body).map_err(|_| UploadError::Answer(WHAT, "a receipt"))?)),

@@ -1,5 +1,6 @@
 //! Who speaks, and the bytes they send: authorised first, then read within bounds.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,15 @@ pub const TEXT: &str = "text/plain";
 /// Media type of every other body.
 pub const JSON: &str = "application/json";
 
+/// The content of a body that may be compressed with zstd (`Content-Encoding`, RFC 8878 section 7.2), at most `limit` bytes.
+pub fn plain<'b>(headers: &HeaderMap, bytes: &'b [u8], limit: usize) -> Result<Cow<'b, [u8]>, ApiError> {
+    match headers.get(header::CONTENT_ENCODING).map(|v| v.as_bytes()) {
+        None => Ok(Cow::Borrowed(bytes)),
+        Some(b"zstd") => zstd::bulk::decompress(bytes, limit).map(Cow::Owned).map_err(|e| ApiError::malformed("the body's encoding", &e)),
+        Some(_) => Err(ApiError::MediaType("encoded as zstd, or not at all")),
+    }
+}
+
 /// Reads a body of at most `limit` bytes and of this media type, if the request names one. Its length must be announced; memory is granted as the
 /// bytes come, so that who announces much and sends nothing holds nothing.
 pub async fn receive(app: &App, headers: &HeaderMap, body: Body, media: &'static str, limit: usize) -> Result<Received, ApiError> {
@@ -147,4 +157,22 @@ pub async fn refuse(headers: &HeaderMap, mut body: Body, refusal: ApiError) -> A
 /// A turn at something that only so many may do at once; `Busy` when it does not come in time.
 pub async fn turn(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
     timeout(TURN_TIMEOUT, semaphore.clone().acquire_owned()).await.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compressed_body_is_unpacked_within_its_limit() {
+        let encoded = |word: &str| HeaderMap::from_iter([(header::CONTENT_ENCODING, word.parse().unwrap())]);
+        let small = zstd::bulk::compress(b"{}", 3).unwrap();
+        assert_eq!(plain(&encoded("zstd"), &small, 16).unwrap().as_ref(), b"{}");
+        assert_eq!(plain(&HeaderMap::new(), b"{}", 16).unwrap().as_ref(), b"{}");
+        let bomb = zstd::bulk::compress(&vec![b'['; 64 << 20], 19).unwrap();
+        assert!(bomb.len() < 16 << 10);
+        for (word, bytes) in [("zstd", &bomb[..]), ("zstd", &small[..small.len() - 1]), ("zstd", b"{}"), ("gzip", b"{}")] {
+            assert!(plain(&encoded(word), bytes, 64 << 10).is_err(), "{word}");
+        }
+    }
 }

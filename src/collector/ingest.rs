@@ -75,7 +75,7 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
     let _turn = body::turn(&host.requests).await?;
     let received = body::receive(&app, &headers, request, body::JSON, MAX_REPORT).await?;
     let begun = Instant::now();
-    let (envelope, report, id) = verify::report(&host, &received.bytes)?;
+    let (envelope, report, id) = verify::report(&host, &body::plain(&headers, &received.bytes, MAX_REPORT)?)?;
     match app.store.report_at(&host.id, &report.lineage, report.sequence).await? {
         Some(known) if known == id => {
             app.metrics.duplicates.inc();

@@ -64,7 +64,12 @@ pub async fn connect(address: &str, config: rustls::ClientConfig) -> std::io::Re
 
 /// One request on an open connection.
 pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
-    let kind = if method == "PUT" { "" } else { "Content-Type: application/json\r\n" };
+    let packed = method != "PUT" && body.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    let kind = match (method, packed) {
+        ("PUT", _) => "",
+        (_, false) => "Content-Type: application/json\r\n",
+        (_, true) => "Content-Type: application/json\r\nContent-Encoding: zstd\r\n",
+    };
     let head = format!("{method} {path} HTTP/1.1\r\nHost: c\r\n{kind}Content-Length: {}\r\n\r\n", body.len());
     let mut request = head.into_bytes();
     request.extend_from_slice(body);

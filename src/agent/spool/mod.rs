@@ -179,6 +179,12 @@ impl Spool {
         self.kept.iter().map(|k| k.name).collect()
     }
 
+    /// The report that was acknowledged last, if it can be read.
+    pub fn newest_kept(&self) -> Option<Item> {
+        let newest = self.kept.iter().max_by_key(|k| k.name.order)?;
+        Item::read(&self.path("kept", &newest.name.to_string())).ok()
+    }
+
     /// Writes down that a scan begins, so that a kill in its middle is not silent.
     pub fn begin(&mut self, begun: Begun) -> Result<(), SpoolError> {
         self.state.begun = Some(begun);
