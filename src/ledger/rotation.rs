@@ -17,6 +17,9 @@ pub const FORMAT: &str = "assay.rotation.v1";
 /// Most rotations of a ledger that are followed.
 pub const MAX: usize = 1000;
 
+/// Signs with a private key.
+pub type Sign<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 /// Why a rotation proves nothing.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RotationError {
@@ -59,7 +62,7 @@ pub struct Rotation {
 
 impl Rotation {
     /// The statement that `to` follows `from`; each closure signs with the key of its verifier.
-    pub fn make(at: i64, by: &str, from: (&Verifier, &dyn Fn(&[u8]) -> Vec<u8>), to: (&Verifier, &dyn Fn(&[u8]) -> Vec<u8>)) -> Self {
+    pub fn make(at: i64, by: &str, from: (&Verifier, Sign<'_>), to: (&Verifier, Sign<'_>)) -> Self {
         let (old, new) = (from.0.to_string(), to.0.to_string());
         let message = message(at, &old, &new);
         Self {
