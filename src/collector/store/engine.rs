@@ -112,10 +112,9 @@ impl Store {
         create_file(&file).map_err(|e| StoreError::File(format!("can't open {}: {e}", file.display())))?;
         let unopened = |e: sqlx::Error| StoreError::File(format!("can't open {}: {e}", file.display()));
         let address = format!("sqlite://{}?mode=rw", percent_encoded(&file));
-        let writer = pool(1, SQLITE_SETTINGS).connect(&address).await.map_err(unopened)?;
+        let writer = pool(1, &[SQLITE_SETTINGS]).connect(&address).await.map_err(unopened)?;
         migrate_sqlite(&writer, &file).await?;
-        let reading = format!("{SQLITE_SETTINGS} PRAGMA query_only = ON;");
-        let reader = pool(READERS, &reading).connect(&address).await.map_err(unopened)?;
+        let reader = pool(READERS, &[SQLITE_SETTINGS, "PRAGMA query_only = ON"]).connect(&address).await.map_err(unopened)?;
         Ok(Self { grouped: Writer::start(writer.clone()), writer, reader, engine: Engine::Sqlite, folder: folder.to_path_buf(), silent_after: SILENT_AFTER })
     }
 
@@ -128,7 +127,7 @@ impl Store {
             return Err(StoreError::File(format!("{} names a PostgreSQL database, and this program was built without the feature `postgres`", file.display())));
         }
         let unopened = |e: sqlx::Error| StoreError::File(format!("can't open the database of {}: {e}", folder.join(URL_FILE).display()));
-        let writer = pool(CONNECTIONS, POSTGRES_SETTINGS).connect(url).await.map_err(unopened)?;
+        let writer = pool(CONNECTIONS, &[POSTGRES_SETTINGS]).connect(url).await.map_err(unopened)?;
         durable_commits(&writer).await?;
         migrate_postgres(&writer).await?;
         let store = Self {
@@ -220,12 +219,18 @@ fn months_around(now: i64) -> Vec<(String, i64, i64)> {
     (-1..=3).filter_map(|n| Some((month(n)?, second(month(n)?)?, second(month(n + 1)?)?))).map(|(m, a, b)| (m.strftime("%Y_%m").to_string(), a, b)).collect()
 }
 
-fn pool(connections: u32, settings: &str) -> AnyPoolOptions {
-    let settings: &'static str = Box::leak(settings.to_string().into_boxed_str());
+fn pool(connections: u32, settings: &'static [&'static str]) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT)
-        .after_connect(move |connection, _| Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(|_| ()) }))
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                for setting in settings {
+                    sqlx::raw_sql(*setting).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        })
         .after_release(|connection, _| {
             Box::pin(async move {
                 // On a full disk SQLite rolls back by itself, and the driver goes on believing in a

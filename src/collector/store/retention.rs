@@ -124,32 +124,39 @@ impl Store {
     }
 
     /// Erases a word that stands for a person (a login name, a mail address) from everything kept of every host:
-    /// blobs that hold it go, verdicts that name it have it replaced by `pseudonym`. One transaction per host;
-    /// the statement comes last and names what went.
+    /// blobs that hold it go, verdicts that name it have it replaced by `pseudonym`. One transaction per host, with the
+    /// statement that names what went; what all of them say together.
     pub async fn erase_person(&self, word: &str, pseudonym: &str, by: &str, why: &str, at: i64) -> Result<Erased> {
-        let mut hosts = Vec::new();
+        let mut erased = Erased { at, by: by.into(), hosts: Vec::new(), why: why.into() };
         for row in self.hosts(Some(i64::MAX)).await? {
+            let blobs = self.blobs_with(&row.id, word).await?;
             let mut transaction = self.begin().await?;
             self.lock_host(&mut transaction, row.id.bytes()).await?;
-            let mut blobs = Vec::new();
-            for address in all_blobs(&mut transaction, &row.id).await? {
-                let query = sqlx::query("SELECT frame FROM blobs WHERE host = $1 AND address = $2");
-                let found = query.bind(row.id.bytes().to_vec()).bind(address.bytes().to_vec()).fetch_one(&mut *transaction).await?;
-                let plain = blob::inflate(found.try_get("frame")?).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
-                if names(&plain, word.as_bytes()) {
-                    blobs.push(address);
-                }
-            }
             remove(&mut transaction, &row.id, &blobs).await?;
             let findings = pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
+            if blobs.is_empty() && findings == 0 {
+                continue;
+            }
+            let own = ErasedOfHost { blobs, findings, host: row.id, whole: false };
+            let statement = Statement::of(Kind::Erasure, at, &Erased { hosts: vec![own.clone()], ..erased.clone() })?;
+            super::statements::put(&mut transaction, &statement, Some(row.id)).await?;
             transaction.commit().await?;
-            if !blobs.is_empty() || findings > 0 {
-                hosts.push(ErasedOfHost { blobs, findings, host: row.id, whole: false });
+            erased.hosts.push(own);
+        }
+        Ok(erased)
+    }
+
+    /// Blobs of a host that hold a word.
+    async fn blobs_with(&self, host: &HostId, word: &str) -> Result<Vec<Address>> {
+        let mut found = Vec::new();
+        for address in self.blob_addresses(host).await? {
+            let Some(frame) = self.blob(host, &address).await? else { continue };
+            let plain = blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
+            if names(&plain, word.as_bytes()) {
+                found.push(address);
             }
         }
-        let erased = Erased { at, by: by.into(), hosts, why: why.into() };
-        self.put_statement(&Statement::of(Kind::Erasure, at, &erased)?, None).await?;
-        Ok(erased)
+        Ok(found)
     }
 }
 
