@@ -104,8 +104,10 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
                 app.scan_requests.done(&host.id);
             }
         }
+        // Stored by another request a moment ago: its receipt may have been handed out before this one asked.
         Ok(Accepted::Known) => {
             app.metrics.duplicates.inc();
+            return receipt(&app, &id, None).await;
         }
         Ok(Accepted::Fork) => return Err(ApiError::Fork),
         Err(StoreError::BlobsMissing(_)) => return Err(ApiError::Missing(app.store.missing_blobs(&host.id, &addresses).await?)),
