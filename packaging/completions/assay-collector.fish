@@ -93,10 +93,10 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; an
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l state -d 'Only hosts in this state: active, silent, retired or replaced' -r
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t''
-json\t''"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l why -d 'Why; kept as evidence' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l replaced-by -d 'The enrolled host that takes its place: the population counts the two once' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l data -d 'Data folder of the collector' -r -F
@@ -144,10 +144,10 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand restore"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand migrate" -l to -d 'Where to: the address of an empty PostgreSQL database, or `sqlite` for the data folder' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand migrate" -l data -d 'Data folder of the collector, which must be stopped' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand migrate" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l format -d 'How to print' -r -f -a "table\t''
-json\t''"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "serve" -d 'Serve agents and people'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user evidence host ledger erase backup restore migrate fsck help" -f -a "token" -d 'Make an enrolment token'

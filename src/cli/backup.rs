@@ -1,22 +1,20 @@
-//! `assay-collector backup`, `restore`, `migrate`, `fsck`: the store as a whole.
+//! `assay-collector backup`, `restore`, `migrate`: the store as a whole, out and in.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IsTerminal as _, Write as _};
+use std::io::{BufReader, BufWriter};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::data::{DATA, block_on, existing, keys};
 use super::exit::Exit;
-use super::hosts::{DATA, existing};
 use super::output;
-use crate::collector::fsck::{self, Fsck};
+use crate::collector::lock;
 use crate::collector::store::{Moved, Store, is_postgres, url_file};
-use crate::collector::{Keys, lock, rotate};
 use crate::host::{clock, durable};
-use crate::ledger::rotation;
 
 /// Rows between two steps of the progress line.
 const STEP: u64 = 1000;
@@ -56,24 +54,6 @@ pub struct Migrate {
     data: PathBuf,
 }
 
-/// Arguments of `assay-collector fsck`.
-#[derive(Args, Debug)]
-#[command(after_help = FSCK)]
-pub struct Check {
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-    /// Data folder of the collector
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
 const BACKUP: &str = "Examples:
   assay-collector backup --out /backup/assay-$(date +%F).zst
   assay-collector backup --out ./assay.zst --data ./data
@@ -93,12 +73,6 @@ const MIGRATE: &str = "Examples:
   assay-collector migrate --to postgres:///assay?host=/run/postgresql --data ./data
 
 The schema of a database is brought up to date by itself when the collector starts.";
-
-const FSCK: &str = "Examples:
-  assay-collector fsck
-  assay-collector fsck --format json --data ./data
-
-Exit codes: 0 nothing differs, 1 something does or can't be read.";
 
 /// Runs `backup`.
 pub fn back_up(arguments: &Backup) -> anyhow::Result<Exit> {
@@ -123,7 +97,7 @@ pub fn back_up(arguments: &Backup) -> anyhow::Result<Exit> {
         };
         std::fs::rename(&half, out).with_context(|| format!("{} can't be named {}", half.display(), out.display()))?;
         durable::sync_parent(out).with_context(|| out.display().to_string())?;
-        end_of_steps();
+        output::end_of_steps();
         told(&format!("{} holds", out.display()), &moved)?;
         output::line("The keys are not in it: ca-key.pem and ledger-key.pem of the data folder must be kept elsewhere.")?;
         store.close().await;
@@ -137,9 +111,9 @@ pub fn restore(arguments: &Restore) -> anyhow::Result<Exit> {
         let file = File::open(&arguments.file).with_context(|| format!("{} can't be read", arguments.file.display()))?;
         let store = existing(&arguments.data).await.context("put the collector's keys into the data folder first")?;
         let _lock = lock(&arguments.data)?;
-        let keys = Keys::load_or_create(&arguments.data, clock::unix_now())?;
+        let keys = keys(&arguments.data)?;
         let moved = store.restore(BufReader::new(file), &|rows| step("restoring", rows)).await;
-        end_of_steps();
+        output::end_of_steps();
         let moved = moved.with_context(|| arguments.file.display().to_string())?;
         crate::collector::sequencer::stored_tree(&store, &keys.verifier).await?;
         told("restored", &moved)?;
@@ -154,7 +128,7 @@ pub fn migrate(arguments: &Migrate) -> anyhow::Result<Exit> {
     block_on(async {
         let from = existing(data).await?;
         let _lock = lock(data)?;
-        let keys = Keys::load_or_create(data, clock::unix_now())?;
+        let keys = keys(data)?;
         let to = match arguments.to.as_str() {
             "sqlite" => Store::open_sqlite(data).await?,
             url if is_postgres(url) => Store::open_postgres(data, url).await?,
@@ -164,7 +138,7 @@ pub fn migrate(arguments: &Migrate) -> anyhow::Result<Exit> {
             bail!("the store is in SQLite already");
         }
         let moved = from.copy_to(&to, &|rows| step("moving", rows)).await;
-        end_of_steps();
+        output::end_of_steps();
         let moved = moved?;
         crate::collector::sequencer::stored_tree(&to, &keys.verifier).await?;
         // From here on every command uses the new one; the old one stays as it is.
@@ -186,76 +160,14 @@ fn switch(data: &Path, to: &str) -> anyhow::Result<()> {
     durable::write(&file, format!("{to}\n").as_bytes(), 0o600).with_context(|| format!("{} can't be written", file.display()))
 }
 
-/// Runs `fsck`.
-pub fn check(arguments: &Check) -> anyhow::Result<Exit> {
-    block_on(async {
-        let store = existing(&arguments.data).await?;
-        let keys = Keys::load_or_create(&arguments.data, clock::unix_now())?;
-        let ledger_keys = rotation::keys(&keys.verifier, &rotate::all(&store).await?);
-        let found = fsck::fsck(&store, &ledger_keys, &|done, all| line(&format!("checking hosts {done} of {all}"))).await;
-        end_of_steps();
-        let found = found?;
-        match arguments.format {
-            Format::Json => output::line(&serde_json::to_string_pretty(&found)?)?,
-            Format::Table => output::print(&table(&found))?,
-        }
-        store.close().await;
-        if !found.is_clean() {
-            bail!("{} differences", found.differences.len() as u64 + found.more);
-        }
-        Ok(Exit::Ok)
-    })
-}
-
-fn table(found: &Fsck) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    // Writing to a String can't fail.
-    for difference in &found.differences {
-        let _ = writeln!(out, " ✕ {:<20} {}: {}", difference.id, difference.place, difference.message);
-    }
-    if found.more > 0 {
-        let _ = writeln!(out, " … and {} more", found.more);
-    }
-    let _ = writeln!(out, "Checked:");
-    for (what, count) in &found.checked {
-        let _ = writeln!(out, " {count:>9}  {what}");
-    }
-    for (why, count) in &found.erased {
-        let _ = writeln!(out, " {count:>9}  facts not kept: {why}");
-    }
-    let _ = writeln!(out, "{}", if found.is_clean() { "Nothing differs." } else { "Something differs: restore the newest backup, or ask who changed it." });
-    out
-}
-
 fn told(what: &str, moved: &Moved) -> anyhow::Result<()> {
     let digest = moved.digest.map_or_else(String::new, |d| format!("\nSHA-256 of its content {d}"));
     output::line(&format!("{what} {} rows, {} entries of the ledger{digest}", moved.rows, moved.ledger))
 }
 
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
-}
-
 fn step(what: &str, rows: u64) {
     static SHOWN: AtomicU64 = AtomicU64::new(0);
     if rows.is_multiple_of(STEP) && SHOWN.swap(rows, Ordering::Relaxed) != rows {
-        line(&format!("{what}: {rows} rows"));
-    }
-}
-
-/// A line that the next one overwrites; on a terminal only.
-fn line(text: &str) {
-    let mut error = std::io::stderr();
-    if error.is_terminal() {
-        // Nobody is left to tell when the terminal is gone.
-        let _ = write!(error, "\r\x1b[K{text}");
-    }
-}
-
-fn end_of_steps() {
-    let mut error = std::io::stderr();
-    if error.is_terminal() {
-        let _ = write!(error, "\r\x1b[K");
+        output::step(&format!("{what}: {rows} rows"));
     }
 }

@@ -29,7 +29,7 @@ enum Command {
     /// Look at the ledger, or go on from a restored database
     Ledger(super::ledger::Arguments),
     /// Erase what is kept of a host or a person, without breaking a proof
-    Erase(super::ledger::Erase),
+    Erase(super::erase::Arguments),
     /// Write the whole store into one file, while the collector works
     Backup(super::backup::Backup),
     /// Fill an empty store from a backup
@@ -37,7 +37,7 @@ enum Command {
     /// Move the store to another database
     Migrate(super::backup::Migrate),
     /// Read everything again and name every difference
-    Fsck(super::backup::Check),
+    Fsck(super::fsck::Arguments),
 }
 
 /// The command line as data, for man pages and completions.
@@ -59,10 +59,10 @@ pub fn main() -> ExitCode {
         Command::Evidence(a) => super::export::run(a),
         Command::Host(a) => super::hosts::run(a),
         Command::Ledger(a) => super::ledger::run(a),
-        Command::Erase(a) => super::ledger::erase(a),
+        Command::Erase(a) => super::erase::run(a),
         Command::Backup(a) => super::backup::back_up(a),
         Command::Restore(a) => super::backup::restore(a),
         Command::Migrate(a) => super::backup::migrate(a),
-        Command::Fsck(a) => super::backup::check(a),
+        Command::Fsck(a) => super::fsck::run(a),
     })
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::exit::Exit;
-use super::output;
+use super::output::{self, Format};
 use super::scan::draw::Page;
 use crate::agent::doctor::{self, Check, State};
 use crate::agent::seccomp;
@@ -29,15 +29,6 @@ Exit codes: 0 nothing is missing, 1 error, 3 something is missing or could not b
 
 /// Columns of an id.
 const ID: usize = 14;
-
-/// How the answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
 
 /// Arguments of `assay doctor`.
 #[derive(Args, Debug)]

@@ -6,11 +6,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::output;
+use super::output::{self, Format};
 use crate::evidence::archive;
 use crate::evidence::text::{count, visible};
 use crate::evidence::{Verification, verify};
@@ -55,14 +55,6 @@ struct VerifyArguments {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 /// What `--format json` prints.

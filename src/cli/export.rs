@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
+use super::data::{DATA, block_on, keys};
 use super::exit::Exit;
 use super::output;
-use crate::collector::Keys;
 use crate::collector::export::{Source, bundle};
 use crate::collector::store::Store;
 use crate::evidence::material::day_of;
@@ -38,8 +38,6 @@ enum Command {
         data: PathBuf,
     },
 }
-
-const DATA: &str = "/var/lib/assay-collector";
 
 const EXAMPLES: &str = "Examples:
   assay-collector evidence export --framework soc2 --from 2026-01-01 --to 2026-06-30
@@ -94,8 +92,7 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     if out.is_dir() {
         bail!("--out {}: is a folder, name a file in it", out.display());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let made = runtime.block_on(async {
+    let made = block_on(async {
         let store = Store::open(&arguments.data).await?;
         let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack: Arc::new(pack) };
         let made = bundle(&source, framework, period, day_of(clock::unix_now())).await;
@@ -105,14 +102,6 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     durable::write(&out, &made.bytes, 0o640).with_context(|| format!("{}: can't be written", out.display()))?;
     print(&out, &made, &keys.verifier.to_string())?;
     Ok(Exit::Ok)
-}
-
-/// The keys of a data folder that is there; making one here would make evidence of nothing.
-fn keys(data: &Path) -> anyhow::Result<Keys> {
-    if !data.join("ledger-key.pem").is_file() {
-        bail!("{}: no data folder of a collector that this user may read; name it with --data", data.display());
-    }
-    Keys::load_or_create(data, clock::unix_now())
 }
 
 fn find<'f>(frameworks: &'f [Framework], name: &str) -> anyhow::Result<&'f Framework> {

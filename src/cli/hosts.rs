@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use anyhow::bail;
+use clap::{Args, Subcommand};
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use super::data::{DATA, actor, block_on, existing};
 use super::exit::Exit;
-use super::output;
-use crate::collector::store::{HostRow, Retirement, Store};
+use super::output::{self, Format};
+use crate::collector::store::{HostRow, Retirement};
 use crate::host::clock;
-
-/// Data folder when nobody says otherwise.
-pub const DATA: &str = "/var/lib/assay-collector";
 
 /// Arguments of `assay-collector host`.
 #[derive(Args, Debug)]
@@ -54,12 +52,6 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
 const LIST: &str = "Examples:
   assay-collector host list
   assay-collector host list --state silent
@@ -72,8 +64,7 @@ const RETIRE: &str = "Examples:
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    block_on(async {
         match &arguments.command {
             Command::List { state, format, data } => list(data, state.as_deref(), *format).await,
             Command::Retire { host, why, replaced_by, data } => retire(data, host, replaced_by.as_deref(), why).await,
@@ -149,17 +140,4 @@ pub(super) fn find<'h>(hosts: &'h [HostRow], name: &str) -> anyhow::Result<&'h H
             bail!("{} hosts are called {name:?}; give the id: {}", several.len(), ids.join(", "))
         }
     }
-}
-
-/// A store that is there: making one here would answer from nothing.
-pub(super) async fn existing(data: &Path) -> anyhow::Result<Store> {
-    if !data.join("ledger-key.pem").is_file() {
-        bail!("{}: no data folder of a collector that this user may read; name it with --data", data.display());
-    }
-    Store::open(data).await.with_context(|| format!("{}", data.display()))
-}
-
-/// Who gives the order, as the ledger's statements say it: the user of the operating system.
-pub(super) fn actor() -> String {
-    format!("uid {} on the collector", rustix::process::getuid().as_raw())
 }

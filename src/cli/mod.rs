@@ -7,14 +7,20 @@ pub mod backup;
 #[cfg(feature = "collector")]
 pub mod collector;
 #[cfg(feature = "collector")]
+mod data;
+#[cfg(feature = "collector")]
 pub mod demo;
 pub mod doctor;
 pub mod enroll;
+#[cfg(feature = "collector")]
+pub mod erase;
 pub mod evidence;
 pub mod exit;
 pub mod explain;
 #[cfg(feature = "collector")]
 pub mod export;
+#[cfg(feature = "collector")]
+pub mod fsck;
 pub mod gatherer;
 #[cfg(feature = "collector")]
 pub mod hosts;

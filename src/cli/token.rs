@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::data::{DATA, block_on};
 use super::exit::Exit;
 use super::output;
 use crate::collector::Keys;
@@ -37,7 +38,7 @@ enum Command {
         #[arg(long, default_value = "24h", value_parser = life)]
         expires: i64,
         /// Data folder of the collector
-        #[arg(long, value_name = "DIR", default_value = "/var/lib/assay-collector")]
+        #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
     },
 }
@@ -50,8 +51,7 @@ const EXAMPLES: &str = "Examples:
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Command::Create { uses, expires, data } = &arguments.command;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let token = runtime.block_on(create(data, *uses, *expires))?;
+    let token = block_on(create(data, *uses, *expires))?;
     output::line(&token.to_string())?;
     Ok(Exit::Ok)
 }

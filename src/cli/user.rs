@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::data::{DATA, block_on};
 use super::exit::Exit;
 use super::output;
 use crate::collector::auth;
@@ -35,7 +36,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
         /// Data folder of the collector
-        #[arg(long, value_name = "DIR", default_value = "/var/lib/assay-collector")]
+        #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
     },
 }
@@ -70,8 +71,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let fits = !name.is_empty() && name.len() <= auth::MAX_NAME_BYTES && !name.chars().any(|c| c.is_control() || c.is_whitespace());
     anyhow::ensure!(fits, "{name:?} can't be a name to sign in with; use up to {} bytes without spaces", auth::MAX_NAME_BYTES);
     let password = password_file.as_deref().map(password).transpose()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let link = runtime.block_on(add(data, name, *role, password))?;
+    let link = block_on(add(data, name, *role, password))?;
     output::line(&match link {
         Some(token) => format!("open once, within {} minutes: /signin/once?token={token}", auth::LINK_SECONDS / 60),
         None => format!("{name} may sign in as {}", role.word()),

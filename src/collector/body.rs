@@ -24,8 +24,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(45);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for memory or a turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(15);
-/// Largest refused body that is read and thrown away, bytes: the largest that an agent sends.
-const DRAIN_LIMIT: usize = blob::MAX_FRAME;
+/// Largest refused body that is read and thrown away, bytes: twice the largest that is taken, so that who is over a limit by a little hears
+/// of it.
+const DRAIN_LIMIT: usize = 2 * blob::MAX_FRAME;
 /// Longest time for that.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -138,7 +138,7 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
         let plains = inflate(&host, &frames)?;
         let observation = judge::observation(&report, &plains);
         let findings = judge::judge(&app, &report, &observation);
-        let looked_at = crate::rules::looked_at(&observation).into_iter().map(String::from).collect();
+        let looked_at = crate::rules::looked_at(&observation);
         app.metrics.judge.observe(metrics::seconds(begun.elapsed()));
         let row = ReportRow {
             id,

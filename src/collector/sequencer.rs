@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::store::{Engine, Head, PendingLeaf, Store, StoreError};
+use super::store::{self, Engine, Head, PendingLeaf, Store, StoreError};
 use crate::host::durable;
 use crate::ledger::{self, Checkpoint, Kind, Leaf, Tree, Verifier, checkpoint, tree};
 use crate::model::canonical;
@@ -140,7 +140,7 @@ impl Task {
     /// an empty ledger with its first leaf.
     pub async fn open(store: Store, signer: Arc<SigningKey>, verifier: Verifier, now: i64) -> Result<(Self, Sequencer), LedgerError> {
         let head_file = head_file(&store);
-        let holder = random_holder()?;
+        let holder = store::random_id()?;
         let leading = store.lease_ledger(&holder).await?.then(Instant::now);
         let mut tree = Tree::new();
         read(&store, &verifier, &head_file, &mut tree, leading.is_some()).await?;
@@ -339,10 +339,6 @@ pub async fn stored_tree(store: &Store, verifier: &Verifier) -> Result<(u64, Dig
     let mut tree = Tree::new();
     read(store, verifier, Path::new(""), &mut tree, true).await?;
     Ok((tree.size(), tree.root()))
-}
-
-fn random_holder() -> Result<RandomId, LedgerError> {
-    crate::pki::random().map(RandomId::new).map_err(|e| LedgerError::Store(StoreError::File(e.to_string())))
 }
 
 /// Adds the leaves that the tree lacks, and holds it against the newest signed checkpoint and the published one.

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
 
+use super::Need;
 use super::expr::Patterns;
 use super::expr::{Engine, Fault, Read, Scope, Values};
 use super::file::Rule;
@@ -64,21 +65,15 @@ pub fn evaluate_in(pack: &Pack, input: &Input<'_>, cadence: Cadence) -> Vec<Find
 /// families that it looked at, see [`looked_at`].
 pub fn evaluate_drift(pack: &Pack, input: &Input<'_>) -> Vec<Finding> {
     let looked_at = looked_at(input.observation);
-    evaluate_those(pack, input, &|rule| is_drift_rule(rule, &looked_at))
-}
-
-/// Whether a drift scan that looked at these families tells how the rule stands.
-pub fn is_drift_rule(rule: &Rule, looked_at: &BTreeSet<&str>) -> bool {
-    let reads = rule.families();
-    rule.cadence == Cadence::Weekly && !reads.is_empty() && reads.iter().all(|family| looked_at.contains(family))
+    evaluate_those(pack, input, &|rule| Need::of(rule).is_met_by_drift(&looked_at))
 }
 
 /// The families that an observation says something about: those whose facts it holds, and those
 /// that it could not read at all.
-pub fn looked_at(observation: &Observation) -> BTreeSet<&str> {
+pub fn looked_at(observation: &Observation) -> BTreeSet<String> {
     let whole = |gap: &&Gap| gap.path.is_empty() && gap.subject.is_empty() && !gap.family.is_empty();
-    let gaps = observation.gaps.iter().filter(whole).map(|gap| gap.family.as_str());
-    observation.families.keys().map(String::as_str).chain(gaps).collect()
+    let gaps = observation.gaps.iter().filter(whole).map(|gap| &gap.family);
+    observation.families.keys().chain(gaps).cloned().collect()
 }
 
 fn evaluate_those(pack: &Pack, input: &Input<'_>, asked: &dyn Fn(&Rule) -> bool) -> Vec<Finding> {

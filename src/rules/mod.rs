@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub use crate::model::report::Cadence;
-pub use evaluate::{evaluate, evaluate_drift, evaluate_in, is_drift_rule, looked_at};
+pub use evaluate::{evaluate, evaluate_drift, evaluate_in, looked_at};
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
@@ -87,6 +87,11 @@ pub type Needs = BTreeMap<String, Need>;
 impl Need {
     fn of(rule: &Rule) -> Self {
         Self { cadence: rule.cadence, families: rule.families().into_iter().map(String::from).collect() }
+    }
+
+    /// Whether a drift scan that looked at these families tells how the rule stands.
+    pub fn is_met_by_drift(&self, looked_at: &BTreeSet<String>) -> bool {
+        self.cadence == Cadence::Weekly && !self.families.is_empty() && self.families.is_subset(looked_at)
     }
 }
 

@@ -9,23 +9,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use assay::agent::deliver;
-use assay::agent::run::{self, Outcome, Request};
+use assay::agent::run::Outcome;
 use assay::collector::store::{Enrolled, FindingFilter, NewHost};
-use assay::facts::services::Plan;
-use assay::host::{Host, clock};
+use assay::host::clock;
 use assay::ledger::Verifier;
-use assay::model::against::Against;
 use assay::model::finding::Verdict;
 use assay::model::ids::{Digest, HostId, Lineage, Salt};
-use assay::model::policy::Policy;
 use assay::model::report::ScanKind;
 use assay::pki::authority::Authority;
 use assay::pki::keys::SigningKey;
 use assay::pki::token::Token;
-use assay::probe::Limits;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::agent::outcome;
 use super::lab::host::{WireHost, answer, exchange};
 use super::lab::proxy::{Proxy, Way};
 use super::support::{Books, Collector, assay, run as command, text};
@@ -78,22 +75,6 @@ impl Agent {
     fn waiting(&self) -> usize {
         std::fs::read_dir(self.state().join("spool")).unwrap().count()
     }
-}
-
-/// A scan of an empty root: quick, and full of gaps.
-fn outcome() -> Outcome {
-    let root = tempfile::tempdir().unwrap();
-    let host = Host::rooted(root.path()).unwrap();
-    let request = Request {
-        host: &host,
-        families: Vec::new(),
-        plan: Plan::default(),
-        limits: Limits::default(),
-        policy: Policy::default(),
-        against: Against::default(),
-        advisories: None,
-    };
-    run::scan(request, &|_| {}).unwrap()
 }
 
 fn after(bytes: usize) -> Way {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::writer::Writer;
+use crate::model::ids::HostId;
 use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Connection as _, Executor as _, Row as _, Transaction};
 
@@ -180,13 +181,13 @@ impl Store {
         })
     }
 
-    /// Serialises what concerns one host until the transaction ends; `false` when there is no such host.
-    pub(super) async fn lock_host(&self, transaction: &mut Transaction<'static, Any>, host: &[u8]) -> Result<bool> {
-        let query = match self.engine {
-            Engine::Sqlite => "SELECT 1 AS found FROM hosts WHERE id = $1",
-            Engine::Postgres => "SELECT 1 AS found FROM hosts WHERE id = $1 FOR UPDATE",
-        };
-        Ok(sqlx::query(query).bind(host).fetch_optional(&mut **transaction).await?.is_some())
+    /// Serialises what concerns one host until the transaction ends. SQLite has one writer anyway.
+    pub(super) async fn lock_host(&self, transaction: &mut Transaction<'static, Any>, host: &HostId) -> Result<()> {
+        if self.engine == Engine::Postgres {
+            let lock = sqlx::query("SELECT 1 AS found FROM hosts WHERE id = $1 FOR UPDATE").bind(host.bytes().to_vec());
+            lock.fetch_optional(&mut **transaction).await?;
+        }
+        Ok(())
     }
 
     /// Makes the partitions of accepted reports for the months around `now`; nothing on SQLite. A report of any

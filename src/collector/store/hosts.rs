@@ -112,7 +112,7 @@ impl Store {
     /// statement behind it: all or nothing. `false` when the host is unknown or was taken out before.
     pub async fn retire(&self, retirement: &Retirement) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        self.lock_host(&mut transaction, retirement.host.bytes()).await?;
+        self.lock_host(&mut transaction, &retirement.host).await?;
         let done = sqlx::query("UPDATE hosts SET retired_at = $1, retired_by = $2, retired_why = $3 WHERE id = $4 AND retired_at IS NULL")
             .bind(retirement.at)
             .bind(storable(&retirement.by))

@@ -156,7 +156,7 @@ pub(super) async fn queue(transaction: &mut Transaction<'static, Any>, leaf: &Le
 }
 
 /// A fresh random id.
-pub(super) fn random_id() -> Result<RandomId> {
+pub(in crate::collector) fn random_id() -> Result<RandomId> {
     crate::pki::random().map(RandomId::new).map_err(|e| StoreError::File(e.to_string()))
 }
 

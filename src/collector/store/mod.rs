@@ -18,6 +18,7 @@ mod writer;
 
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
 pub use hosts::{Enrolled, NewHost, Retirement};
+pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};

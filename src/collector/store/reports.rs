@@ -63,7 +63,7 @@ impl Reach {
     fn judges(&self, need: Option<&Need>) -> bool {
         match (&self.families, need) {
             (None, Some(need)) => self.cadence >= need.cadence,
-            (Some(read), Some(need)) => need.cadence == Cadence::Weekly && !need.families.is_empty() && need.families.is_subset(read),
+            (Some(looked_at), Some(need)) => need.is_met_by_drift(looked_at),
             (None, None) => true,
             (Some(_), None) => false,
         }
@@ -105,7 +105,7 @@ impl Store {
 
     async fn accept_in(&self, transaction: &mut Transaction<'static, Any>, new: &NewReport) -> Result<Accepted> {
         let row = &new.row;
-        self.lock_host(transaction, row.host.bytes()).await?;
+        self.lock_host(transaction, &row.host).await?;
         if let Some(taken) = digest_at(transaction, row).await? {
             if taken == row.id {
                 return Ok(Accepted::Known);

@@ -81,7 +81,7 @@ impl Store {
         let store = self.clone();
         self.write(move |transaction| {
             Box::pin(async move {
-                store.lock_host(transaction, host.bytes()).await?;
+                store.lock_host(transaction, &host).await?;
                 let facts_from = now.saturating_sub(i64::from(horizon.facts_days) * 86_400);
                 let gone = beyond(transaction, &host, horizon, facts_from, now).await?;
                 let size = remove(transaction, &host, &gone).await?;
@@ -99,7 +99,7 @@ impl Store {
     /// `false` when it is unknown or not retired.
     pub async fn erase_host(&self, host: HostId, by: &str, why: &str, at: i64) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        self.lock_host(&mut transaction, host.bytes()).await?;
+        self.lock_host(&mut transaction, &host).await?;
         let name = format!("erased-{}", host.to_string().chars().take(8).collect::<String>());
         let done = sqlx::query(
             "UPDATE hosts SET name = $1, os = '', machine = '', agent = '', salt = $2, retired_why = '', erased_at = $3
@@ -131,7 +131,7 @@ impl Store {
         for row in self.hosts(Some(i64::MAX)).await? {
             let blobs = self.blobs_with(&row.id, word).await?;
             let mut transaction = self.begin().await?;
-            self.lock_host(&mut transaction, row.id.bytes()).await?;
+            self.lock_host(&mut transaction, &row.id).await?;
             remove(&mut transaction, &row.id, &blobs).await?;
             let findings = pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
             if blobs.is_empty() && findings == 0 {

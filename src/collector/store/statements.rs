@@ -36,6 +36,11 @@ impl Statement {
     }
 }
 
+const STATEMENTS: &str = "SELECT s.*,
+      (SELECT min(l.number) FROM leaves l WHERE l.kind = s.kind AND l.reference = s.digest) AS numbered,
+      (SELECT min(p.number) FROM pending_leaves p WHERE p.kind = s.kind AND p.reference = s.digest) AS waiting
+    FROM statements s WHERE s.kind = $1 ORDER BY numbered NULLS LAST, waiting NULLS LAST, s.at, s.digest";
+
 impl Store {
     /// Keeps a statement and queues the entry that refers to it: all or nothing, durable when this returns.
     pub async fn put_statement(&self, statement: &Statement, host: Option<HostId>) -> Result<()> {
@@ -45,9 +50,10 @@ impl Store {
         Ok(())
     }
 
-    /// Statements of a kind, oldest first.
+    /// Statements of a kind in the order of their ledger entries, those that wait for a number last: clocks can't tell two of one
+    /// second apart.
     pub async fn statements(&self, kind: Kind) -> Result<Vec<Statement>> {
-        let rows = sqlx::query("SELECT * FROM statements WHERE kind = $1 ORDER BY at, digest").bind(kind.id()).fetch_all(&self.reader).await?;
+        let rows = sqlx::query(STATEMENTS).bind(kind.id()).fetch_all(&self.reader).await?;
         rows.iter().map(|row| Ok(Statement { digest: Digest::new(bytes(row, "digest")?), kind, at: row.try_get("at")?, body: row.try_get("body")? })).collect()
     }
 }

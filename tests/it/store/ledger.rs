@@ -1,4 +1,5 @@
-use assay::collector::store::{Engine, Head, Store, StoreError};
+use assay::collector::store::{Engine, Head, Statement, Store, StoreError};
+use assay::ledger::Kind;
 use assay::model::ids::{Digest, RandomId};
 
 pub async fn leaves_are_numbered_once_and_only_behind_the_last(store: Store) {
@@ -37,4 +38,19 @@ pub async fn only_the_holder_of_the_lease_numbers(store: Store) {
     store.sequence(&holder, 0, &pending, &head, &[]).await.unwrap();
     store.release_ledger(&holder).await.unwrap();
     assert!(store.lease_ledger(&loser).await.unwrap(), "what was given back can be taken at once");
+}
+
+pub async fn statements_of_one_second_stand_in_the_order_of_the_ledger(store: Store) {
+    let holder = RandomId::new([1; 16]);
+    assert!(store.lease_ledger(&holder).await.unwrap());
+    let words: Vec<String> = (0..8).map(|n| format!("statement {n}")).collect();
+    let told = async || store.statements(Kind::Resumption).await.unwrap().iter().map(|s| s.read::<String>().unwrap()).collect::<Vec<_>>();
+    for (number, word) in words.iter().enumerate() {
+        store.put_statement(&Statement::of(Kind::Resumption, 7, word).unwrap(), None).await.unwrap();
+        if number == 3 {
+            let head = Head { size: 4, root: Digest::of(b"r"), note: "note".into() };
+            store.sequence(&holder, 0, &store.pending_leaves(0).await.unwrap(), &head, &[]).await.unwrap();
+        }
+        assert_eq!(told().await, words[..=number], "numbered or not");
+    }
 }

@@ -30,6 +30,7 @@ const CASES: &[Case] = cases![
     hosts::a_host_takes_the_place_of_one_other,
     hosts::a_secret_enrols_as_often_as_it_may_and_a_lost_answer_costs_nothing,
     ledger::leaves_are_numbered_once_and_only_behind_the_last,
+    ledger::statements_of_one_second_stand_in_the_order_of_the_ledger,
     ledger::only_the_holder_of_the_lease_numbers,
     reports::a_verdict_is_as_old_as_its_first_words,
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
