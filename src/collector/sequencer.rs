@@ -51,7 +51,7 @@ pub enum LedgerError {
     HeadFile(String, std::io::Error),
     /// The database has fewer leaves than were published.
     #[error(
-        "the ledger in {folder} has {found} entries but {published} were published: the database was rolled back or restored from a backup; restore the newest backup"
+        "the ledger in {folder} has {found} entries but {published} were published: the database was rolled back or restored from a backup; restore the newest backup, or go on with `assay-collector ledger resume`"
     )]
     RolledBack {
         /// Data folder.

@@ -108,7 +108,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a host out of the population from `retirement.at` on, queues the leaf that says so, and keeps the
+    /// Takes a host out of the population from `retirement.at` on, where its verdicts end, queues the leaf that says so, and keeps the
     /// statement behind it: all or nothing. `false` when the host is unknown or was taken out before.
     pub async fn retire(&self, retirement: &Retirement) -> Result<bool> {
         let mut transaction = self.begin().await?;
@@ -133,6 +133,11 @@ impl Store {
                 return Ok(false);
             }
         }
+        sqlx::query("UPDATE findings SET until = CASE WHEN since < $1 THEN $1 ELSE since + 1 END WHERE host = $2 AND until IS NULL")
+            .bind(retirement.at)
+            .bind(retirement.host.bytes().to_vec())
+            .execute(&mut *transaction)
+            .await?;
         let statement = Statement::of(Kind::Retirement, retirement.at, retirement)?;
         super::statements::put(&mut transaction, &statement, Some(retirement.host)).await?;
         transaction.commit().await?;

@@ -81,7 +81,7 @@ impl Visit {
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
         let failing = FindingFilter { verdicts: vec![Verdict::Fail], as_of: self.as_of, limit: MAX_COUNTED, ..FindingFilter::default() };
         let failing = site.store().findings(&failing).await?.len();
-        let hosts = site.store().hosts(self.as_of).await?.len();
+        let hosts = site.store().hosts(self.as_of).await?.iter().filter(|h| !h.state.is_over()).count();
         Ok(Frame {
             title: title.into(),
             here,

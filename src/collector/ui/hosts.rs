@@ -67,6 +67,10 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         });
     }
     let silent = hosts.iter().filter(|h| h.state == HostState::Silent).count();
-    let heading = if silent == 0 { counted(hosts.len(), "host", "hosts") } else { format!("{}, {silent} silent", counted(hosts.len(), "host", "hosts")) };
+    let over = hosts.iter().filter(|h| h.state.is_over()).count();
+    let mut heading = counted(hosts.len() - over, "host", "hosts");
+    for (number, word) in [(silent, "silent"), (over, "taken out")].into_iter().filter(|(number, _)| *number > 0) {
+        heading.push_str(&format!(", {number} {word}"));
+    }
     render(&Hosts { heading, rows, frame: visit.frame(&site, "hosts", "Hosts").await? })
 }

@@ -94,7 +94,8 @@ struct Change {
 /// `GET /`
 pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let at = visit.at();
-    let hosts = site.store().hosts(visit.as_of).await?;
+    // Who was taken out counts no longer; one that was replaced is counted by its successor.
+    let hosts: Vec<HostRow> = site.store().hosts(visit.as_of).await?.into_iter().filter(|h| !h.state.is_over()).collect();
     let all = FindingFilter { as_of: visit.as_of, limit: MAX_FINDINGS, ..FindingFilter::default() };
     let rows = site.store().findings(&all).await?;
     let recent = FindingFilter { period: Some((at - CHANGE_DAYS * DAY, at + 1)), limit: MAX_FINDINGS, ..FindingFilter::default() };

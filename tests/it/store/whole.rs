@@ -262,7 +262,11 @@ pub async fn a_host_is_erased_once_it_is_retired_and_every_proof_holds(store: St
     let (one, _) = filled(&store).await;
     let host = one.key.id();
     assert!(!store.erase_host(host, "uid 0", "request 8", NOW).await.unwrap());
-    store.retire(&Retirement { at: NOW + DAY, by: "ada".into(), host, replaced_by: None, why: "sold".into() }).await.unwrap();
+    store.retire(&Retirement { at: NOW + 9 * DAY, by: "ada".into(), host, replaced_by: None, why: "sold".into() }).await.unwrap();
+    let of = |as_of| FindingFilter { host: Some(host), as_of, ..FindingFilter::default() };
+    assert!(store.findings(&of(None)).await.unwrap().is_empty(), "a host that is out has no open verdict");
+    assert_eq!(store.findings(&of(Some(NOW + 3 * DAY))).await.unwrap().len(), 1, "what was true then was true");
+    assert!(checked(&store).await.is_clean());
     assert!(store.erase_host(host, "uid 0", "request 8", NOW).await.unwrap());
     assert!(!store.erase_host(host, "uid 0", "request 8", NOW).await.unwrap());
     number(&store).await;
