@@ -2,6 +2,8 @@
 """Memory, processor time and wake-ups of an idle agent and gatherer, after the first scan is delivered.
 
 idle.py FOLDER-OF-BINARIES [SECONDS]   both processes as the units start them, against a collector on loopback
+
+The peer in the same run is another resident agent of Debian that does nothing unless asked: prometheus-node-exporter.
 """
 import os
 import pathlib
@@ -88,15 +90,21 @@ def main():
             agent, log = start(assay, "agent", "--config", str(config))
             first = status(agent.pid)["VmRSS"]
             wait(log, "report acknowledged")
+            peer, log = start("prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{free_port()}")
+            wait(log, "Listening on")
             time.sleep(35)  # the idle connection to the collector is closed after 30 s
             print(f"{'':10}{'RSS MiB':>9}{'anonymous':>11}{'file':>7}{'peak':>7}{'CPU s':>8}{'wake-ups':>10}   over {seconds} s without a heartbeat")
-            before = {p.pid: switches(p.pid) for p in (agent, gatherer)}
+            before = {p.pid: switches(p.pid) for p in (agent, gatherer, peer)}
             time.sleep(seconds)
-            for label, process in (("agent", agent), ("gatherer", gatherer)):
+            own = {}
+            for label, process in (("agent", agent), ("gatherer", gatherer), ("exporter", peer)):
                 memory = status(process.pid)
                 count, cpu = (b - a for a, b in zip(before[process.pid], switches(process.pid)))
+                own[label] = memory["RssAnon"]
                 cells = [memory[k] / 1024 for k in ("VmRSS", "RssAnon", "RssFile", "VmHWM")]
                 print(f"{label:10}{cells[0]:>9.1f}{cells[1]:>11.1f}{cells[2]:>7.1f}{cells[3]:>7.1f}{cpu:>8.2f}{count:>10}")
+            ours = own["agent"] + own["gatherer"]
+            print(f"ratio of memory of their own, exporter to agent and gatherer together: {own['exporter'] / ours:.1f}x")
             print(f"agent at its start: {first / 1024:.1f} MiB")
         finally:
             for process in started:
