@@ -5,6 +5,7 @@ pub mod against;
 pub mod approvals;
 pub mod blob;
 pub mod canonical;
+pub mod configured;
 pub mod day;
 pub mod declared;
 pub mod envelope;
