@@ -1,8 +1,9 @@
 //! The one module with `unsafe`: what has no safe wrapper. Two questions to the kernel about fscrypt
 //! (`linux/fscrypt.h`), which only read, need no privilege and write into a buffer of ours whose size the
-//! kernel knows; and one request to the allocator, which takes no pointer.
+//! kernel knows; and giving memory back: freed memory, and the program's own code, which comes again from its file.
 #![expect(unsafe_code, reason = "ioctl(2) is untyped: opcode and buffer are paired here, reviewed, and nowhere else")]
 
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
@@ -36,14 +37,35 @@ struct KeyStatus {
     reserved_out: [u32; 15],
 }
 
-/// Gives memory that was freed back to the kernel (malloc_trim(3)): an agent that has scanned is idle for a week. Nothing where the C
-/// library has no such call.
+/// Gives back what an agent that has scanned does not need for a week: memory that was freed (malloc_trim(3), where the C library has
+/// it), and the pages of program code that the scan ran through (madvise(2)); those that are needed again are read again.
 pub fn release_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes a number, may be called by any thread at any time, and touches free memory only.
     unsafe {
         libc::malloc_trim(0);
     }
+    // Without /proc nothing is given back.
+    for code in code(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default()) {
+        // SAFETY: the range is a mapping of a file that may be run and not be written, as the kernel lists it: its pages hold
+        // what the file holds, and the next use of one maps it again (`MADV_DONTNEED` on a file's mapping). No value lies there.
+        unsafe {
+            libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Address ranges of mapped program files that can be run and not be written, from the text of proc_pid_maps(5).
+fn code(maps: &str) -> Vec<Range<usize>> {
+    let range = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let (from, to) = words.next()?.split_once('-')?;
+        // Permissions, offset, device, inode, path; what has no file (`[vdso]`, nothing) has no path that begins so.
+        let is_code = words.next() == Some("r-xp") && words.nth(3).is_some_and(|path| path.starts_with('/'));
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        is_code.then_some(address(from)?..address(to)?)
+    };
+    maps.lines().filter_map(range).collect()
 }
 
 /// The policy of an open file or folder, as bytes; `None` when it has none or its file system knows none.
@@ -80,6 +102,20 @@ pub fn encryption_key_status(fd: BorrowedFd<'_>, name: [u8; KEY_NAME_BYTES]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_alone_is_given_back() {
+        let maps = "55a0c0000000-55a0c0200000 r--p 00000000 fe:00 123 /usr/bin/assay\n\
+                    55a0c0200000-55a0c0900000 r-xp 00200000 fe:00 123 /usr/bin/assay\n\
+                    55a0c0900000-55a0c0a00000 rw-p 00900000 fe:00 123 /usr/bin/assay\n\
+                    7f0000000000-7f0000001000 rwxp 00000000 fe:00 9 /usr/lib/odd.so\n\
+                    7f0000002000-7f0000003000 r-xp 00000000 00:00 0 \n\
+                    7ffc00000000-7ffc00002000 r-xp 00000000 00:00 0 [vdso]\n\
+                    x-y r-xp 0 0 0 /usr/bin/odd\n";
+        assert_eq!(code(maps), [0x55a0_c020_0000..0x55a0_c090_0000]);
+        assert!(!code(&std::fs::read_to_string("/proc/self/maps").unwrap()).is_empty());
+        release_memory();
+    }
 
     #[test]
     fn the_numbers_are_those_of_the_kernel_header() {
