@@ -167,7 +167,7 @@ fn control(material: &Material, control: &Control, population: &[Member], window
     let mut counts = Tally::default();
     results.iter().for_each(|r| counts.add(r.verdict));
     let operation = if tested { WindowCount::of(windows) } else { WindowCount::default() };
-    let conclusion = conclude(tested, &counts, &exceptions, population.len());
+    let conclusion = if !tested && control.record.is_empty() { Conclusion::Derived } else { conclude(tested, &counts, &exceptions, population.len()) };
     Ok(ControlPaper {
         format: CONTROL_FORMAT,
         id: control.id.clone(),
@@ -175,6 +175,7 @@ fn control(material: &Material, control: &Control, population: &[Member], window
         text: control.text.clone(),
         conclusion,
         sentence: sentence(conclusion, &results, &exceptions, population.len(), &operation),
+        fleet: control.fleet.clone(),
         record: control.record.clone(),
         design: design(material, control, &results),
         population: population.len(),
@@ -319,6 +320,7 @@ fn sentence(conclusion: Conclusion, results: &[Outcome], exceptions: &[Exception
     let scans = format!("{} of {} done", operation.done, count(usize::try_from(operation.planned).unwrap_or(usize::MAX), "planned scan", "planned scans"));
     match conclusion {
         Conclusion::Record => "No rule tests this control: it needs a person's record.".into(),
+        Conclusion::Derived => "No rule tests this control: it is read from the tables of this bundle.".into(),
         Conclusion::NotApplicable => format!("No rule applies to any of {}; {scans}.", count(population, "host", "hosts")),
         Conclusion::NoExceptions => format!("Every rule passed on {} where it applies; {scans}.", count(population, "host", "hosts")),
         Conclusion::Waived => format!("Failures on {} are covered by waivers; {scans}.", on(Verdict::Waived)),

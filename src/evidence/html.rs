@@ -122,6 +122,7 @@ fn summary(paper: &Paper) -> String {
         Conclusion::Waived,
         Conclusion::NotApplicable,
         Conclusion::Record,
+        Conclusion::Derived,
     ]
     .into_iter()
     .filter(|c| with(*c) > 0)
@@ -161,6 +162,7 @@ const fn shape(conclusion: Conclusion) -> &'static str {
         Conclusion::Waived => "◐",
         Conclusion::NotApplicable => "–",
         Conclusion::Record => "✎",
+        Conclusion::Derived => "▤",
     }
 }
 
@@ -232,6 +234,9 @@ fn control(out: &mut String, c: &ControlPaper) {
         let _ = writeln!(out, "<p>{}</p>", escape(&c.text));
     }
     let _ = writeln!(out, "<p><span class=\"state\">{} {}</span> · {}</p>", shape(c.conclusion), c.conclusion.word(), escape(&c.sentence));
+    if !c.fleet.is_empty() {
+        let _ = writeln!(out, "<h3>What the collector tells</h3>\n<p>{}</p>", escape(&c.fleet));
+    }
     if !c.record.is_empty() {
         let _ = writeln!(out, "<h3>A person's record</h3>\n<p>{} <span class=\"soft\">No record is attached to this bundle.</span></p>", escape(&c.record));
     }

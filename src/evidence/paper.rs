@@ -114,6 +114,8 @@ impl WindowCount {
 pub enum Conclusion {
     /// No rule tests it: a person must record it.
     Record,
+    /// No rule tests it: the reader finds it in the tables that the collector derives.
+    Derived,
     /// No rule applies to any host.
     NotApplicable,
     /// Every rule passed on every host it applies to, in every window, during the whole period.
@@ -133,6 +135,7 @@ impl Conclusion {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Record => "needs a person's record",
+            Self::Derived => "read from the tables",
             Self::NotApplicable => "not applicable",
             Self::NoExceptions => "no exceptions",
             Self::Waived => "waived",
@@ -146,6 +149,7 @@ impl Conclusion {
     pub const fn id(self) -> &'static str {
         match self {
             Self::Record => "record",
+            Self::Derived => "derived",
             Self::NotApplicable => "not_applicable",
             Self::NoExceptions => "no_exceptions",
             Self::Waived => "waived",
@@ -171,6 +175,9 @@ pub struct ControlPaper {
     pub conclusion: Conclusion,
     /// One sentence: true, since when, where not.
     pub sentence: String,
+    /// What the collector tells from many reports, lists and the ledger; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fleet: String,
     /// What a person must record; empty when rules suffice.
     pub record: String,
     /// What tests it, and why.

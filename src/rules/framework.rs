@@ -1,11 +1,19 @@
-//! Frameworks: which rules serve which control. Rules know nothing of frameworks.
+//! Frameworks and commitment pages: which rules serve which control, and which prove which promise. Rules know nothing of frameworks.
 //!
 //! ```yaml
+//! # rules/frameworks/NAME.yaml
 //! id: soc2-2017
 //! title: …   version: "2017"   source: where the criteria are published
 //! controls:
 //!   - {id: CC6.1, title: …, text: …, satisfies: [], supports: [tls-version-minimum], record: ""}
+//!
+//! # rules/commitments/NAME.yaml: a page that a company publishes, sentence by sentence
+//! id: crm-cloud
+//! title: …   version: "2026-11"   source: where the page stands
+//! sentences:
+//!   - {id: B3, title: …, text: the sentence, rules: [tls-version-minimum], fleet: "", record: ""}
 //! ```
+//! Everything that takes a framework takes a page: a sentence is a control whose rules all have to hold.
 
 use std::collections::BTreeSet;
 
@@ -33,13 +41,26 @@ pub struct Control {
     pub text: String,
     /// Rules that serve it.
     pub rules: Vec<Mapping>,
-    /// What a person must record; empty when rules serve it alone.
+    /// What the collector tells from many reports, lists and its ledger, beside the rules; may be empty.
+    pub fleet: String,
+    /// What a person must record; empty when nothing is needed.
     pub record: String,
 }
 
-/// One version of a framework.
+/// What a file of controls is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Criteria that others publish.
+    Framework,
+    /// A page of promises that a company publishes; its controls are the sentences.
+    Commitments,
+}
+
+/// One version of a framework, or a page of commitments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Framework {
+    /// What it is.
+    pub kind: Kind,
     /// Such as `soc2-2017`.
     pub id: String,
     /// Name.
@@ -76,6 +97,30 @@ struct RawControl {
     record: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPage {
+    id: String,
+    title: String,
+    version: String,
+    source: String,
+    sentences: Vec<RawSentence>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSentence {
+    id: String,
+    title: String,
+    text: String,
+    #[serde(default)]
+    rules: Vec<String>,
+    #[serde(default)]
+    fleet: String,
+    #[serde(default)]
+    record: String,
+}
+
 impl Framework {
     /// Rule ids that this framework maps and the pack lacks, sorted.
     pub fn unknown_rules(&self, pack: &Pack) -> Vec<String> {
@@ -99,15 +144,21 @@ impl Framework {
     }
 }
 
-/// The frameworks that the program carries, by id.
+/// What is shown first.
+const FIRST: &str = "soc2";
+
+/// The frameworks that the program carries, SOC 2 first, then its pages of commitments; else by id.
 pub fn builtin() -> Result<Vec<Framework>, PackError> {
     let (mut frameworks, mut problems) = (Vec::new(), Vec::new());
-    for (path, bytes) in &embedded::files_below("frameworks/") {
-        match std::str::from_utf8(bytes).map_err(|_| problem(path, "the file is not UTF-8".into())).and_then(|text| parse(path, text)) {
-            Ok(framework) => frameworks.push(framework),
-            Err(e) => problems.push(e),
+    for (folder, parse) in [("frameworks/", parse as fn(&str, &str) -> Result<Framework, Problem>), ("commitments/", parse_page)] {
+        for (path, bytes) in &embedded::files_below(folder) {
+            match std::str::from_utf8(bytes).map_err(|_| problem(path, "the file is not UTF-8".into())).and_then(|text| parse(path, text)) {
+                Ok(framework) => frameworks.push(framework),
+                Err(e) => problems.push(e),
+            }
         }
     }
+    frameworks.sort_by_key(|f| !f.is_called(FIRST));
     if problems.is_empty() { Ok(frameworks) } else { Err(PackError { problems }) }
 }
 
@@ -119,27 +170,56 @@ pub fn find<'f>(frameworks: &'f [Framework], name: &str) -> Option<&'f Framework
 /// Reads one framework file.
 pub fn parse(path: &str, text: &str) -> Result<Framework, Problem> {
     let raw: Raw = file::yaml(path, text)?;
+    let control = |c: RawControl| Control {
+        id: c.id,
+        title: c.title,
+        text: c.text.trim().into(),
+        rules: [mapped(c.satisfies, "satisfies"), mapped(c.supports, "supports")].concat(),
+        fleet: String::new(),
+        record: c.record.trim().into(),
+    };
+    let controls = checked(path, raw.controls.into_iter().map(control).collect())?;
+    Ok(Framework { kind: Kind::Framework, id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls })
+}
+
+/// Reads one page of commitments.
+pub fn parse_page(path: &str, text: &str) -> Result<Framework, Problem> {
+    let raw: RawPage = file::yaml(path, text)?;
+    let control = |s: RawSentence| Control {
+        id: s.id,
+        title: s.title,
+        text: s.text.trim().into(),
+        rules: mapped(s.rules, "satisfies"),
+        fleet: s.fleet.trim().into(),
+        record: s.record.trim().into(),
+    };
+    let controls = checked(path, raw.sentences.into_iter().map(control).collect())?;
+    Ok(Framework { kind: Kind::Commitments, id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls })
+}
+
+fn mapped(rules: Vec<String>, mapping: &str) -> Vec<Mapping> {
+    rules.into_iter().map(|rule| Mapping { rule, mapping: mapping.into() }).collect()
+}
+
+/// Controls whose ids are unique, and which all say what serves them.
+fn checked(path: &str, controls: Vec<Control>) -> Result<Vec<Control>, Problem> {
     let mut ids = BTreeSet::new();
-    let mut controls = Vec::new();
-    for control in raw.controls {
-        if !ids.insert(control.id.clone()) {
+    for control in &controls {
+        if !ids.insert(&control.id) {
             return Err(problem(path, format!("control {} is there twice: remove one", control.id)));
         }
-        let named = |rules: &[String], mapping: &str| -> Vec<Mapping> { rules.iter().map(|r| Mapping { rule: r.clone(), mapping: mapping.into() }).collect() };
-        let rules = [named(&control.satisfies, "satisfies"), named(&control.supports, "supports")].concat();
-        let distinct: BTreeSet<&str> = rules.iter().map(|m| m.rule.as_str()).collect();
-        if distinct.len() != rules.len() {
+        let distinct: BTreeSet<&str> = control.rules.iter().map(|m| m.rule.as_str()).collect();
+        if distinct.len() != control.rules.len() {
             return Err(problem(path, format!("control {} names a rule twice: remove one", control.id)));
         }
-        if rules.is_empty() && control.record.trim().is_empty() {
+        if control.rules.is_empty() && control.fleet.is_empty() && control.record.is_empty() {
             return Err(problem(path, format!("control {} has neither a rule nor a record: say what a person records", control.id)));
         }
-        if control.title.trim().is_empty() || control.text.trim().is_empty() {
+        if control.title.trim().is_empty() || control.text.is_empty() {
             return Err(problem(path, format!("control {} lacks title or text", control.id)));
         }
-        controls.push(Control { id: control.id, title: control.title, text: control.text.trim().into(), rules, record: control.record.trim().into() });
     }
-    Ok(Framework { id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls })
+    Ok(controls)
 }
 
 fn problem(path: &str, text: String) -> Problem {

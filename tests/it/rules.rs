@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use assay::facts;
 use assay::model::against::Against;
 use assay::model::fact::Observation;
-use assay::model::finding::{Finding, Verdict};
+use assay::model::finding::{Finding, Severity, Verdict};
 use assay::model::gap::Gap;
 use assay::model::policy::Policy;
+use assay::rules::framework::Kind;
 use assay::rules::{self, Input, Pack, framework, selftest};
 use serde_json::{Value, json};
 
@@ -93,6 +94,33 @@ fn every_embedded_rule_serves_a_control() {
     assert_eq!(soc2.id, "soc2-2017");
     for rule in &builtin().rules {
         assert!(!soc2.controls_of(&rule.id).is_empty(), "{} serves no control of {}", rule.id, soc2.id);
+    }
+}
+
+/// Promises that an agent proves by what it observes on a host or over a socket.
+const OBSERVED: &[&str] = &[
+    "A2", "A3", "A4", "A5", "A6", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B9", "B10", "B11", "B17", "C2", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C11",
+    "C12", "C13", "C14",
+];
+
+#[test]
+fn every_promise_has_a_rule_or_says_what_else_proves_it() {
+    let pack = builtin();
+    let frameworks = framework::builtin().unwrap();
+    let pages: Vec<_> = frameworks.iter().filter(|f| f.kind == Kind::Commitments).collect();
+    let sentences: Vec<_> = pages.iter().flat_map(|p| &p.controls).collect();
+    let numbered = |letter: &str, count: usize| (1..=count).map(|n| format!("{letter}{n}")).collect::<Vec<_>>();
+    let all = [numbered("A", 12), numbered("B", 21), numbered("C", 19), numbered("D", 5)].concat();
+    assert_eq!(sentences.iter().map(|s| s.id.clone()).collect::<Vec<_>>().len(), all.len());
+    for id in &all {
+        let sentence = sentences.iter().find(|s| s.id == *id).unwrap_or_else(|| panic!("no page has {id}"));
+        assert!(!OBSERVED.contains(&id.as_str()) || !sentence.rules.is_empty(), "{id} is observed on hosts and has no rule");
+        let listed: Vec<&str> = sentence.rules.iter().map(|m| m.rule.as_str()).collect();
+        for rule in &pack.rules {
+            // What is of low severity is worth knowing and breaks no promise.
+            let is_behind = rule.promises.contains(id) && rule.severity >= Severity::Medium;
+            assert_eq!(listed.contains(&rule.id.as_str()), is_behind, "{id} and {} disagree", rule.id);
+        }
     }
 }
 

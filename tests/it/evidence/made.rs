@@ -49,9 +49,11 @@ fn framework() -> Framework {
         title: format!("Control {id}"),
         text: "What it asks for, <b>in our words</b>.".into(),
         rules: rules.iter().map(|r| Mapping { rule: (*r).into(), mapping: "supports".into() }).collect(),
+        fleet: String::new(),
         record: record.into(),
     };
     Framework {
+        kind: assay::rules::framework::Kind::Framework,
         id: "soc2-2017".into(),
         title: "SOC 2".into(),
         version: "2017".into(),
