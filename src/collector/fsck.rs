@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::sequencer;
 use super::store::{Erased, HostRow, ReportRow, Store, StoreError, Thinned};
+use super::{sequencer, tiles};
 use crate::ledger::{self, Checkpoint, CheckpointError, Kind, Leaf, Tree, Verifier, checkpoint, tree};
 use crate::model::blob::Blob;
 use crate::model::envelope::{Envelope, REPORT_TYPE};
@@ -82,6 +82,7 @@ pub async fn fsck(store: &Store, keys: &[Verifier], progress: &(dyn Fn(usize, us
 /// Leaves, tree, checkpoints, the published head.
 async fn ledger(store: &Store, keys: &[Verifier], enrolled: &BTreeSet<HostId>, found: &mut Fsck) -> Result<(), StoreError> {
     let mut tree = Tree::new();
+    let mut files = tiles::Check::begin(store);
     let mut entries: BTreeSet<HostId> = BTreeSet::new();
     loop {
         let page = store.leaves(tree.size(), tree.size() + PAGE).await?;
@@ -95,6 +96,9 @@ async fn ledger(store: &Store, keys: &[Verifier], enrolled: &BTreeSet<HostId>, f
                 return Ok(());
             }
             tree.push(tree::leaf_hash(&row.bytes));
+            if let Some(files) = &mut files {
+                files.entry(&row.bytes);
+            }
             match Leaf::parse(&row.bytes) {
                 Err(e) => found.add("leaf-malformed", format!("ledger entry {}", row.index), e.to_string()),
                 Ok(leaf) if leaf.kind.id() != row.kind || leaf.reference.to_string() != row.reference => {
@@ -116,6 +120,13 @@ async fn ledger(store: &Store, keys: &[Verifier], enrolled: &BTreeSet<HostId>, f
     }
     for reference in store.doubled_leaves().await? {
         found.add("leaf-doubled", format!("report {reference}"), "more than one ledger entry is about it");
+    }
+    if let Some(mut files) = files {
+        files.end();
+        found.count("tiles", files.checked);
+        for (path, what) in files.differences {
+            found.add("tile", format!("tiles/{path}"), what);
+        }
     }
     checkpoints(store, keys, &tree, found).await
 }

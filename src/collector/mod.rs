@@ -26,6 +26,7 @@ pub mod sequencer;
 pub mod server;
 mod start;
 pub mod store;
+pub mod tiles;
 pub mod ui;
 mod verify;
 

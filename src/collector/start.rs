@@ -22,7 +22,7 @@ use super::sequencer::Task;
 use super::server;
 use super::store::{Horizon, Store, StoreError};
 use super::ui;
-use super::{resume, rotate};
+use super::{resume, rotate, tiles};
 use crate::advisory::Index;
 use crate::config::collector::Config;
 use crate::facts;
@@ -176,6 +176,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     }
     let tasks = vec![
         tokio::spawn(sequencer_task.run(stopped.clone())),
+        tokio::spawn(tiles::follow(app.store.clone(), app.sequencer.size(), stopped.clone())),
         tokio::spawn(watch_retirements(app.clone(), stopped.clone())),
         tokio::spawn(housekeeping(
             app.clone(),

@@ -18,7 +18,7 @@ use assay::model::envelope::{Envelope, REPORT_TYPE};
 use assay::model::fact::{Observation, StableFacts, VolatileFacts};
 use assay::model::finding::Counts;
 use assay::model::gap::Gap;
-use assay::model::ids::{Address, HostId, Lineage, Salt};
+use assay::model::ids::{Address, Digest, HostId, Lineage, Salt};
 use assay::model::policy::Policy;
 use assay::model::receipt::Receipt;
 use assay::model::report::{FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
@@ -231,6 +231,55 @@ async fn a_report_is_judged_kept_and_acknowledged_once() {
     let kinds: Vec<String> = app.store.leaves(0, 99).await.unwrap().into_iter().map(|l| l.kind).collect();
     assert_eq!(kinds, ["ledger-start", "enrolment", "report", "report"]);
     running.stop().await;
+}
+
+/// Another implementation of C2SP tlog-tiles, in another language, over the files beside the database.
+fn monitor(data: &Path, key: &str) -> (i32, String) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/monitor.py");
+    let tiles = data.join("tiles");
+    let (code, out, err) = super::support::run("/usr/bin/python3", &[script, super::support::text(&tiles), key]);
+    (code, out + &err)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_that_knows_nothing_of_assay_follows_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, base) = started(folder.path()).await;
+    let app = running.app.clone();
+    let token = token(folder.path(), &app.authority, 1).await;
+    let host = new_host(&base, &token).await;
+    host.send(&base, &host.scan(1, "Debian GNU/Linux 12 (bookworm)")).await;
+    for n in 0..600u32 {
+        app.store.append_leaf("user", &Digest::of(&n.to_be_bytes()), None).await.unwrap();
+    }
+    app.sequencer.wake();
+    let key = app.verifier.to_string();
+    let mut size = app.sequencer.size();
+    size.wait_for(|s| *s == 603).await.unwrap();
+    // What is being written when the collector stops is finished.
+    running.stop().await;
+    let (code, out) = monitor(folder.path(), &key);
+    assert!(code == 0 && out.starts_with("603 "), "{out}");
+
+    for path in ["checkpoint", "tile/0/000", "tile/0/002.p/91", "tile/1/000.p/2", "tile/entries/001", "tile/entries/002.p/91"] {
+        let place = folder.path().join("tiles").join(path);
+        let sound = std::fs::read(&place).unwrap();
+        for at in [0, sound.len() / 2, sound.len() - 2] {
+            let mut altered = sound.clone();
+            altered[at] ^= 1;
+            std::fs::write(&place, altered).unwrap();
+            assert_ne!(monitor(folder.path(), &key).0, 0, "{path} altered at {at}");
+        }
+        std::fs::write(&place, sound).unwrap();
+    }
+    assert_eq!(monitor(folder.path(), &key).0, 0);
+
+    // Lost altogether, they come again from the entries.
+    std::fs::remove_dir_all(folder.path().join("tiles")).unwrap();
+    let (running, _) = started(folder.path()).await;
+    running.stop().await;
+    let (code, out) = monitor(folder.path(), &key);
+    assert!(code == 0 && out.starts_with("603 "), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

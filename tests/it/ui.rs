@@ -140,7 +140,7 @@ async fn a_finding_shows_its_evidence_and_its_report_is_proved_by_the_ledger() {
 async fn nobody_comes_in_without_a_session_and_a_session_ends_by_signing_out() {
     let seeded = seed::empty(clock::unix_now()).await;
     let stranger = Browser::new(&seeded);
-    for path in ["/", "/hosts", "/findings", "/evidence"] {
+    for path in ["/", "/hosts", "/findings", "/evidence", "/log/checkpoint"] {
         let answer = stranger.get(path).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
         assert!(answer.headers[header::LOCATION].to_str().unwrap().starts_with("/signin"));
@@ -156,6 +156,35 @@ async fn nobody_comes_in_without_a_session_and_a_session_ends_by_signing_out() {
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
     assert_eq!(browser.post("/signout", &format!("form_token={token}")).await.status, StatusCode::SEE_OTHER);
     assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn files_of_the_ledger_and_no_others_are_served() {
+    let seeded = seed::empty(clock::unix_now()).await;
+    let folder = seeded.app.store.folder();
+    std::fs::create_dir_all(folder.join("tiles/tile/0/000.p")).unwrap();
+    for (path, text) in [("tiles/checkpoint", "note"), ("tiles/tile/0/000.p/7", "hashes"), ("tiles/tile/0/odd", "odd"), ("secret", "secret")] {
+        std::fs::write(folder.join(path), text).unwrap();
+    }
+    let browser = Browser::signed_in(&seeded, "viewer").await;
+    let note = browser.get("/log/checkpoint").await;
+    assert_eq!((note.status, note.text.as_str(), note.headers[header::CACHE_CONTROL].to_str().unwrap()), (StatusCode::OK, "note", "no-store"));
+    let tile = browser.get("/log/tile/0/000.p/7").await;
+    assert_eq!((tile.status, tile.text.as_str(), tile.headers[header::CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "hashes", "application/octet-stream"));
+    for path in [
+        "tile/0/odd",
+        "tile/0/000.p/8",
+        "../secret",
+        "..%2fsecret",
+        "tile/0/..%2f..%2f..%2fsecret",
+        "tile/0/%2e%2e/%2e%2e/%2e%2e/secret",
+        "tile/0/000%00",
+        "secret",
+        "/etc/passwd",
+    ] {
+        let answer = browser.get(&format!("/log/{path}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {}", answer.text);
+    }
 }
 
 #[tokio::test]

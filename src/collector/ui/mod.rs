@@ -25,7 +25,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::App;
+use super::{App, tiles};
 pub use site::{Catalogue, Site};
 
 /// Largest form, bytes.
@@ -70,6 +70,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/hosts/{host}", get(host::page))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(evidence::export))
+        .route("/log/{*path}", get(tiles::serve))
         .route("/signin", get(signin::form).post(signin::submit))
         .route("/signin/once", get(signin::once_form).post(signin::once_submit))
         .route("/signout", post(signin::sign_out))
