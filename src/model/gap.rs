@@ -49,6 +49,23 @@ pub mod reason {
     pub const DRIFT_BLIND: &str = "drift-blind";
     /// An exclusion list names it.
     pub const EXCLUDED: &str = "excluded";
+
+    /// Every reason with its meaning, for the reference page.
+    pub const ALL: &[(&str, &str)] = &[
+        (PERMISSION_DENIED, "The process may not read it"),
+        (NEEDS_LIVE_KERNEL, "It needs the running kernel and a root folder is being read"),
+        (LIMIT_REACHED, "A limit on size, count or depth was reached"),
+        (MALFORMED, "The bytes are not in the documented format"),
+        (UNSUPPORTED, "The format is known but not supported"),
+        (MISSING, "The file that should be there is not"),
+        (READ_FAILED, "Reading failed otherwise"),
+        (TIMEOUT, "The endpoint did not answer in time"),
+        (UNREACHABLE, "The endpoint could not be reached"),
+        (INTERNAL, "The code that gathers the family failed; a defect of assay"),
+        (ABORTED, "The scan ended before it was read"),
+        (DRIFT_BLIND, "Changes of its files could escape until the next scan; what was read holds"),
+        (EXCLUDED, "An exclusion list names it"),
+    ];
 }
 
 /// Most gaps kept of one scan; the last one then says how many more there were.

@@ -4,9 +4,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use assay::agent::doctor;
 use assay::facts::{self, FAMILIES};
 use assay::model::advisories;
 use assay::model::fact::{is_marked, resolve};
+use assay::model::gap::reason;
 use assay::rules::{Pack, access, framework};
 use serde_json::Value;
 
@@ -70,15 +72,38 @@ fn generated() -> String {
         advisories::schema(),
     );
     let pack = Pack::builtin(facts::schemas()).unwrap();
-    let frameworks = framework::builtin().unwrap();
+    let mut frameworks = framework::builtin().unwrap();
+    // The column of promises has those.
+    frameworks.retain(|f| f.kind == framework::Kind::Framework);
     out.push_str("\n## Rules\n\n| rule | severity | what must hold | promises | controls |\n|---|---|---|---|---|\n");
     for rule in &pack.rules {
         let controls: Vec<String> = frameworks.iter().flat_map(|f| f.controls_of(&rule.id)).map(|c| c.id.clone()).collect();
         let _ =
             writeln!(out, "| `{}` | {} | {} | {} | {} |", rule.id, rule.severity.word(), one_line(&rule.title), rule.promises.join(" "), controls.join(" "));
     }
+    gaps(&mut out);
+    capabilities(&mut out);
     metrics(&mut out);
     out
+}
+
+/// Why something could not be observed.
+fn gaps(out: &mut String) {
+    out.push_str("\n## Gaps\n\nWhat could not be observed is told as a gap with one of these reasons; rules that read it say *unknown*.\n\n| reason | meaning |\n|---|---|\n");
+    for (id, meaning) in reason::ALL {
+        let _ = writeln!(out, "| `{id}` | {meaning} |");
+    }
+}
+
+/// What the gatherer needs beside the rights of an ordinary process.
+fn capabilities(out: &mut String) {
+    out.push_str(
+        "\n## Capabilities\n\nThe gatherer is no superuser; it holds these, and without one of them the facts beside it are gaps \
+         (`assay doctor` says which are missing).\n\n| capability | facts |\n|---|---|\n",
+    );
+    for (_, name, facts) in doctor::CAPABILITIES {
+        let _ = writeln!(out, "| `{name}` | {facts} |");
+    }
 }
 
 /// What `/metrics` of the collector tells.

@@ -28,7 +28,7 @@ const LEAST_WATCHES: u64 = 4096;
 /// Instances that are usually in use by others.
 const LEAST_INSTANCES: u64 = 16;
 /// Capabilities of the gatherer: number (linux/capability.h), name, and what is not seen without it.
-const CAPABILITIES: [(u32, &str, &str); 4] = [
+pub const CAPABILITIES: [(u32, &str, &str); 4] = [
     (2, "CAP_DAC_READ_SEARCH", "files that only their owners may read: shadow, keys, sudoers, crontabs"),
     (19, "CAP_SYS_PTRACE", "which process and program stand behind a listener, and deleted libraries in use"),
     (12, "CAP_NET_ADMIN", "the rules of the packet filter, so reachability"),

@@ -6,6 +6,8 @@
 mod collector;
 mod local;
 
+pub use local::CAPABILITIES;
+
 use std::path::Path;
 
 use serde::Serialize;
