@@ -1,0 +1,484 @@
+//! The effective configuration of database servers, compared with what the servers themselves say:
+//! `postgres -C`, `pg_settings`, `pg_hba_file_rules`, `pg_controldata`, `my_print_defaults`,
+//! `SHOW GLOBAL VARIABLES`, `CONFIG GET`; and a machine with planted faults and sound decoys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use assay::facts::database_servers::{DatabaseServers, DatabaseSetting};
+use assay::facts::{self, HostFamily as _};
+use assay::host::Host;
+use assay::model::declared::{DatabaseAccess, DatabaseEngine, Declared};
+use assay::model::fact::Observation;
+use assay::model::finding::{Finding, Verdict};
+use assay::model::gap::{Gap, Gaps};
+use assay::model::policy::Policy;
+use assay::rules::{self, Input, Pack};
+use serde::Serialize;
+
+use super::lab::{Certificate, Server, as_user, folder, free_port, give, run, servers};
+
+/// Findings of every rule over one family.
+pub fn judge<T: Serialize>(family: &str, document: &T, gaps: &[Gap]) -> Vec<Finding> {
+    let families = [(family.to_string(), serde_json::to_value(document).unwrap())].into();
+    let observation = Observation { gathered_at: 1_795_000_000, families, gaps: gaps.to_vec() };
+    let pack = Pack::builtin(facts::schemas()).unwrap();
+    let policy = Policy { database_checksums_required: true, ..Policy::default() };
+    let mut findings =
+        rules::evaluate(&pack, &Input { observation: &observation, policy: &policy, against: assay::model::against::Against::default(), advisories: None });
+    findings.retain(|f| f.rule.starts_with("database-") || f.rule.starts_with("replication-"));
+    findings
+}
+
+/// Rule and subject of everything with this verdict.
+pub fn with(findings: &[Finding], verdict: Verdict) -> BTreeSet<(String, String)> {
+    findings.iter().filter(|f| f.verdict == verdict).map(|f| (f.rule.clone(), f.subject.clone())).collect()
+}
+
+pub fn set(expected: &[(&str, &str)]) -> BTreeSet<(String, String)> {
+    expected.iter().map(|(a, b)| ((*a).to_string(), (*b).to_string())).collect()
+}
+
+pub fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_string()
+}
+
+pub fn declared(engine: DatabaseEngine, socket: &Path, user: &str) -> Declared {
+    Declared { databases: vec![DatabaseAccess { engine, socket: socket.to_str().unwrap().into(), user: user.into() }], ..Declared::default() }
+}
+
+/// What a live scan says of the servers below one folder: other tests run servers of their own.
+fn live(declared: Declared, below: &Path) -> (DatabaseServers, Vec<Gap>) {
+    let mut gaps = Gaps::new();
+    let mut found = DatabaseServers::gather(&Host::live().unwrap().with_declared(declared), &mut gaps).unwrap();
+    let below = below.to_str().unwrap();
+    found.servers.retain(|s| s.subject.contains(below));
+    found.settings.retain(|s| s.server.contains(below));
+    found.access.retain(|l| l.server.contains(below));
+    found.endpoints.retain(|e| e.subject.contains(below));
+    (found, gaps.into_sorted().into_iter().filter(|g| g.subject.contains(below)).collect())
+}
+
+fn setting<'f>(found: &'f DatabaseServers, name: &str) -> &'f DatabaseSetting {
+    found.settings.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("{name} is not told"))
+}
+
+/// A root folder below which absolute paths of this machine that lead into it go on leading there.
+struct Root(tempfile::TempDir);
+
+impl Root {
+    fn new() -> Self {
+        let root = Self(folder());
+        let own = root.0.path().to_str().unwrap().trim_start_matches('/').to_string();
+        let inside = root.0.path().join(own);
+        std::fs::create_dir_all(inside.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/", inside).unwrap();
+        root
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.path().join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn gather(&self) -> (DatabaseServers, Vec<Gap>) {
+        let mut gaps = Gaps::new();
+        let found = DatabaseServers::gather(&Host::rooted(self.path()).unwrap(), &mut gaps).unwrap();
+        (found, gaps.into_sorted())
+    }
+}
+
+fn postgres(program: &str) -> PathBuf {
+    std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|e| e.unwrap().path().join("bin")).max().unwrap().join(program)
+}
+
+/// Name of the cluster, its `postgresql.conf`, its `postgresql.auto.conf`, options of its command line.
+const CLUSTERS: [(&str, &str, &str, &str); 4] = [
+    ("plain", "", "", ""),
+    (
+        "files",
+        "SSL = 'off'\nssl = on # later wins\nListen_Addresses '*,10.0.0.5'\ninclude_dir 'conf.d'\nfsync = 0\nssl_ciphers = 'HIGH:!a''b\\'c'\n",
+        "# Do not edit this file manually!\nwal_level = 'logical'\nmax_slot_wal_keep_size = '2GB'\n",
+        "",
+    ),
+    (
+        "words",
+        "password_encryption = MD5\nssl_min_protocol_version = tlsv1.1\nssl_max_protocol_version = ''\nsynchronous_commit = Remote_Apply\nlog_connections = yes\n\
+         log_disconnections = t\nfull_page_writes=fal\narchive_mode = true\narchive_command = 'cp %p /nowhere'\nport = 0x1538\nlog_statement = DDL\n",
+        "",
+        "",
+    ),
+    (
+        "options",
+        "fsync = on\nport = 6000\nssl = on\nmax_wal_senders = 3\n",
+        "fsync = on\n",
+        "-c fsync=off --log-connections=on -p 6001 -c synchronous_standby_names='ANY 1 (a,b)'",
+    ),
+];
+
+#[test]
+fn postgresql_settings_are_what_the_server_would_run_with() {
+    let root = Root::new();
+    let first = root.path().join("first");
+    std::fs::create_dir(&first).unwrap();
+    give(&first, "postgres");
+    run(as_user("postgres", postgres("initdb")).args(["-N", "-k", "-A", "trust", "--locale=C", "-D"]).arg(&first));
+    let version = std::fs::read_to_string(first.join("PG_VERSION")).unwrap().trim().to_string();
+    for (name, text, auto, options) in CLUSTERS {
+        let data = root.path().join(format!("data-{name}"));
+        run(Command::new("cp").arg("-a").arg(&first).arg(&data));
+        let etc = format!("/etc/postgresql/{version}/{name}");
+        root.write(&format!("{etc}/postgresql.conf"), &format!("data_directory = '{}'\n{text}", data.display()));
+        root.write(&format!("{etc}/conf.d/10.conf"), "log_connections = on\ninclude_if_exists 'gone'\nfsync = on\n");
+        root.write(&format!("{etc}/conf.d/20.conf.bak"), "log_connections = off\n");
+        root.write(
+            &format!("{etc}/pg_ctl.conf"),
+            &format!("pg_ctl_options = '-o \"{}\"'\n", options.replace('\'', "")).replace("ANY 1 (a,b)", "ANY\\\\ 1\\\\ (a,b)"),
+        );
+        std::fs::write(data.join("postgresql.auto.conf"), auto).unwrap();
+        give(&data, "postgres");
+    }
+    let (found, gaps) = root.gather();
+    assert_eq!(gaps, [], "everything is there to be read");
+    assert_eq!(found.servers.len(), CLUSTERS.len());
+    let mut compared = 0;
+    for (name, _, _, options) in CLUSTERS {
+        let data = root.path().join(format!("data-{name}"));
+        let words: Vec<String> = if options.is_empty() { Vec::new() } else { own_words(options) };
+        let server = format!("postgresql {version}/{name}");
+        for own in found.settings.iter().filter(|s| s.server == server) {
+            let mut command = as_user("postgres", postgres("postgres"));
+            command
+                .arg("-D")
+                .arg(&data)
+                .arg("-c")
+                .arg(format!("config_file={}", root.path().join(format!("etc/postgresql/{version}/{name}/postgresql.conf")).display()));
+            let theirs = output(command.args(&words).args(["-C", &own.name]));
+            let theirs = if own.name == "archive_command" && !theirs.is_empty() && theirs != "(disabled)" { "set".into() } else { theirs };
+            let theirs = if theirs == "(disabled)" { own.value.clone() } else { theirs };
+            assert_eq!(own.value, theirs, "{}", own.subject);
+            compared += 1;
+        }
+        let control = output(Command::new(postgres("pg_controldata")).arg(&data));
+        let theirs = control.lines().find(|l| l.contains("checksum version")).unwrap().ends_with('1');
+        assert_eq!(found.servers.iter().find(|s| s.subject == server).unwrap().checksums, Some(theirs));
+    }
+    assert!(compared >= 90, "{compared}");
+    let of = |server: &str, name: &str| found.settings.iter().find(|s| s.server.ends_with(server) && s.name == name).unwrap();
+    assert!(of("/files", "fsync").source.place.ends_with("/files/postgresql.conf") && of("/files", "fsync").source.line == 6);
+    assert!(of("/files", "wal_level").source.place.ends_with("postgresql.auto.conf"));
+    assert!(of("/options", "fsync").source.place.ends_with("pg_ctl.conf"));
+}
+
+/// Words of the options, one of them in quotes.
+fn own_words(options: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let (mut word, mut quoted) = (String::new(), false);
+    for c in options.chars().chain([' ']) {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => out.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    out
+}
+
+const ACCESS: &str = "# comment\nlocal all all trust\nhost all @admins 127.0.0.1 255.255.255.255 scram-sha-256\nhostssl \"all\",app +team,eve 10.0.0.0/8 \\\n  password\n\
+     hostnossl all all 0.0.0.0/0 reject\nhost all all 10.0.0.0/8 ldap ldapserver=x ldapprefix=\"a b\"\nhost replication all samenet md5\nhost all all all trust\n";
+
+#[test]
+fn a_running_postgresql_and_its_files() {
+    let certificate = Certificate::ordinary();
+    let server = servers::postgresql("local all all trust\n", Some(&certificate), &["listen_addresses=127.0.0.1"]);
+    let data = server.folder().join("data");
+    std::fs::write(data.join("admins"), "postgres, \"ada\"\n# none\nbob\n").unwrap();
+    std::fs::write(data.join("pg_hba.conf"), ACCESS).unwrap();
+    let socket = server.folder().join(format!(".s.PGSQL.{}", server.port));
+    let access = || declared(DatabaseEngine::Postgresql, &socket, "postgres");
+    let (found, gaps) = live(access(), server.folder());
+    assert_eq!(gaps, []);
+    // Every value that the server tells is the one of files and command line.
+    assert!(found.settings.iter().filter(|s| s.running.is_some()).count() >= 20, "{:#?}", found.settings);
+    let differing: Vec<&DatabaseSetting> = found.settings.iter().filter(|s| s.running.as_ref().is_some_and(|r| *r != s.value)).collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+    // Lines as the server itself reads them.
+    let own: Vec<String> =
+        found.access.iter().map(|l| format!("{}|{}|{}|{}|{}", l.source.line, l.connection, l.databases.join(","), l.users.join(","), l.method)).collect();
+    let theirs = psql_local(
+        &server,
+        "SELECT line_number, type, array_to_string(database, ','), array_to_string(user_name, ','), auth_method FROM pg_hba_file_rules ORDER BY line_number",
+    );
+    assert_eq!(own, theirs.lines().collect::<Vec<_>>());
+    assert_eq!(found.servers[0].tls, "offered");
+    assert_eq!(found.endpoints.iter().filter(|e| e.transport == "tcp").map(|e| e.subject.rsplit(' ').next().unwrap()).collect::<Vec<_>>(), [server.target()]);
+    // Declared: the family `databases` judges the lines.
+    let failed = with(&judge("database_servers", &found, &gaps), Verdict::Fail);
+    assert!(!failed.iter().any(|(rule, _)| rule.starts_with("database-hba") || rule == "database-running-differs"), "{failed:?}");
+    // The file changes, the server goes on; then it reloads, and one setting waits for a restart.
+    let config = data.join("postgresql.conf");
+    let before = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{before}\npassword_encryption = md5\nmax_wal_senders = 4\n")).unwrap();
+    let line = before.lines().count() + 2;
+    let differs = |found: &DatabaseServers, gaps: &[Gap]| {
+        let failed = judge("database_servers", found, gaps).into_iter().filter(|f| f.rule == "database-running-differs" && f.verdict == Verdict::Fail);
+        failed.map(|f| f.message).collect::<Vec<_>>()
+    };
+    let (found, gaps) = live(access(), server.folder());
+    let told = differs(&found, &gaps);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].contains(&format!("password_encryption = scram-sha-256, its files say md5 ({}:{line})", config.display())), "{told:?}");
+    psql_local(&server, "SELECT pg_reload_conf()");
+    while psql_local(&server, "SELECT count(*) FROM pg_settings WHERE pending_restart") != "1" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (found, gaps) = live(access(), server.folder());
+    let told = differs(&found, &gaps);
+    assert!(told.len() == 1 && told[0].contains("max_wal_senders = 10, its files say 4") && told[0].ends_with("it waits for a restart"), "{told:?}");
+    // Nothing declared: the lines of the file are judged, and what runs is a gap.
+    let (found, gaps) = live(Declared::default(), server.folder());
+    let findings = judge("database_servers", &found, &gaps);
+    let lines: BTreeSet<(String, u32)> = findings
+        .iter()
+        .filter(|f| f.verdict == Verdict::Fail && f.rule.starts_with("database-hba"))
+        .map(|f| (f.rule.clone(), f.subject.rsplit(':').next().unwrap().parse().unwrap()))
+        .collect();
+    // Line 7 asks for a password in the clear, and line 6 lets nobody come to it without TLS.
+    assert_eq!(lines, [("database-hba-trust".to_string(), 2), ("database-hba-trust".into(), 9)].into());
+    assert!(with(&findings, Verdict::Unknown).iter().any(|(rule, _)| rule == "database-running-differs"));
+}
+
+fn psql_local(server: &Server, statement: &str) -> String {
+    let port = server.port.to_string();
+    output(Command::new("psql").args(["-h"]).arg(server.folder()).args(["-p", &port, "-U", "postgres", "-AtX", "-c", statement]))
+}
+
+/// MariaDB that reads option files.
+fn mariadb(text: &str, more: &[(&str, &str)], arguments: &[&str]) -> Server {
+    let (folder, port) = (folder(), free_port());
+    let path = folder.path().display().to_string();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    for (name, text) in more {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text.replace("{}", &path)).unwrap();
+    }
+    let config = folder.path().join("my.cnf");
+    let common = format!("[mysqld]\ndatadir={path}/data\nsocket={path}/s\nport={port}\nuser=mysql\ninnodb-buffer-pool-size=8M\ninnodb-log-file-size=4M\n");
+    std::fs::write(&config, format!("{common}{}", text.replace("{}", &path))).unwrap();
+    give(folder.path(), "mysql");
+    run(Command::new("mariadb-install-db")
+        .args(["--no-defaults", "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=normal"])
+        .arg(format!("--datadir={}", data.display())));
+    let mut command = Command::new("/usr/sbin/mariadbd");
+    command.arg(format!("--defaults-file={}", config.display())).args(arguments);
+    Server::start(port, folder, &mut command)
+}
+
+fn client(server: &Server, statement: &str) -> String {
+    let socket = format!("--socket={}", server.folder().join("s").display());
+    output(Command::new("mariadb").args(["--no-defaults", &socket, "-uroot", "-N", "-B", "-e", statement]))
+}
+
+#[test]
+fn a_running_mariadb_and_its_option_files() {
+    let certificate = Certificate::ordinary();
+    let text = format!(
+        "bind-address=10.9.9.9\nloose_server_audit_logging=1\n!includedir {{}}/conf.d\n[mariadb-10.11]\nssl-cert = \"{}\"\nssl_key='{}' # key\n[mysqldump]\nport=1\n\
+         [server]\nskip-symbolic-links\ndisable-local-infile\nsync_binlog = 7\nlog-bin = bin\n",
+        certificate.cert.display(),
+        certificate.key.display()
+    );
+    let more = [
+        ("conf.d/a.cnf", "[mysqld]\nbind_address=0.0.0.0\ninnodb-flush-log-at-trx-commit=2\n"),
+        ("conf.d/b.cnf", "[mariadb]\nbind-address = 127.0.0.1\n"),
+        ("conf.d/c.bak", "[mysqld]\nbind-address=::\n"),
+    ];
+    let server = mariadb(&text, &more, &["--tls-version=TLSv1.2,TLSv1.3", "--expire_logs_days=3", "--server-id", "5"]);
+    let socket = server.folder().join("s");
+    let (found, gaps) = live(declared(DatabaseEngine::Mariadb, &socket, "root"), server.folder());
+    assert_eq!(gaps, []);
+    assert!(found.settings.iter().filter(|s| s.running.is_some()).count() >= 20);
+    let differing: BTreeMap<&str, (&str, Option<&str>)> = found
+        .settings
+        .iter()
+        .filter(|s| s.running.as_ref().is_some_and(|r| *r != s.value))
+        .map(|s| (s.name.as_str(), (s.value.as_str(), s.running.as_deref())))
+        .collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+    assert_eq!((setting(&found, "bind_address").value.as_str(), setting(&found, "bind_address").source.line), ("127.0.0.1", 2));
+    assert_eq!((setting(&found, "server_id").value.as_str(), setting(&found, "server_id").source.place.as_str()), ("5", "process mariadbd"));
+    let one = &found.servers[0];
+    assert_eq!((one.exposed, one.tls.as_str(), one.tls_minimum.as_str(), one.authentication.as_str()), (false, "offered", "TLSv1.2", "required"));
+    let failed = with(&judge("database_servers", &found, &gaps), Verdict::Fail);
+    let subject = |name: &str| format!("{} {name}", one.subject);
+    assert!(failed.contains(&("database-durability-off".into(), subject("innodb_flush_log_at_trx_commit"))), "{failed:?}");
+    client(&server, "SET GLOBAL local_infile = 1");
+    let (found, gaps) = live(declared(DatabaseEngine::Mariadb, &socket, "root"), server.folder());
+    let failed = with(&judge("database_servers", &found, &gaps), Verdict::Fail);
+    assert!(failed.contains(&("database-running-differs".into(), subject("local_infile"))), "{failed:?}");
+    // The same files by the program that prints them.
+    let printed = output(Command::new("my_print_defaults").arg(format!("--defaults-file={}", server.folder().join("my.cnf").display())).arg("--mysqld"));
+    assert!(printed.lines().any(|l| l == "--bind-address=127.0.0.1" || l == "--bind_address=127.0.0.1"), "{printed}");
+}
+
+#[test]
+fn option_files_are_read_as_my_print_defaults_does() {
+    let root = Root::new();
+    root.write("/var/lib/dpkg/status", "Package: mariadb-server-core\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:10.11.6-0\n\n");
+    let own = root.path().display().to_string();
+    root.write(
+        "/etc/mysql/my.cnf",
+        &format!("[mysqld]\nssl-cert = 'a#b' # c\nbind-address=1.1.1.1#x\n!includedir {own}/etc/mysql/d\nport = 9\n!include {own}/x.cnf\nsocket=\"/s \\\\ \\s t\"\n; port=1\n"),
+    );
+    root.write("/etc/mysql/d/b.cnf", "[server]\nport=10\n[mysqld-5.5]\nport=11\n[client]\nport=12\n");
+    root.write("/etc/mysql/d/a.cnf", "[mysqld]\nserver_id=3\n");
+    root.write("/x.cnf", "[mariadbd]\nssl-cipher=\n  port   =   13   \n");
+    let printed = output(Command::new("my_print_defaults").arg(format!("--defaults-file={own}/etc/mysql/my.cnf")).args([
+        "mysqld",
+        "server",
+        "mariadb",
+        "mariadb-10.11",
+        "mariadbd",
+        "mariadbd-10.11",
+        "mysqld-10.11",
+        "client-server",
+        "galera",
+    ]));
+    let theirs: BTreeMap<String, String> = printed
+        .lines()
+        .filter_map(|l| l.strip_prefix("--"))
+        .map(|l| l.split_once('=').unwrap_or((l, "on")))
+        .map(|(n, v)| (n.replace('-', "_"), v.to_string()))
+        .collect();
+    let (found, gaps) = root.gather();
+    assert_eq!(gaps, []);
+    for name in ["ssl_cert", "bind_address", "port", "server_id", "ssl_cipher"] {
+        assert_eq!(setting(&found, name).value, theirs[name], "{name}: {printed}");
+    }
+    assert!(found.endpoints.iter().any(|e| e.address == theirs["socket"]), "{:?} {printed}", found.endpoints);
+}
+
+#[test]
+fn a_running_redis_and_its_files() {
+    let (place, port) = (folder(), free_port());
+    let path = place.path().display().to_string();
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    std::fs::write(place.path().join("d/1.conf"), "bind 127.0.0.1 -::1\nappendonly yes\n").unwrap();
+    std::fs::write(place.path().join("users.acl"), "user default on nopass ~* +@all\n").unwrap();
+    let text = format!(
+        "bind 10.1.1.1\ninclude {path}/d/*.conf\nport 1\ndir {path}\nsave 900 1\nsave \"\"\nset-proc-title no\nTLS-Protocols \"TLSv1.2 TLSv1.3\"\naclfile {path}/users.acl\nprotected-mode no\n"
+    );
+    let config = place.path().join("r.conf");
+    std::fs::write(&config, text).unwrap();
+    let server = Server::start(port, place, Command::new("redis-server").arg(&config).args(["--port", &port.to_string(), "--appendfsync", "always"]));
+    let (found, gaps) = live(Declared::default(), server.folder());
+    assert_eq!(gaps, []);
+    let ask =
+        |name: &str| output(Command::new("redis-cli").args(["-p", &port.to_string(), "CONFIG", "GET", name])).lines().nth(1).unwrap_or_default().to_string();
+    for own in &found.settings {
+        let theirs = match ask(&own.name).as_str() {
+            "yes" => "on".to_string(),
+            "no" => "off".into(),
+            other => other.into(),
+        };
+        assert_eq!(own.value, theirs, "{}", own.name);
+    }
+    assert!(found.settings.len() >= 9);
+    let one = &found.servers[0];
+    assert_eq!((one.exposed, one.authentication.as_str(), one.running), (false, "none", Some(true)));
+    assert!(one.authentication_source.place.ends_with("users.acl"));
+    assert_eq!(with(&judge("database_servers", &found, &gaps), Verdict::Fail), set(&[]), "only this machine reaches it");
+}
+
+/// Everything sound but what is planted.
+#[test]
+fn planted_faults_are_found_and_decoys_are_not() {
+    let root = Root::new();
+    let package = |name: &str, version: &str| format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n");
+    let status = [package("mariadb-server-core", "1:10.11.6-0"), package("redis-server", "5:7.0.15-1"), package("mongodb-org-server", "7.0.1")].concat();
+    root.write("/var/lib/dpkg/status", &status);
+    root.write(
+        "/etc/postgresql/15/bad/postgresql.conf",
+        "data_directory = '/bad'\nlisten_addresses = '*'\nssl = on\nssl_min_protocol_version = 'TLSv1.2'\nfsync = on\ninclude_dir 'conf.d'\nhba_file = '/etc/postgresql/15/bad/pg_hba.conf'\n",
+    );
+    root.write("/etc/postgresql/15/bad/conf.d/10.conf", "fsync = off\nssl_min_protocol_version = 'TLSv1'\npassword_encryption = md5\n");
+    root.write("/etc/postgresql/15/bad/conf.d/20.conf.save", "ssl = off\n");
+    root.write(
+        "/etc/postgresql/15/bad/pg_hba.conf",
+        "local all postgres peer\nhost all all 10.0.0.0/8 trust\nhost all all 10.1.0.0/16 trust\nhost all all 192.168.0.0/16 ldap ldapserver=x\n",
+    );
+    root.write("/bad/PG_VERSION", "15\n");
+    // Sound, though it looks otherwise: later values, a line that is shadowed, what postgresql.auto.conf sets.
+    root.write("/etc/postgresql/15/good/postgresql.conf", "data_directory = '/good'\nlisten_addresses = '*'\nssl = off\nfsync = off\nfsync = on\n");
+    root.write("/good/postgresql.auto.conf", "ssl = 'on'\n");
+    root.write("/good/PG_VERSION", "15\n");
+    root.write("/good/pg_hba.conf", "# host all all all trust\nlocal all all peer\nhostssl all all 0.0.0.0/0 scram-sha-256\nhostnossl all all 0.0.0.0/0 reject\nhost app app 10.0.0.0/8 trust\n");
+    root.write("/etc/mysql/my.cnf", "[client]\nskip-grant-tables\n[mysqld]\nbind-address=127.0.0.1\n!includedir /etc/mysql/d/\n");
+    root.write("/etc/mysql/d/50.cnf", "[mysqld]\nbind-address=10.0.0.5\nskip_grant_tables\ninnodb_flush_log_at_trx_commit=0\n");
+    root.write("/etc/mysql/d/60.cnf.dpkg-old", "[mysqld]\nskip_networking\n");
+    root.write("/etc/redis/redis.conf", "port 6379\nbind 127.0.0.1\nbind 0.0.0.0\nprotected-mode no\n#requirepass x\n");
+    root.write("/etc/redis/sound.conf", "port 0\ntls-port 6380\nbind 0.0.0.0\nrequirepass strong\n");
+    root.write(
+        "/etc/mongod.conf",
+        "net:\n  bindIp: 0.0.0.0\n  tls:\n    mode: requireTLS\n    disabledProtocols: TLS1_0,TLS1_1\nsecurity:\n  authorization: disabled\n",
+    );
+    let (found, gaps) = root.gather();
+    let findings = judge("database_servers", &found, &gaps);
+    assert_eq!(
+        with(&findings, Verdict::Fail),
+        set(&[
+            ("database-authentication-off", "mariadb /etc/mysql/my.cnf"),
+            ("database-authentication-off", "mongodb /etc/mongod.conf"),
+            ("database-authentication-off", "redis /etc/redis/redis.conf"),
+            ("database-durability-off", "mariadb /etc/mysql/my.cnf innodb_flush_log_at_trx_commit"),
+            ("database-durability-off", "postgresql 15/bad fsync"),
+            ("database-hba-cleartext", "postgresql 15/bad /etc/postgresql/15/bad/pg_hba.conf:4"),
+            ("database-hba-trust", "postgresql 15/bad /etc/postgresql/15/bad/pg_hba.conf:2"),
+            ("database-password-encryption", "postgresql 15/bad password_encryption"),
+            ("database-tls-not-required", "mariadb /etc/mysql/my.cnf"),
+            ("database-tls-not-required", "postgresql 15/bad"),
+            ("database-tls-not-required", "redis /etc/redis/redis.conf"),
+            ("database-tls-version-minimum", "postgresql 15/bad"),
+        ])
+    );
+    let message = |rule: &str, subject: &str| findings.iter().find(|f| f.rule == rule && f.subject.contains(subject)).unwrap().message.clone();
+    assert!(message("database-durability-off", "15/bad fsync").ends_with("/etc/postgresql/15/bad/conf.d/10.conf:1"));
+    assert!(message("database-authentication-off", "mariadb").contains("/etc/mysql/d/50.cnf:3"));
+    assert!(message("database-authentication-off", "redis /etc/redis/redis").contains("/etc/redis/redis.conf:4"));
+    assert!(message("database-tls-not-required", "15/bad").contains("/etc/postgresql/15/bad/pg_hba.conf:2"));
+    let passed = with(&findings, Verdict::Pass);
+    for rule in ["database-tls-not-required", "database-tls-version-minimum"] {
+        assert!(passed.contains(&(rule.into(), "postgresql 15/good".into())), "{rule}: {findings:#?}");
+    }
+    assert!(!serde_json::to_string(&found).unwrap().contains("strong"), "no password leaves the machine");
+    // Neither folder holds pg_control: not known, never a pass. Rules over other families have no subject here.
+    let unknown: BTreeSet<(String, String)> = with(&findings, Verdict::Unknown).into_iter().filter(|(_, subject)| !subject.is_empty()).collect();
+    assert_eq!(unknown, set(&[("database-checksums", "postgresql 15/bad"), ("database-checksums", "postgresql 15/good")]));
+    // Each file cut short anywhere: read or refused, never a panic.
+    for file in [
+        "etc/postgresql/15/bad/postgresql.conf",
+        "etc/postgresql/15/bad/pg_hba.conf",
+        "good/postgresql.auto.conf",
+        "etc/mysql/my.cnf",
+        "etc/redis/redis.conf",
+        "etc/mongod.conf",
+    ] {
+        let whole = std::fs::read(root.path().join(file)).unwrap();
+        for length in (0..whole.len()).step_by(5) {
+            std::fs::write(root.path().join(file), &whole[..length]).unwrap();
+            let _ = root.gather();
+        }
+        std::fs::write(root.path().join(file), &whole).unwrap();
+    }
+}
