@@ -41,6 +41,7 @@ complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_su
 complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l trust -d 'Judge certificates by these trust anchors: system, mozilla, or a file or folder of certificates' -r
 complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l roster -d 'Who works here and who left (CSV or JSON): judge what leavers can still do' -r -F
 complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l approvals -d 'Who may have which privileged access (CSV or JSON): differences in either direction are findings' -r -F
+complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l third-parties -d 'To whom this machine may send (CSV or JSON): public peers that nobody declared are findings' -r -F
 complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l advisories -d 'Index of published advisories (assay advisories import): which holes the installed packages still have' -r -F
 complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l family -d 'Only this family and the rules over it; may be repeated' -r
 complete -c assay -n "__fish_assay_using_subcommand scan; and not __fish_seen_subcommand_from tls ports help" -l format -d 'What to print' -r -f -a "table\t'For people'
@@ -79,6 +80,7 @@ complete -c assay -n "__fish_assay_using_subcommand scan; and __fish_seen_subcom
 complete -c assay -n "__fish_assay_using_subcommand explain" -l root -d 'A mounted root instead of this machine' -r -F
 complete -c assay -n "__fish_assay_using_subcommand explain" -l roster -d 'Who works here and who left, for the rules about leavers' -r -F
 complete -c assay -n "__fish_assay_using_subcommand explain" -l approvals -d 'Who may have which privileged access (CSV or JSON)' -r -F
+complete -c assay -n "__fish_assay_using_subcommand explain" -l third-parties -d 'To whom this machine may send (CSV or JSON): public peers that nobody declared are findings' -r -F
 complete -c assay -n "__fish_assay_using_subcommand explain" -l advisories -d 'Index of published advisories, for rules over them' -r -F
 complete -c assay -n "__fish_assay_using_subcommand explain" -l target -d 'Speak to this endpoint too; may be repeated' -r
 complete -c assay -n "__fish_assay_using_subcommand explain" -s h -l help -d 'Print help'

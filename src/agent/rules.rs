@@ -51,14 +51,18 @@ mod tests {
 
     use crate::facts::FAMILIES;
     use crate::model::advisories::{self, Advisories};
+    use crate::model::compared::{self, Endpoints};
     use crate::model::schemas;
     use crate::rules::access::{self, Access};
+    use crate::rules::transfers::{self, Transfers};
 
     #[test]
     fn carried_schemas_are_those_of_the_types() {
         let mut all: serde_json::Map<String, Value> = FAMILIES.iter().map(|f| (f.name.to_string(), (f.generated)())).collect();
         all.insert(access::NAME.into(), schemars::schema_for!(Access).to_value());
         all.insert(advisories::NAME.into(), schemars::schema_for!(Advisories).to_value());
+        all.insert(compared::NAME.into(), schemars::schema_for!(Endpoints).to_value());
+        all.insert(transfers::NAME.into(), schemars::schema_for!(Transfers).to_value());
         let text = format!("{}\n", serde_json::to_string_pretty(&all).unwrap());
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/schemas.json");
         if std::env::var_os("ASSAY_WRITE_VECTORS").is_some() {

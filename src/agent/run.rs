@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::advisory::{self, Index};
+use crate::facts::cloud::Cloud;
+use crate::facts::region::Region;
 use crate::facts::services::{self, Plan, Services, Surveyed};
 use crate::facts::tls::Tls;
 use crate::facts::tls_capabilities::TlsCapabilities;
@@ -385,7 +387,12 @@ pub fn conclude(
     let Gathered { mut families, gaps: host_gaps, live, mut stopped } = gathered;
     let mut gaps = Gaps::new();
     let software = software(&judging);
-    let probes: Vec<&'static str> = planned.iter().filter(|f| matches!(f.side, Side::Probe)).map(|f| f.name).collect();
+    let is_probed = |family: &&&'static Family| matches!(family.side, Side::Probe) && services::FAMILIES.contains(&family.name);
+    let probes: Vec<&'static str> = planned.iter().filter(is_probed).map(|f| f.name).collect();
+    if planned.iter().any(|f| f.name == Region::NAME) {
+        let region = region(live, &families, &judging, scan.until, &mut gaps)?;
+        keep(Region::NAME, region.map(serde_json::to_value), &mut families, &mut gaps);
+    }
     if !probes.is_empty() {
         let mut plan = std::mem::take(&mut judging.plan);
         plan.until = Some(scan.until.into());
@@ -551,14 +558,46 @@ fn keep_surveyed(surveyed: Surveyed, probes: &[&'static str], families: &mut BTr
         (TlsCapabilities::NAME, surveyed.tls_capabilities.map(serde_json::to_value)),
     ];
     for (name, value) in values.into_iter().filter(|(name, _)| probes.contains(name)) {
-        match value {
-            Some(Ok(value)) => {
-                families.insert(name.into(), value);
-            }
-            Some(Err(e)) => gaps.note(name, "", "", reason::INTERNAL, format!("{name} does not serialise: {e}"), "Report this as a defect."),
-            None => gaps.note(name, "", "", reason::MISSING, "no endpoint was spoken to", ""),
+        if value.is_none() {
+            gaps.note(name, "", "", reason::MISSING, "no endpoint was spoken to", "");
         }
+        keep(name, value, families, gaps);
     }
+}
+
+fn keep(name: &'static str, value: Option<serde_json::Result<Value>>, families: &mut BTreeMap<String, Value>, gaps: &mut Gaps) {
+    match value {
+        Some(Ok(value)) => {
+            families.insert(name.into(), value);
+        }
+        Some(Err(e)) => gaps.note(name, "", "", reason::INTERNAL, format!("{name} does not serialise: {e}"), "Report this as a defect."),
+        None => {}
+    }
+}
+
+/// Asks the cloud that the machine recognised where it stands.
+fn region(live: bool, families: &BTreeMap<String, Value>, judging: &Judging<'_>, until: Instant, gaps: &mut Gaps) -> Result<Option<Region>, ScanError> {
+    let cloud = families.get(Cloud::NAME).and_then(|value| serde_json::from_value::<Cloud>(value.clone()).ok());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ScanError::Start)?;
+    let mut own = Gaps::new();
+    let exclusions = &judging.plan.exclusions;
+    let asked = catch_unwind(AssertUnwindSafe(|| {
+        let survey = facts::region::survey(cloud.as_ref(), live, exclusions, &judging.limits, &mut own);
+        runtime.block_on(async { tokio::time::timeout_at(until.into(), survey).await })
+    }));
+    let found = match asked {
+        Ok(Ok(found)) => found,
+        Ok(Err(_late)) => {
+            gaps.note(Region::NAME, "", "", reason::TIMEOUT, "the cloud was not asked before the deadline of the scan", "Raise scan_deadline_seconds.");
+            None
+        }
+        Err(_panic) => {
+            gaps.note(Region::NAME, "", "", reason::INTERNAL, "asking the cloud failed inside assay", "Report this as a defect.");
+            None
+        }
+    };
+    gaps.extend(own.into_sorted());
+    Ok(found)
 }
 
 /// What stopped the scan, and what cost it something.

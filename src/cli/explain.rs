@@ -13,15 +13,16 @@ use crate::agent::seccomp;
 use crate::facts;
 use crate::facts::services::Plan;
 use crate::host::Host;
-use crate::model::advisories;
 use crate::model::against::Against;
 use crate::model::approvals::Approvals;
 use crate::model::finding::{Citation, Finding};
 use crate::model::policy::Policy;
 use crate::model::roster::Roster;
+use crate::model::third_parties::ThirdParties;
 use crate::probe::Limits;
 use crate::report::text::plain;
-use crate::rules::{Pack, Rule, access, framework};
+use crate::rules::derived::NEEDS;
+use crate::rules::{Pack, Rule, framework};
 
 /// Most findings that are shown in full.
 const MAX_SHOWN: usize = 50;
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// Who may have which privileged access (CSV or JSON)
     #[arg(long, value_name = "FILE")]
     approvals: Option<PathBuf>,
+    /// To whom this machine may send (CSV or JSON): public peers that nobody declared are findings
+    #[arg(long, value_name = "FILE")]
+    third_parties: Option<PathBuf>,
     /// Index of published advisories, for rules over them
     #[arg(long, value_name = "FILE")]
     advisories: Option<PathBuf>,
@@ -91,7 +95,8 @@ fn observe(arguments: &Arguments, rule: &Rule) -> anyhow::Result<Vec<Finding>> {
     };
     let roster = arguments.roster.as_deref().map(|path| read_list(path, Roster::parse)).transpose()?;
     let approvals = arguments.approvals.as_deref().map(|path| read_list(path, Approvals::parse)).transpose()?;
-    let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref() };
+    let third_parties = arguments.third_parties.as_deref().map(|path| read_list(path, ThirdParties::parse)).transpose()?;
+    let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref(), third_parties: third_parties.as_ref() };
     let advisories = arguments.advisories.as_deref().map(read_advisories).transpose()?;
     let plan = Plan { targets: arguments.target.clone(), ..Plan::default() };
     let request =
@@ -102,7 +107,7 @@ fn observe(arguments: &Arguments, rule: &Rule) -> anyhow::Result<Vec<Finding>> {
 /// The families to gather; empty means all, which the derived family needs.
 fn families(rule: &Rule) -> Vec<String> {
     let read = rule.families();
-    if read.contains(&access::NAME) || read.contains(&advisories::NAME) {
+    if NEEDS.iter().any(|(derived, _)| read.contains(derived)) {
         return Vec::new();
     }
     let mut names: Vec<String> = read.iter().map(ToString::to_string).collect();

@@ -29,20 +29,18 @@ use crate::model::policy::Policy;
 use crate::model::report::ScanState;
 use crate::model::roster::Roster;
 use crate::model::table::{TABLE_LIMIT, TableError};
+use crate::model::third_parties::ThirdParties;
 use crate::probe::tls::certificate::trust::Choice;
 use crate::report;
-use crate::rules::{Pack, access};
+use crate::rules::derived::NEEDS;
+use crate::rules::{Pack, access, transfers};
 
 /// Width without a terminal, columns.
 const PLAIN_WIDTH: usize = 120;
 /// Shortest time between two drawings of the progress line.
 const REDRAW: Duration = Duration::from_millis(80);
-/// Families without which the derived family `access` tells nothing.
-const ACCESS_NEEDS: [&str; 3] = ["accounts", "ssh_keys", "sudo"];
 /// Unmatched people named in one line.
 const UNMATCHED_SHOWN: usize = 10;
-/// Families that the derived family `advisories` joins.
-const ADVISORY_NEEDS: [&str; 2] = ["os", "packages"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +81,9 @@ pub struct Arguments {
     /// Who may have which privileged access (CSV or JSON): differences in either direction are findings
     #[arg(long, value_name = "FILE")]
     approvals: Option<PathBuf>,
+    /// To whom this machine may send (CSV or JSON): public peers that nobody declared are findings
+    #[arg(long, value_name = "FILE")]
+    third_parties: Option<PathBuf>,
     /// Index of published advisories (assay advisories import): which holes the installed packages still have
     #[arg(long, value_name = "FILE")]
     advisories: Option<PathBuf>,
@@ -153,12 +154,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     };
     let roster = arguments.roster.as_deref().map(|path| read_list(path, Roster::parse)).transpose()?;
     let approvals = arguments.approvals.as_deref().map(|path| read_list(path, Approvals::parse)).transpose()?;
-    for note in roster.iter().flat_map(|r| &r.notes).chain(approvals.iter().flat_map(|a| &a.notes)) {
+    let third_parties = arguments.third_parties.as_deref().map(|path| read_list(path, ThirdParties::parse)).transpose()?;
+    for note in roster.iter().flat_map(|r| &r.notes).chain(approvals.iter().flat_map(|a| &a.notes)).chain(third_parties.iter().flat_map(|t| &t.notes)) {
         say(&format!("note: {note}"));
     }
-    let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref() };
+    let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref(), third_parties: third_parties.as_ref() };
     let advisories = arguments.advisories.as_deref().map(read_advisories).transpose()?;
-    let pack = rules_of(arguments, !against.is_empty(), advisories.is_some())?;
+    let pack = rules_of(arguments, against, advisories.is_some())?;
     let host = match &arguments.root {
         Some(root) => {
             let host = Host::rooted(root)?;
@@ -191,16 +193,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// All rules, or with `--family` those that read nothing else.
-fn rules_of(arguments: &Arguments, has_lists: bool, has_advisories: bool) -> anyhow::Result<Pack> {
+fn rules_of(arguments: &Arguments, against: Against<'_>, has_advisories: bool) -> anyhow::Result<Pack> {
     let mut pack = match &arguments.rules {
         Some(folder) => Pack::load(folder, facts::schemas())?,
         None => run::builtin_rules()?,
     };
     if !arguments.family.is_empty() {
         let asked: Vec<&str> = run::plan_families(&arguments.family)?.into_iter().map(|f| f.name).collect();
-        let joins = has_lists && ACCESS_NEEDS.iter().all(|n| asked.contains(n));
-        let matches = has_advisories && ADVISORY_NEEDS.iter().all(|n| asked.contains(n));
-        let derived = |name: &str| (joins && name == access::NAME) || (matches && name == advisories::NAME);
+        let is_given = |name: &str| match name {
+            access::NAME => !against.is_empty(),
+            advisories::NAME => has_advisories,
+            transfers::NAME => against.third_parties.is_some(),
+            _ => true,
+        };
+        let derived = |name: &str| NEEDS.iter().any(|(n, needs)| *n == name && is_given(n) && needs.iter().all(|family| asked.contains(family)));
         pack.rules.retain(|rule| rule.families().iter().all(|f| asked.contains(f) || derived(f)));
     }
     Ok(pack)

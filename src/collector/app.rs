@@ -18,6 +18,7 @@ use crate::model::approvals::Approvals;
 use crate::model::ids::{HostId, RandomId, Salt};
 use crate::model::policy::Policy;
 use crate::model::roster::Roster;
+use crate::model::third_parties::ThirdParties;
 use crate::pki::authority::Authority;
 use crate::pki::keys::{self, SigningKey};
 use crate::rules::{Needs, Pack};
@@ -50,6 +51,8 @@ pub struct App {
     pub roster: Option<Roster>,
     /// Who may have which privileged access; `None`: rules about it are unknown.
     pub approvals: Option<Approvals>,
+    /// To whom machines may send; `None`: rules about it are unknown.
+    pub third_parties: Option<ThirdParties>,
     /// Published advisories; `None`: rules about them are unknown.
     pub advisories: Option<Index>,
     /// Issues host certificates.
@@ -95,7 +98,7 @@ pub struct App {
 impl App {
     /// The lists that facts are judged against.
     pub fn against(&self) -> Against<'_> {
-        Against { roster: self.roster.as_ref(), approvals: self.approvals.as_ref() }
+        Against { roster: self.roster.as_ref(), approvals: self.approvals.as_ref(), third_parties: self.third_parties.as_ref() }
     }
 }
 

@@ -31,6 +31,7 @@ use crate::ledger::{Verifier, rotation};
 use crate::model::approvals::Approvals;
 use crate::model::roster::Roster;
 use crate::model::table::{TABLE_LIMIT, TableError};
+use crate::model::third_parties::ThirdParties;
 use crate::pki::authority::Authority;
 use crate::pki::keys::SigningKey;
 use crate::pki::tls;
@@ -115,6 +116,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let policy = config.thresholds()?;
     let roster = list(&config.roster, Roster::parse)?;
     let approvals = list(&config.approvals, Approvals::parse)?;
+    let third_parties = list(&config.third_parties, ThirdParties::parse)?;
     let advisories = advisories(&config.advisories)?;
     let pack = rules(&config, now)?;
     let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
@@ -158,6 +160,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         policy,
         roster,
         approvals,
+        third_parties,
         advisories,
         authority,
         signer,

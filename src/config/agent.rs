@@ -11,7 +11,9 @@ use super::proxy::Proxy;
 use super::{ConfigError, layers};
 use crate::host::root::CONFIG_LIMIT;
 use crate::host::{Host, ReadError};
-use crate::model::declared::{DataPath, DatabaseAccess, Declared};
+use crate::model::declared::{DataPath, DatabaseAccess, Declared, PathLimit, ReplicationExpectation, SearchPath, Site, TenantPattern};
+use crate::model::declared_places;
+use crate::model::kept::{self, BackupSet, Offboarded, RetentionLimit, SnapshotSet};
 use crate::model::policy::Policy;
 
 /// Where the file is when nobody says otherwise.
@@ -59,6 +61,26 @@ pub struct AgentConfig {
     pub data: Vec<DataPath>,
     /// Databases whose roles are read through their local socket.
     pub databases: Vec<DatabaseAccess>,
+    /// How database servers are meant to be replicated.
+    pub replication: Vec<ReplicationExpectation>,
+    /// Backups that are made here or arrive here: schedule, how long they are kept, what they save.
+    pub backups: Vec<BackupSet>,
+    /// Snapshots that are kept here.
+    pub snapshots: Vec<SnapshotSet>,
+    /// Data that must not grow older than a limit, by file or by a query.
+    pub retention: Vec<RetentionLimit>,
+    /// Customers whose contract ended, and where their data was.
+    pub offboarded: Vec<Offboarded>,
+    /// Folders of customers that share this machine; each match of a pattern is one tenant.
+    pub tenants: Vec<TenantPattern>,
+    /// Accounts that may reach every tenant, such as a backup's or a web server's.
+    pub tenants_trusted: Vec<String>,
+    /// Where card numbers and IBANs are looked for.
+    pub search: Vec<SearchPath>,
+    /// Paths that must be empty, or hold no more than so much.
+    pub path_limits: Vec<PathLimit>,
+    /// Where the machine stands, for machines that no cloud tells.
+    pub site: Site,
     /// File with thresholds; empty: the defaults.
     pub policy: PathBuf,
     /// Public key (minisign) of whoever signs packs of rules; `assay rules install` takes no pack that it did not sign.
@@ -123,6 +145,16 @@ impl Default for AgentConfig {
             trust_store: "system".into(),
             data: Vec::new(),
             databases: Vec::new(),
+            replication: Vec::new(),
+            backups: Vec::new(),
+            snapshots: Vec::new(),
+            retention: Vec::new(),
+            offboarded: Vec::new(),
+            tenants: Vec::new(),
+            tenants_trusted: Vec::new(),
+            search: Vec::new(),
+            path_limits: Vec::new(),
+            site: Site::default(),
             policy: PathBuf::new(),
             rules_key: "/etc/assay/rules.pub".into(),
             gatherer: Gatherer::default(),
@@ -190,7 +222,20 @@ impl AgentConfig {
 
     /// What the operator declares.
     pub fn declared(&self) -> Declared {
-        Declared { data: self.data.clone(), databases: self.databases.clone() }
+        Declared {
+            data: self.data.clone(),
+            databases: self.databases.clone(),
+            replication: self.replication.clone(),
+            backups: self.backups.clone(),
+            snapshots: self.snapshots.clone(),
+            retention: self.retention.clone(),
+            offboarded: self.offboarded.clone(),
+            tenants: self.tenants.clone(),
+            tenants_trusted: self.tenants_trusted.clone(),
+            search: self.search.clone(),
+            path_limits: self.path_limits.clone(),
+            site: self.site.clone(),
+        }
     }
 
     /// The thresholds: the policy file, or the defaults.
@@ -234,6 +279,15 @@ impl AgentConfig {
             if !path.starts_with('/') {
                 return bad(key, format!("{path:?} is not an absolute path"));
             }
+        }
+        if self.replication.len() > MAX_ENDPOINTS {
+            return bad("replication", format!("more than {MAX_ENDPOINTS} declarations"));
+        }
+        if let Err((key, problem)) = kept::check(&self.declared()) {
+            return bad(&key, problem);
+        }
+        if let Err((key, problem)) = declared_places::check(&self.declared()) {
+            return bad(key, problem);
         }
         for (key, path) in [("state_dir", &self.state_dir), ("gatherer.socket", &self.gatherer.socket)] {
             if !path.is_absolute() {
@@ -338,6 +392,10 @@ mod tests {
             ("a: &a [x]\ntargets: *a\n", "agent.yaml:"),
             ("state_dir: /a\nstate_dir: /b\n", "agent.yaml:2:1: "),
             ("targets: [\n", "agent.yaml:"),
+            ("tenants: [{path: srv}]\n", "agent.yaml: tenants: \"srv\" is not an absolute path"),
+            ("search: [{path: /srv, kinds: [cards]}]\n", "agent.yaml:1:"),
+            ("path_limits: [{path: /srv, max_files: 3}]\n", "agent.yaml: path_limits: /srv: more than no file needs a note"),
+            ("site: {country: Germany}\n", "agent.yaml: site: country \"Germany\" is not two capital letters"),
         ];
         for (text, expected) in cases {
             let error = parse(text).unwrap_err();

@@ -44,6 +44,8 @@ pub struct Config {
     pub roster: PathBuf,
     /// Approved privileged access (CSV or JSON); empty: none, and rules about it are unknown.
     pub approvals: PathBuf,
+    /// Declared third parties (CSV or JSON); empty: none, and rules about outbound connections are unknown.
+    pub third_parties: PathBuf,
     /// Index of published advisories (`assay advisories import`); empty: none, and rules about them are unknown.
     pub advisories: PathBuf,
     /// A host without contact for so many hours is silent.
@@ -85,6 +87,7 @@ impl Default for Config {
             policy: PathBuf::new(),
             roster: PathBuf::new(),
             approvals: PathBuf::new(),
+            third_parties: PathBuf::new(),
             advisories: PathBuf::new(),
             silent_after_hours: 48,
             retention: Retention::default(),

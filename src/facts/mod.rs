@@ -3,25 +3,52 @@
 //! A family is one file with one document type and one line in [`FAMILIES`].
 
 pub mod accounts;
+pub mod backups;
+pub mod certificates;
+pub mod cloud;
+pub mod connections;
+pub mod containers;
+pub mod database_servers;
 pub mod databases;
+pub mod directory;
 pub mod files;
+pub mod firewall;
+pub mod ftp;
+pub mod hardening;
 pub mod jobs;
 pub mod kernel;
 pub mod listeners;
+pub mod logging;
+pub mod mail;
+pub mod malware;
+pub mod monitoring;
 pub mod os;
 pub mod packages;
 pub mod pam;
+pub mod path_limits;
+pub mod payment_data;
 pub mod polkit;
+pub mod region;
+pub mod replication;
+pub mod retention;
 pub mod services;
 pub mod sessions;
+pub mod sharing;
+pub mod snapshots;
+pub mod snmp;
 pub mod ssh_keys;
 pub mod sshd;
 pub mod stale_processes;
 pub mod storage;
 pub mod sudo;
+pub mod super_servers;
+pub mod tenants;
+pub mod time_sync;
 pub mod tls;
 pub mod tls_capabilities;
+pub mod units;
 pub mod updates;
+pub mod web;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
@@ -66,7 +93,7 @@ pub enum Side {
     /// The machine.
     Host(fn(&Host, &mut Gaps) -> Option<Value>),
     /// Examined sockets: gathered by [`services::survey`], which speaks to every endpoint once
-    /// for all probe families.
+    /// for all families of endpoints, and by [`region::survey`], which asks the cloud.
     Probe,
 }
 
@@ -137,14 +164,41 @@ pub static FAMILIES: &[Family] = &[
     Family::host::<sudo::Sudo>(),
     Family::host::<sshd::Sshd>(),
     Family::host::<jobs::Jobs>(),
+    Family::host::<time_sync::TimeSync>(),
+    Family::host::<logging::Logging>(),
+    Family::host::<malware::Malware>(),
+    Family::host::<monitoring::Monitoring>(),
+    Family::host::<units::Units>(),
+    Family::host::<hardening::Hardening>(),
+    Family::host::<certificates::Certificates>(),
+    Family::host::<containers::Containers>(),
     Family::host::<sessions::Sessions>(),
     Family::host::<stale_processes::StaleProcesses>(),
     Family::host::<listeners::Listeners>(),
+    Family::host::<firewall::Firewall>(),
+    Family::host::<connections::Connections>(),
     Family::host::<databases::Databases>(),
+    Family::host::<web::Web>(),
+    Family::host::<mail::Mail>(),
+    Family::host::<super_servers::SuperServers>(),
+    Family::host::<ftp::Ftp>(),
+    Family::host::<sharing::Sharing>(),
+    Family::host::<directory::Directory>(),
+    Family::host::<snmp::Snmp>(),
+    Family::host::<database_servers::DatabaseServers>(),
+    Family::host::<replication::Replication>(),
+    Family::host::<backups::Backups>(),
+    Family::host::<snapshots::Snapshots>(),
+    Family::host::<retention::Retention>(),
+    Family::host::<tenants::Tenants>(),
+    Family::host::<path_limits::PathLimits>(),
+    Family::host::<cloud::Cloud>(),
     Family::host::<files::Files>(),
+    Family::host::<payment_data::PaymentData>(),
     Family::probe::<services::Services>(),
     Family::probe::<tls::Tls>(),
     Family::probe::<tls_capabilities::TlsCapabilities>(),
+    Family::probe::<region::Region>(),
 ];
 
 /// The family of this name.

@@ -1,5 +1,5 @@
 //! A conversation with a server of this machine over its local (AF_UNIX) socket, bounded in time
-//! and bytes. Only sockets that the operator declared are opened.
+//! and bytes. Only sockets that the operator declared are opened, and the system's message bus.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;

@@ -296,6 +296,13 @@ impl Host {
         })
     }
 
+    /// When a file began to be, Unix seconds; `None` where the file system or the kernel does not tell (Linux 4.11).
+    pub fn born(&self, path: &str) -> Option<i64> {
+        let fd = self.open_at(path, OFlags::PATH).ok()?;
+        let told = fs::statx(&fd, c"", AtFlags::EMPTY_PATH, fs::StatxFlags::BTIME).ok()?;
+        (told.stx_mask & fs::StatxFlags::BTIME.bits() != 0).then_some(told.stx_btime.tv_sec)
+    }
+
     /// What changes whenever a file does, links followed: device, inode, mode, owner, group, size, and both times
     /// (modification, status) in nanoseconds. The status time can't be set back by whoever writes the file (inode(7)).
     pub fn mark(&self, path: &str) -> Result<[u64; 8], ReadError> {
@@ -319,13 +326,22 @@ impl Host {
     /// The access control list of a file or folder beyond its mode (the raw value of
     /// `system.posix_acl_access`, acl(5)); `None` when it has none or the file system knows none.
     pub fn access_list(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        self.list_attribute(path, "system.posix_acl_access")
+    }
+
+    /// The list that what is made in a folder later begins with (the raw value of `system.posix_acl_default`, acl(5)).
+    pub fn default_access_list(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        self.list_attribute(path, "system.posix_acl_default")
+    }
+
+    fn list_attribute(&self, path: &str, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
         // Opening a device or FIFO for reading could have effects; neither is ever executed.
         if !matches!(self.stat(path)?.kind, FileKind::File | FileKind::Folder) {
             return Ok(None);
         }
         let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         let mut value = vec![0_u8; ACCESS_LIST_LIMIT];
-        match fs::fgetxattr(&fd, "system.posix_acl_access", value.as_mut_slice()) {
+        match fs::fgetxattr(&fd, name, value.as_mut_slice()) {
             Ok(length) => {
                 value.truncate(length);
                 Ok(Some(value))

@@ -2,6 +2,7 @@
 
 use super::approvals::Approvals;
 use super::roster::Roster;
+use super::third_parties::ThirdParties;
 
 /// The lists at hand; a rule that needs one that is missing is `unknown`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,10 +11,12 @@ pub struct Against<'a> {
     pub roster: Option<&'a Roster>,
     /// Who may have which privileged access.
     pub approvals: Option<&'a Approvals>,
+    /// To whom machines may send.
+    pub third_parties: Option<&'a ThirdParties>,
 }
 
 impl Against<'_> {
-    /// Whether there is no list at all.
+    /// Whether there is no list of people at all.
     pub const fn is_empty(&self) -> bool {
         self.roster.is_none() && self.approvals.is_none()
     }

@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::declared_places::{NumberKind, PathLimit, SearchPath, Site, TenantPattern};
+use super::kept::{BackupSet, Offboarded, RetentionLimit, SnapshotSet};
+
 /// Declarations of one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -11,6 +14,26 @@ pub struct Declared {
     pub data: Vec<DataPath>,
     /// Databases whose roles are read through their local socket.
     pub databases: Vec<DatabaseAccess>,
+    /// How database servers are meant to be replicated.
+    pub replication: Vec<ReplicationExpectation>,
+    /// Backups that are made here or arrive here.
+    pub backups: Vec<BackupSet>,
+    /// Snapshots that are kept here.
+    pub snapshots: Vec<SnapshotSet>,
+    /// Data that must not grow older than a limit.
+    pub retention: Vec<RetentionLimit>,
+    /// Customers whose contract ended.
+    pub offboarded: Vec<Offboarded>,
+    /// Folders of customers that share this machine.
+    pub tenants: Vec<TenantPattern>,
+    /// Accounts that may reach every tenant, such as a backup's.
+    pub tenants_trusted: Vec<String>,
+    /// Where card numbers and IBANs are looked for.
+    pub search: Vec<SearchPath>,
+    /// Paths that must be empty, or hold no more than so much.
+    pub path_limits: Vec<PathLimit>,
+    /// Where the machine stands.
+    pub site: Site,
 }
 
 /// One declared data path.
@@ -24,6 +47,9 @@ pub struct DataPath {
     /// How a layer that the host can't see encrypts it, such as `AWS EBS, key alias/db`; recorded as declared, never observed.
     #[serde(default)]
     pub encrypted_by: String,
+    /// Regions or zones in which it may be kept, in the provider's own words, such as `eu-central-1`; empty: anywhere.
+    #[serde(default)]
+    pub regions: Vec<String>,
 }
 
 /// Kind of data.
@@ -74,6 +100,42 @@ pub struct DatabaseAccess {
     pub socket: String,
     /// Role to sign in as, recognised by the socket (peer, unix_socket); no password is ever used.
     pub user: String,
+}
+
+/// What is promised of the replication of a database server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicationExpectation {
+    /// What it is.
+    pub engine: DatabaseEngine,
+    /// Which one, as the facts name it without its engine, such as `15/main`; empty: each of the engine.
+    #[serde(default)]
+    pub server: String,
+    /// What is promised.
+    pub expected: Expected,
+}
+
+/// Kinds of replication that can be promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expected {
+    /// A commit waits until another server has it.
+    Synchronous,
+    /// Another server follows.
+    Asynchronous,
+    /// None is needed.
+    None,
+}
+
+impl Expected {
+    /// Stable word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Synchronous => "synchronous",
+            Self::Asynchronous => "asynchronous",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Database servers that can be asked.

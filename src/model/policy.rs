@@ -7,6 +7,28 @@ use serde_json::Value;
 pub const TLS_VERSIONS: [(&str, u16); 6] =
     [("SSLv2", 0x0002), ("SSLv3", 0x0300), ("TLSv1.0", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", 0x0303), ("TLSv1.3", 0x0304)];
 
+/// Databases, caches, queues, file shares and management that were made for inner networks.
+const INTERNAL_PROTOCOLS: [&str; 18] = [
+    "amqp",
+    "docker",
+    "elasticsearch",
+    "etcd",
+    "kubelet",
+    "ldap",
+    "memcached",
+    "mongodb",
+    "mysql",
+    "nfs",
+    "opensearch",
+    "postgresql",
+    "redis",
+    "rsync",
+    "smb",
+    "snmp",
+    "tftp",
+    "x11",
+];
+
 /// The thresholds that rules judge against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,11 +85,91 @@ pub struct Policy {
     pub luks_argon2_minimum_kib: i64,
     /// Database roles that may be superusers beside those that a server comes with.
     pub database_superusers: Vec<String>,
+    /// Whether PostgreSQL must keep checksums of its data pages.
+    pub database_checksums_required: bool,
+    /// Longest time that a replica of a database may be behind, seconds.
+    pub replication_lag_maximum_seconds: i64,
+    /// Most log that an inactive replication slot may hold back, MiB.
+    pub replication_slot_maximum_mib: i64,
+    /// Ports that may be reached from everywhere, such as `443/tcp`; empty: not asked for.
+    pub exposed_endpoints: Vec<String>,
+    /// Protocols (as in `services`) of services that are never meant for everybody.
+    pub internal_protocols: Vec<String>,
     /// Warn about the end of life of the operating system this many days ahead.
     pub os_end_of_life_warning_days: i64,
+    /// A backup or snapshot may be this late, minutes.
+    pub backup_delay_minutes: i64,
+    /// Smallest size of a backup beside the median of its kind, percent.
+    pub backup_size_minimum_percent: i64,
+    /// A lock of a backup repository this old, hours, was left behind.
+    pub backup_lock_maximum_hours: i64,
+    /// A time service must have set the clock within this many hours.
+    pub time_sync_maximum_hours: i64,
+    /// Largest difference of the clock to its source, milliseconds.
+    pub time_offset_maximum_milliseconds: i64,
+    /// Records of sign-ins, of the system and of auditing must be kept at least this many days; 0: not asked for.
+    pub log_retention_minimum_days: i64,
+    /// Something must have been recorded within this many hours.
+    pub log_silence_maximum_hours: i64,
+    /// Whether every machine must have an engine against malware that runs.
+    pub anti_malware_required: bool,
+    /// Oldest signatures of an engine against malware, days.
+    pub malware_signatures_maximum_days: i64,
+    /// A scan for malware must have ended within this many days.
+    pub malware_scan_maximum_days: i64,
+    /// Whether every machine must have a monitoring agent that runs.
+    pub monitoring_agent_required: bool,
     /// Whether the accounts that may use cron and at must be listed.
     pub job_schedulers_listed: bool,
+    /// Whether no FTP server may start at all, with TLS or without.
+    pub ftp_forbidden: bool,
+    /// What a super server must not start: words of `super_servers.services.protocol`.
+    pub forbidden_protocols: Vec<String>,
+    /// Schemes in which a directory may store new passwords, without braces.
+    pub directory_password_schemes: Vec<String>,
+    /// Oldest image of a container that may run, days since it was made; 0: not asked for.
+    pub container_image_maximum_days: i64,
+    /// Units and init scripts that may not be told to start.
+    pub units_forbidden: Vec<String>,
+    /// Kernel settings that must have one of these values; a key with `*` for the interface: on every interface.
+    pub kernel_settings: Vec<KernelSetting>,
 }
+
+/// Values of one kernel setting that are accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelSetting {
+    /// Key, such as `kernel.randomize_va_space` or `net.ipv4.conf.*.accept_source_route`.
+    pub key: String,
+    /// Values.
+    pub values: Vec<String>,
+}
+
+impl KernelSetting {
+    fn of(key: &str, values: &[&str]) -> Self {
+        Self { key: key.into(), values: values.iter().map(|v| (*v).to_string()).collect() }
+    }
+}
+
+/// Protocols without encryption whose servers promise C14 names; they come as units of Debian and Fedora and as scripts of Alpine.
+const UNITS_FORBIDDEN: [&str; 16] = [
+    "telnet.socket",
+    "telnetd",
+    "inetutils-telnetd.service",
+    "rsh.socket",
+    "rlogin.socket",
+    "rexec.socket",
+    "tftp.socket",
+    "tftp.service",
+    "tftpd-hpa.service",
+    "atftpd.service",
+    "in.tftpd",
+    "ypserv.service",
+    "ypbind.service",
+    "rwhod.service",
+    "talk.socket",
+    "finger.socket",
+];
 
 impl Default for Policy {
     fn default() -> Self {
@@ -101,8 +203,48 @@ impl Default for Policy {
             luks_pbkdf2_minimum_iterations: 100_000,
             luks_argon2_minimum_kib: 19_456,
             database_superusers: Vec::new(),
+            database_checksums_required: false,
+            replication_lag_maximum_seconds: 300,
+            replication_slot_maximum_mib: 1024,
+            exposed_endpoints: Vec::new(),
+            internal_protocols: INTERNAL_PROTOCOLS.map(String::from).to_vec(),
             os_end_of_life_warning_days: 0,
+            backup_delay_minutes: 60,
+            backup_size_minimum_percent: 50,
+            backup_lock_maximum_hours: 24,
+            time_sync_maximum_hours: 24,
+            time_offset_maximum_milliseconds: 1000,
+            // PCI DSS 4.0 requirement 10.5.1: three months at hand.
+            log_retention_minimum_days: 90,
+            log_silence_maximum_hours: 24,
+            anti_malware_required: true,
+            // ClamAV itself warns of signatures older than seven days.
+            malware_signatures_maximum_days: 7,
+            malware_scan_maximum_days: 7,
+            monitoring_agent_required: true,
             job_schedulers_listed: false,
+            ftp_forbidden: true,
+            forbidden_protocols: [
+                "ftp", "telnet", "tftp", "rsh", "rlogin", "rexec", "finger", "talk", "uucp", "rwho", "systat", "netstat", "echo", "discard", "chargen",
+                "daytime", "time",
+            ]
+            .map(String::from)
+            .to_vec(),
+            directory_password_schemes: ["ARGON2", "PBKDF2-SHA512", "PBKDF2-SHA256", "SSHA512", "SSHA384", "SSHA256", "SSHA", "CRYPT"]
+                .map(String::from)
+                .to_vec(),
+            container_image_maximum_days: 90,
+            units_forbidden: UNITS_FORBIDDEN.map(String::from).to_vec(),
+            kernel_settings: vec![
+                KernelSetting::of("fs.protected_hardlinks", &["1"]),
+                KernelSetting::of("fs.protected_symlinks", &["1"]),
+                // 1 writes readable dumps of programs with set-ID bits into their working folder (proc(5)).
+                KernelSetting::of("fs.suid_dumpable", &["0", "2"]),
+                KernelSetting::of("kernel.randomize_va_space", &["2"]),
+                KernelSetting::of("kernel.unprivileged_bpf_disabled", &["1", "2"]),
+                KernelSetting::of("net.ipv4.conf.*.accept_source_route", &["0"]),
+                KernelSetting::of("net.ipv4.tcp_syncookies", &["1", "2"]),
+            ],
         }
     }
 }
@@ -125,8 +267,12 @@ impl Policy {
             let problem = format!("{:?} is not a TLS version, use one of {}", self.tls_minimum_version, names.join(", "));
             return Err(PolicyError { key: "tls_minimum_version", problem });
         }
-        for (key, value) in [("luks_pbkdf2_minimum_iterations", self.luks_pbkdf2_minimum_iterations), ("luks_argon2_minimum_kib", self.luks_argon2_minimum_kib)]
-        {
+        for (key, value) in [
+            ("luks_pbkdf2_minimum_iterations", self.luks_pbkdf2_minimum_iterations),
+            ("luks_argon2_minimum_kib", self.luks_argon2_minimum_kib),
+            ("replication_lag_maximum_seconds", self.replication_lag_maximum_seconds),
+            ("replication_slot_maximum_mib", self.replication_slot_maximum_mib),
+        ] {
             if !(0..=i64::from(u32::MAX)).contains(&value) {
                 return Err(PolicyError { key, problem: format!("{value} is not between 0 and {}", u32::MAX) });
             }
@@ -160,7 +306,17 @@ impl Policy {
             ("password_maximum_days", self.password_maximum_days),
             ("ssh_auth_tries_maximum", self.ssh_auth_tries_maximum),
             ("ssh_login_grace_maximum_seconds", self.ssh_login_grace_maximum_seconds),
+            ("container_image_maximum_days", self.container_image_maximum_days),
             ("os_end_of_life_warning_days", self.os_end_of_life_warning_days),
+            ("backup_delay_minutes", self.backup_delay_minutes),
+            ("backup_size_minimum_percent", self.backup_size_minimum_percent),
+            ("backup_lock_maximum_hours", self.backup_lock_maximum_hours),
+            ("time_sync_maximum_hours", self.time_sync_maximum_hours),
+            ("time_offset_maximum_milliseconds", self.time_offset_maximum_milliseconds),
+            ("log_retention_minimum_days", self.log_retention_minimum_days),
+            ("log_silence_maximum_hours", self.log_silence_maximum_hours),
+            ("malware_signatures_maximum_days", self.malware_signatures_maximum_days),
+            ("malware_scan_maximum_days", self.malware_scan_maximum_days),
         ]
     }
 

@@ -4,6 +4,7 @@
 //! Dialer -> identify: wait for a greeting, then ask politely, one connection per question -> Seen
 //!        -> udp::identify: datagrams of the protocols that its port or process suggest, then of all    -> Seen
 //!        -> tls::survey: one connection per version, then one finished handshake          -> Survey
+//!        -> metadata: the questions about regions that a recognised cloud answers         -> Said
 //! ```
 //! Nothing here judges, and nothing here changes what it speaks to.
 
@@ -13,6 +14,7 @@ pub mod dial;
 pub mod halt;
 pub mod identify;
 mod interview;
+pub mod metadata;
 mod pace;
 pub mod ports;
 pub mod reader;

@@ -41,6 +41,8 @@ pub struct Seen {
     pub ssh: Option<Ssh>,
     /// HTTP: what its answer to `GET /` says.
     pub http: Option<Http>,
+    /// A time service of this machine: how its clock is.
+    pub clock: Option<Clock>,
     /// NFS exports, rsync modules, SMB shares.
     pub exports: Vec<Export>,
     /// SMB: `required`, `enabled` or `disabled`; empty for other protocols.
@@ -68,6 +70,7 @@ impl Seen {
             versions: Vec::new(),
             ssh: None,
             http: None,
+            clock: None,
             exports: Vec::new(),
             signing: "",
             banner: banner(first),
@@ -134,6 +137,21 @@ pub struct Http {
     pub hsts_include_subdomains: bool,
     /// Schemes of `WWW-Authenticate` (RFC 9110 section 11.6.1), lower case, as they come.
     pub authentication: Vec<String>,
+}
+
+/// What a time service says about the clock that it keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// Whether it follows a source (the leap indicator is not 3, RFC 5905).
+    #[schemars(extend("x-volatile" = true))]
+    pub synchronised: bool,
+    /// Steps to a reference clock, 1 for one of its own; 0 or 16 when it follows none.
+    #[schemars(extend("x-volatile" = true))]
+    pub stratum: u64,
+    /// How far the clock is believed to be off, microseconds (chrony: system time against its own estimate of true time; ntpd: `offset`).
+    #[schemars(extend("x-volatile" = true))]
+    pub offset_microseconds: i64,
 }
 
 /// Something that a file server offers by name.

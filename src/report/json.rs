@@ -19,11 +19,12 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::model::advisories::{self, Derived};
+use crate::model::compared;
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Finding};
 use crate::model::gap::Gap;
 use crate::model::report::{ScanState, Times};
-use crate::rules::{Pack, access};
+use crate::rules::{Pack, access, endpoints};
 
 /// Everything that a scan's JSON tells.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,8 @@ fn write(document: &Document<'_>, to_text: fn(&Whole<'_>) -> serde_json::Result<
         facts.extend(derived.value.as_ref().map(|value| (advisories::NAME, value)));
     }
     facts.extend(document.access.map(|value| (access::NAME, value)));
+    let compared = endpoints::derive(document.observation).0.filter(|e| !e.items.is_empty()).and_then(|e| serde_json::to_value(e).ok());
+    facts.extend(compared.as_ref().map(|value| (compared::NAME, value)));
     let scan = json!({
         "agent": env!("CARGO_PKG_VERSION"),
         "pack": {"version": document.pack.version, "digest": document.pack.digest(), "rules": document.pack.rules.len()},

@@ -17,9 +17,8 @@ use super::expr::{Engine, Fault, Read, Scope, Values};
 use super::file::Rule;
 use super::message::Piece;
 use super::schema::{NOW, POLICY};
-use super::{Input, Pack, access, cite, with_stack};
+use super::{Input, Pack, cite, derived, with_stack};
 use crate::host::clock;
-use crate::model::advisories;
 use crate::model::fact::Observation;
 use crate::model::finding::{Finding, UnknownReason, Verdict};
 use crate::model::gap::{Gap, reason};
@@ -77,56 +76,18 @@ pub fn looked_at(observation: &Observation) -> BTreeSet<String> {
 }
 
 fn evaluate_those(pack: &Pack, input: &Input<'_>, asked: &dyn Fn(&Rule) -> bool) -> Vec<Finding> {
-    let (derived, derived_gaps) = derive_access(input);
     let observation = input.observation;
     let mut families: BTreeMap<&str, &Value> = observation.families.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    families.remove(access::NAME);
-    if let Some(value) = &derived {
-        families.insert(access::NAME, value);
+    let derived = derived::all(input);
+    for family in &derived {
+        // What a host sent under that name was not derived here.
+        families.remove(family.name);
+        families.extend(family.value.as_deref().map(|value| (family.name, value)));
     }
-    let no_index = no_advisories();
-    let (found, found_gaps) = input.advisories.map_or((None, std::slice::from_ref(&no_index)), |d| (d.value.as_ref(), d.gaps.as_slice()));
-    families.remove(advisories::NAME);
-    if let Some(value) = found {
-        families.insert(advisories::NAME, value);
-    }
-    let gaps = observation.gaps.iter().chain(&derived_gaps).chain(found_gaps).collect();
+    let gaps = observation.gaps.iter().chain(derived.iter().flat_map(|family| family.gaps.iter())).collect();
     let facts = Facts { families, gaps, policy: input.policy.as_facts(), now: observation.gathered_at };
     let rules: Vec<&Rule> = pack.rules.iter().filter(|r| asked(r)).collect();
     judge(&rules, pack.patterns(), &facts)
-}
-
-fn no_advisories() -> Gap {
-    Gap {
-        family: advisories::NAME.into(),
-        path: String::new(),
-        subject: String::new(),
-        reason: reason::MISSING.into(),
-        detail: "no index of advisories was given".into(),
-        remedy: "Make one with assay advisories import and give it with --advisories FILE.".into(),
-    }
-}
-
-fn derive_access(input: &Input<'_>) -> (Option<Value>, Vec<Gap>) {
-    let gap = |id: &str, detail: &str, remedy: &str| Gap {
-        family: access::NAME.into(),
-        path: String::new(),
-        subject: String::new(),
-        reason: id.into(),
-        detail: detail.into(),
-        remedy: remedy.into(),
-    };
-    if input.against.is_empty() {
-        return (None, vec![gap(reason::MISSING, "no roster of people was given", "Give the roster as a CSV file with --roster FILE.")]);
-    }
-    let broken = || (None, vec![gap(reason::INTERNAL, "joining people to ways in failed inside assay", "Report this as a defect.")]);
-    let Ok((access, gaps)) = catch_unwind(AssertUnwindSafe(|| access::derive(input.observation, input.against))) else {
-        return broken();
-    };
-    match access.map(serde_json::to_value).transpose() {
-        Ok(value) => (value, gaps),
-        Err(_) => broken(),
-    }
 }
 
 /// Judges on a thread of its own, whose stack holds the deepest expression that loads.

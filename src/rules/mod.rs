@@ -2,7 +2,9 @@
 
 pub mod access;
 mod cite;
+pub mod derived;
 mod embedded;
+pub mod endpoints;
 mod evaluate;
 mod expr;
 mod file;
@@ -11,6 +13,7 @@ mod message;
 pub mod schema;
 pub mod selftest;
 pub mod signed;
+pub mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,16 +1,17 @@
 //! What rules may read: the JSON schemas of the facts, handed in by the caller, beside the derived
-//! family `access`, the thresholds and the clock.
+//! families `access` and `endpoints`, the thresholds and the clock.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::access;
+use super::{access, transfers};
 use crate::model::advisories;
+use crate::model::compared;
 use crate::model::fact::resolve;
 use crate::model::policy::Policy;
 use crate::model::report::Cadence;
-use crate::model::schemas::CADENCE;
+use crate::model::schemas::{self, CADENCE};
 
 /// Variable of the thresholds.
 pub const POLICY: &str = "policy";
@@ -62,6 +63,8 @@ impl Schemas {
         let mut variables: BTreeMap<String, Value> = gathered.iter().map(|(name, schema)| ((*name).to_string(), schema.clone())).collect();
         variables.insert(access::NAME.into(), access::schema().clone());
         variables.insert(advisories::NAME.into(), advisories::schema().clone());
+        variables.insert(compared::NAME.into(), schemas::of(compared::NAME).clone());
+        variables.insert(transfers::NAME.into(), transfers::schema().clone());
         variables.insert(POLICY.into(), infer(&Policy::default().as_facts()));
         variables.insert(NOW.into(), json!({"type": "integer"}));
         Self { variables }

@@ -364,7 +364,7 @@ fn certificates_of_a_trusted_authority_are_ways_in() {
     write(root, "etc/ssh/principals/anna", "# ghost\nghost\nnora\n");
     let open = || {
         let roster = Roster::parse("roster.csv", ROSTER.as_bytes()).unwrap();
-        let (access, gaps) = access::derive(&observe(root), Against { roster: Some(&roster), approvals: None });
+        let (access, gaps) = access::derive(&observe(root), Against { roster: Some(&roster), approvals: None, ..Against::default() });
         assert!(gaps.iter().all(|g| g.subject != "trustedusercakeys"), "{gaps:?}");
         let ways = access.unwrap().leavers.into_iter().flat_map(|l| l.open.into_iter().map(move |w| (l.subject.clone(), w)));
         ways.filter(|(_, w)| w.kind == "ssh-certificate").map(|(who, w)| format!("{who}: {}", w.detail)).collect::<Vec<_>>()
@@ -385,7 +385,7 @@ fn a_role_of_a_database_is_a_match_too() {
     let role = serde_json::json!({"subject": "postgresql main ghost", "name": "ghost", "can_sign_in": true, "superuser": false, "valid_until": null,
         "source": {"place": "/run/postgresql/.s.PGSQL.5432", "line": 0, "directive": ""}});
     observation.families.insert("databases".into(), serde_json::json!({"roles": [role]}));
-    let derived = access::derive(&observation, Against { roster: Some(&roster), approvals: None }).0.unwrap();
+    let derived = access::derive(&observation, Against { roster: Some(&roster), approvals: None, ..Against::default() }).0.unwrap();
     assert_eq!(derived.leaver_roles.iter().map(|r| r.subject.as_str()).collect::<Vec<_>>(), ["ghost: postgresql main ghost"]);
     assert_eq!(derived.unmatched_people, ["nora.old", "rehired"]);
 }
@@ -395,7 +395,7 @@ fn leavers_are_found_where_they_still_get_in() {
     let dir = tempfile::tempdir().unwrap();
     planted(dir.path());
     let roster = Roster::parse("leavers.csv", ROSTER.as_bytes()).unwrap();
-    let (derived, gaps) = access::derive(&observe(dir.path()), Against { roster: Some(&roster), approvals: None });
+    let (derived, gaps) = access::derive(&observe(dir.path()), Against { roster: Some(&roster), approvals: None, ..Against::default() });
     // Nothing but the list of approvals and the databases is missing.
     assert!(gaps.iter().all(|g| matches!(g.path.as_str(), "approvals" | "privileged" | "leaver_roles")), "{gaps:?}");
     let derived = derived.unwrap();
@@ -434,7 +434,7 @@ fn a_way_in_that_is_closed_is_not_reported() {
     let roster = Roster::parse("leavers.csv", ROSTER.as_bytes()).unwrap();
     let still_open = |config: &str| {
         write(dir.path(), "etc/ssh/sshd_config", config);
-        let (derived, _) = access::derive(&observe(dir.path()), Against { roster: Some(&roster), approvals: None });
+        let (derived, _) = access::derive(&observe(dir.path()), Against { roster: Some(&roster), approvals: None, ..Against::default() });
         derived.unwrap().leavers.iter().filter(|l| !l.open.is_empty()).map(|l| l.subject.clone()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(still_open("UsePAM yes\n"), "m.keller");
@@ -454,7 +454,12 @@ fn what_could_not_be_read_makes_leavers_unknown() {
     let pack = Pack::builtin(facts::schemas()).unwrap();
     let findings = rules::evaluate(
         &pack,
-        &Input { observation: &observation, policy: &Policy::default(), against: Against { roster: Some(&roster), approvals: None }, advisories: None },
+        &Input {
+            observation: &observation,
+            policy: &Policy::default(),
+            against: Against { roster: Some(&roster), approvals: None, ..Against::default() },
+            advisories: None,
+        },
     );
     let verdict = |rule: &str, subject: &str| findings.iter().find(|f| f.rule == rule && f.subject == subject).map(|f| f.verdict);
     for leaver in ["m.keller", "e.exit", "ghost"] {

@@ -11,7 +11,7 @@ use super::access_facts::{ROSTER, observe, planted};
 fn derive(observation: &Observation, roster: Option<&str>, approvals: Option<&str>) -> (Access, Vec<String>) {
     let roster = roster.map(|text| Roster::parse("people.csv", text.as_bytes()).unwrap());
     let approvals = approvals.map(|text| Approvals::parse("approved.csv", text.as_bytes()).unwrap());
-    let (access, gaps) = access::derive(observation, Against { roster: roster.as_ref(), approvals: approvals.as_ref() });
+    let (access, gaps) = access::derive(observation, Against { roster: roster.as_ref(), approvals: approvals.as_ref(), ..Against::default() });
     // No database is asked here.
     (access.unwrap(), gaps.into_iter().map(|g| g.path).filter(|path| path != "leaver_roles").collect())
 }

@@ -20,7 +20,7 @@ use super::lab::{Server, servers};
 
 fn gather(engine: DatabaseEngine, socket: &Path, user: &str) -> (Databases, Vec<Gap>) {
     let databases = vec![DatabaseAccess { engine, socket: socket.to_str().unwrap().into(), user: user.into() }];
-    let host = Host::live().unwrap().with_declared(Declared { data: Vec::new(), databases });
+    let host = Host::live().unwrap().with_declared(Declared { databases, ..Declared::default() });
     let mut gaps = Gaps::new();
     let gathered = Databases::gather(&host, &mut gaps).unwrap();
     // Other tests run servers of their own on this machine.

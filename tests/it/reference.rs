@@ -6,10 +6,10 @@ use std::path::Path;
 
 use assay::agent::doctor;
 use assay::facts::{self, FAMILIES};
-use assay::model::advisories;
 use assay::model::fact::{is_marked, resolve};
 use assay::model::gap::reason;
-use assay::rules::{Pack, access, framework};
+use assay::model::{advisories, compared, schemas};
+use assay::rules::{Pack, access, framework, transfers};
 use serde_json::Value;
 
 fn one_line(text: &str) -> String {
@@ -65,11 +65,18 @@ fn generated() -> String {
         family(&mut out, entry.name, entry.title, entry.schema());
     }
     family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", access::schema());
+    family(&mut out, transfers::NAME, "Derived from `connections` and the list of third parties: public peers and who they are", transfers::schema());
     family(
         &mut out,
         advisories::NAME,
         "Derived from the families above and an index of advisories: published holes that the installed packages still have",
         advisories::schema(),
+    );
+    family(
+        &mut out,
+        compared::NAME,
+        "Derived from the families above: what configurations say about endpoints beside what their sockets showed",
+        schemas::of(compared::NAME),
     );
     let pack = Pack::builtin(facts::schemas()).unwrap();
     let mut frameworks = framework::builtin().unwrap();

@@ -291,7 +291,7 @@ fn wrong_rules_do_not_load_and_say_where() {
     let line = |keys: &str| whole(keys);
     for (keys, says) in [
         ("assert: a.flagg\nmessage: m", "a has no field flagg; it has flag, items, more, n, name"),
-        ("assert: c.flag\nmessage: m", "there is no variable c; there are a, access, advisories, b, now, policy"),
+        ("assert: c.flag\nmessage: m", "there is no variable c; there are a, access, advisories, b, endpoints, now, policy"),
         ("assert: a.n\nmessage: m", "the expression is a number, not a truth value"),
         ("assert: a.n == a.name\nmessage: m", "a.n is a number, a.name is text"),
         ("assert: a.name > 3\nmessage: m", "a.name is text, the other is a number"),
@@ -476,7 +476,7 @@ fn a_weekly_scan_reads_no_monthly_family() {
     use assay::model::report::{Cadence, ScanKind};
     let names = |kind: ScanKind| -> Vec<&str> { run::within(run::plan_families(&[]).unwrap(), kind.cadence()).iter().map(|f| f.name).collect() };
     let rare: Vec<&str> = facts::FAMILIES.iter().filter(|f| f.cadence == Cadence::Monthly).map(|f| f.name).collect();
-    assert_eq!(rare, ["files", "tls_capabilities"]);
+    assert_eq!(rare, ["files", "payment_data", "tls_capabilities"]);
     for kind in ScanKind::ALL {
         let expected = matches!(kind, ScanKind::Monthly | ScanKind::OnDemand);
         assert!(rare.iter().all(|r| names(kind).contains(r) == expected), "{kind:?}");

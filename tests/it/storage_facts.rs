@@ -230,7 +230,7 @@ fn planted_faults_are_found_with_their_place_and_decoys_are_not() {
 fn a_declaration_is_recorded_and_never_passes() {
     let dir = tempfile::tempdir().unwrap();
     plant(dir.path());
-    let path = |path: &str, by: &str| DataPath { path: path.into(), class: DataClass::CustomerData, encrypted_by: by.into() };
+    let path = |path: &str, by: &str| DataPath { path: path.into(), class: DataClass::CustomerData, encrypted_by: by.into(), regions: Vec::new() };
     let declared = Declared { data: vec![path("/srv/fast/", "provider volume"), path("/srv/customers", "")], ..Declared::default() };
     let (facts, _) = gather(&Host::rooted(dir.path()).unwrap().with_declared(declared));
     let data = facts["data"].as_array().unwrap();
@@ -362,7 +362,8 @@ fn policies_views_and_loops_of_this_kernel() {
     symlink(at("disk/secret/inner"), at("link")).unwrap();
 
     let paths = ["disk/secret", "disk/secret/file", "disk/open", "link", "bind", "shut", "wide", "nested", "gone"];
-    let data = paths.iter().map(|p| DataPath { path: text(&at(p)).into(), class: DataClass::Database, encrypted_by: String::new() }).collect();
+    let data =
+        paths.iter().map(|p| DataPath { path: text(&at(p)).into(), class: DataClass::Database, encrypted_by: String::new(), regions: Vec::new() }).collect();
     let host = Host::live().unwrap().with_declared(Declared { data, ..Declared::default() });
     let (facts, gaps) = gather(&host);
     let answers = answers(&facts, "data");
@@ -397,7 +398,12 @@ fn home_folders_encrypted_one_by_one_count_as_far_as_they_go() {
     }
     write(&at("disk"), "some/carl/.profile", "");
     write(&at("disk"), "none/carl/.profile", "");
-    let data = ["all", "some", "none"].iter().map(|h| DataPath { path: text(&at("disk").join(h)).into(), class: DataClass::Home, encrypted_by: String::new() });
+    let data = ["all", "some", "none"].iter().map(|h| DataPath {
+        path: text(&at("disk").join(h)).into(),
+        class: DataClass::Home,
+        encrypted_by: String::new(),
+        regions: Vec::new(),
+    });
     let (facts, _) = gather(&Host::live().unwrap().with_declared(Declared { data: data.collect(), ..Declared::default() }));
     let answers = answers(&facts, "data");
     let own = |p: &str| answers[text(&at("disk").join(p))].clone();
@@ -421,7 +427,7 @@ fn every_device_of_a_btrfs_of_this_kernel_is_followed() {
         .collect();
     must("mkfs.btrfs", &["-q", "-f", "-d", "raid1", "-m", "raid1", &devices[0], &devices[1]]);
     let mounted = mount(&[&devices[1]], &at("disk"));
-    let data = vec![DataPath { path: text(&at("disk")).into(), class: DataClass::Backup, encrypted_by: String::new() }];
+    let data = vec![DataPath { path: text(&at("disk")).into(), class: DataClass::Backup, encrypted_by: String::new(), regions: Vec::new() }];
     let (facts, _) = gather(&Host::live().unwrap().with_declared(Declared { data, ..Declared::default() }));
     drop(mounted);
     for device in &devices {

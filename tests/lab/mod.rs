@@ -7,6 +7,7 @@
 //! tigervnc-standalone-server rsync rsh-server; inn2 is unpacked to `target/lab` by `tests/run`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub mod bus;
 pub mod daemons;
 pub mod forge;
 pub mod host;
@@ -133,6 +134,8 @@ pub fn run(command: &mut Command) {
 /// A command that runs as another user, in the same process.
 pub fn as_user(user: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
+    // The home folder of whoever runs the tests may not be entered.
+    command.env_remove("HOME");
     command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(program);
     command
 }

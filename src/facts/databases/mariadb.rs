@@ -8,6 +8,8 @@
 //! ```
 //! Signing in works by the socket alone (`unix_socket`): the secret is always empty.
 
+use std::collections::BTreeMap;
+
 use crate::host::ReadError;
 use crate::host::local_socket::LocalSocket;
 
@@ -24,13 +26,13 @@ const COLUMN_LIMIT: u64 = 256;
 /// Most plugins that a server asks for in turn.
 const SWITCH_LIMIT: usize = 8;
 /// ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_NOT_SUPPORTED_AUTH_MODE: the socket alone does not open the account.
-pub(super) const SIGN_IN_DENIED: [u16; 3] = [1045, 1698, 1251];
+pub(in crate::facts) const SIGN_IN_DENIED: [u16; 3] = [1045, 1698, 1251];
 /// ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_SPECIFIC_ACCESS_DENIED_ERROR.
-pub(super) const DENIED: [u16; 4] = [1044, 1142, 1143, 1227];
+pub(in crate::facts) const DENIED: [u16; 4] = [1044, 1142, 1143, 1227];
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(in crate::facts) enum Refused {
     /// Socket or protocol.
     Socket(ReadError),
     /// An error of the server: its number. Its text may quote data and is not kept.
@@ -44,11 +46,11 @@ impl From<ReadError> for Refused {
 }
 
 /// One column: `None` is NULL.
-pub(super) type Row = Vec<Option<String>>;
+pub(in crate::facts) type Row = Vec<Option<String>>;
 
 /// A signed-in conversation.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::facts) struct Client {
     socket: LocalSocket,
     number: u8,
     /// Version as the greeting tells it, without the prefix for old replicas.
@@ -56,7 +58,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn sign_in(socket: LocalSocket, user: &str) -> Result<Self, Refused> {
+    pub(in crate::facts) fn sign_in(socket: LocalSocket, user: &str) -> Result<Self, Refused> {
         let mut client = Self { socket, number: 0, version: String::new() };
         let greeting = client.packet()?;
         if greeting.first() == Some(&0xff) {
@@ -89,17 +91,31 @@ impl Client {
     }
 
     /// The rows of one statement; none for a statement without an answer.
-    pub(super) fn query(&mut self, sql: &str) -> Result<Vec<Row>, Refused> {
+    pub(in crate::facts) fn query(&mut self, sql: &str) -> Result<Vec<Row>, Refused> {
+        Ok(self.answer(sql)?.1)
+    }
+
+    /// The rows of one statement, each column by its lower-case name.
+    pub(in crate::facts) fn named(&mut self, sql: &str) -> Result<Vec<BTreeMap<String, Option<String>>>, Refused> {
+        let (names, rows) = self.answer(sql)?;
+        Ok(rows.into_iter().map(|row| names.iter().cloned().zip(row).collect()).collect())
+    }
+
+    fn answer(&mut self, sql: &str) -> Result<(Vec<String>, Vec<Row>), Refused> {
         self.number = 0;
         self.send(&[b"\x03", sql.as_bytes()].concat())?;
         let first = self.packet()?;
         let columns = match first.first() {
-            Some(0) => return Ok(Vec::new()),
+            Some(0) => return Ok((Vec::new(), Vec::new())),
             Some(0xff) => return Err(Refused::Server(error_number(&first))),
             _ => lenenc(&first).map(|(n, _)| n).filter(|n| *n <= COLUMN_LIMIT).ok_or_else(|| self.socket.malformed("number of columns"))?,
         };
+        let mut names = Vec::new();
         for _ in 0..columns {
-            self.packet()?;
+            // Catalog, schema, table, original table, name, …
+            let definition = self.packet()?;
+            let name = row(&definition, 5).and_then(|mut parts| parts.pop().flatten());
+            names.push(name.ok_or_else(|| self.socket.malformed("column"))?.to_ascii_lowercase());
         }
         if !is_end(&self.packet()?) {
             return Err(self.socket.malformed("end of the columns").into());
@@ -108,7 +124,7 @@ impl Client {
         loop {
             let packet = self.packet()?;
             if is_end(&packet) {
-                return Ok(rows);
+                return Ok((names, rows));
             }
             if packet.first() == Some(&0xff) {
                 return Err(Refused::Server(error_number(&packet)));

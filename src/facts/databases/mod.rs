@@ -3,10 +3,11 @@
 //! Nothing is asked of a server that is not declared; that it runs is told, with what would let it
 //! be read. Password hashes stay in the server: it is asked for their scheme alone.
 
-mod mariadb;
-mod postgresql;
-mod read_mariadb;
-mod read_postgresql;
+pub(in crate::facts) mod mariadb;
+pub(super) mod oldest;
+pub(in crate::facts) mod postgresql;
+pub(in crate::facts) mod read_mariadb;
+pub(in crate::facts) mod read_postgresql;
 mod running;
 
 use schemars::JsonSchema;
@@ -195,9 +196,9 @@ fn instance(socket: &str) -> String {
 }
 
 /// What lets PostgreSQL be read, and nothing more.
-const POSTGRESQL_REMEDY: &str = "As a superuser: CREATE ROLE assay LOGIN; GRANT SELECT (rolname, rolpassword) ON pg_catalog.pg_authid TO assay; \
+pub(in crate::facts) const POSTGRESQL_REMEDY: &str = "As a superuser: CREATE ROLE assay LOGIN; GRANT SELECT (rolname, rolpassword) ON pg_catalog.pg_authid TO assay; \
      GRANT SELECT ON pg_catalog.pg_hba_file_rules TO assay; GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO assay; GRANT pg_read_all_settings TO assay; give the scan's system \
      user this role by peer in pg_hba.conf and pg_ident.conf; name it under databases in the agent's configuration.";
 /// What lets MariaDB be read, and nothing more.
-const MARIADB_REMEDY: &str = "As root: CREATE USER assay@localhost IDENTIFIED VIA unix_socket; GRANT SELECT ON mysql.global_priv TO assay@localhost; the scan's \
+pub(in crate::facts) const MARIADB_REMEDY: &str = "As root: CREATE USER assay@localhost IDENTIFIED VIA unix_socket; GRANT SELECT ON mysql.global_priv TO assay@localhost; the scan's \
      system user must bear the name of that user; name it under databases in the agent's configuration.";

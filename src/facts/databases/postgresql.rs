@@ -17,11 +17,11 @@ const MESSAGE_LIMIT: usize = 1 << 20;
 /// Most rows of one answer.
 const ROW_LIMIT: usize = 20_000;
 /// SQLSTATE insufficient_privilege.
-pub(super) const DENIED: &str = "42501";
+pub(in crate::facts) const DENIED: &str = "42501";
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(in crate::facts) enum Refused {
     /// Socket or protocol.
     Socket(ReadError),
     /// A way of signing in that needs a secret.
@@ -37,22 +37,22 @@ impl From<ReadError> for Refused {
 }
 
 /// One column: `None` is NULL.
-pub(super) type Row = Vec<Option<String>>;
+pub(in crate::facts) type Row = Vec<Option<String>>;
 
 /// A signed-in conversation.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::facts) struct Client {
     socket: LocalSocket,
     /// `server_version` as the server tells it.
     pub version: String,
 }
 
 impl Client {
-    pub(super) fn sign_in(mut socket: LocalSocket, user: &str) -> Result<Self, Refused> {
+    pub(in crate::facts) fn sign_in(mut socket: LocalSocket, user: &str, database: &str) -> Result<Self, Refused> {
         let mut body = PROTOCOL.to_be_bytes().to_vec();
         // Nothing can be written and nothing runs for long, whatever the role may do.
         let options = "-c default_transaction_read_only=on -c statement_timeout=5000 -c search_path=pg_catalog";
-        for (name, value) in [("user", user), ("database", "postgres"), ("application_name", "assay"), ("client_encoding", "UTF8"), ("options", options)] {
+        for (name, value) in [("user", user), ("database", database), ("application_name", "assay"), ("client_encoding", "UTF8"), ("options", options)] {
             for text in [name, value] {
                 body.extend(text.bytes().filter(|b| *b != 0));
                 body.push(0);
@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// The rows of one statement.
-    pub(super) fn query(&mut self, sql: &str) -> Result<Vec<Row>, Refused> {
+    pub(in crate::facts) fn query(&mut self, sql: &str) -> Result<Vec<Row>, Refused> {
         let length = u32::try_from(sql.len() + 5).unwrap_or(u32::MAX);
         self.socket.send(&[b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat())?;
         let (mut rows, mut error) = (Vec::new(), None);

@@ -124,17 +124,22 @@ fn text(row: &Row, column: usize) -> String {
 }
 
 fn note(asked: &mut Asked<'_>, refused: &Refused) {
-    let (reason, detail) = match refused {
+    let (reason, detail) = told(refused, "mysql.global_priv");
+    asked.gap("roles", reason, &detail, MARIADB_REMEDY);
+}
+
+/// Reason and detail of a refusal, when `what` was asked for.
+pub(in crate::facts) fn told(refused: &Refused, what: &str) -> (&'static str, String) {
+    match refused {
         Refused::Socket(ReadError::TooLarge(..)) => (reason::LIMIT_REACHED, "the server sent more than the limit".into()),
         Refused::Socket(e) => (reason::READ_FAILED, e.to_string()),
         Refused::Server(number) if SIGN_IN_DENIED.contains(number) => {
             (reason::PERMISSION_DENIED, "the server does not let the declared user sign in by the socket alone".into())
         }
-        Refused::Server(number) if DENIED.contains(number) => (reason::PERMISSION_DENIED, "the declared user may not read mysql.global_priv".into()),
-        Refused::Server(NO_TABLE) => (reason::UNSUPPORTED, "there is no mysql.global_priv: not MariaDB 10.4 or later".into()),
+        Refused::Server(number) if DENIED.contains(number) => (reason::PERMISSION_DENIED, format!("the declared user may not read {what}")),
+        Refused::Server(NO_TABLE) => (reason::UNSUPPORTED, format!("there is no {what}: not MariaDB 10.4 or later")),
         Refused::Server(number) => (reason::READ_FAILED, format!("the server answered with error {number}")),
-    };
-    asked.gap("roles", reason, &detail, MARIADB_REMEDY);
+    }
 }
 
 #[cfg(test)]

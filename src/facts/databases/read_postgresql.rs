@@ -27,7 +27,7 @@ const BOOTSTRAP: &str = "10";
 const NAMED: usize = 200;
 
 pub(super) fn read(socket: LocalSocket, asked: &mut Asked<'_>) {
-    let mut client = match Client::sign_in(socket, &asked.access.user) {
+    let mut client = match Client::sign_in(socket, &asked.access.user, "postgres") {
         Ok(client) => client,
         Err(refused) => return note(asked, &["roles", "access"], &refused),
     };
@@ -153,7 +153,7 @@ fn note(asked: &mut Asked<'_>, paths: &[&str], refused: &Refused) {
     }
 }
 
-fn told(refused: &Refused) -> (&'static str, String) {
+pub(in crate::facts) fn told(refused: &Refused) -> (&'static str, String) {
     match refused {
         Refused::Socket(ReadError::TooLarge(..)) => (reason::LIMIT_REACHED, "the server sent more than the limit".into()),
         Refused::Socket(e) => (reason::READ_FAILED, e.to_string()),

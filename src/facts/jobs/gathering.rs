@@ -123,6 +123,11 @@ impl<'a> Gathering<'a> {
         self.error("executed_as_root", path, &error);
     }
 
+    /// The first path that may not be read.
+    pub fn first_denied(&self) -> Option<&ReadError> {
+        self.denied.first()
+    }
+
     /// One gap of a list tells of every path that may not be read: one remedy mends them all.
     fn note_denied(&mut self) {
         const NAMED: usize = 8;

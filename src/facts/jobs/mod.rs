@@ -7,17 +7,19 @@
 mod at;
 mod cron;
 mod events;
-mod gathering;
+pub(super) mod gathering;
 mod hooks;
 pub mod names;
 mod schedule;
+pub mod service_units;
 mod shell;
 mod started;
 mod startup;
 mod trust;
-mod unit_file;
-mod unit_tree;
-mod units;
+pub mod unit_file;
+pub mod unit_list;
+pub(super) mod unit_tree;
+pub(super) mod units;
 mod user_units;
 
 use schemars::JsonSchema;
@@ -109,6 +111,32 @@ impl HostFamily for Jobs {
         hooks::gather(&mut gathering);
         Some(gathering.finish(cron))
     }
+}
+
+/// A unit as other families need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UnitView {
+    /// What `systemctl is-enabled` says.
+    pub state: &'static str,
+    /// Its `ExecStart` lines, as written.
+    pub starts: Vec<String>,
+}
+
+/// These units of the system manager, each `None` when it has no file; and what could not be read.
+pub(super) fn units_of(host: &Host, wanted: &[&str]) -> (Vec<Option<UnitView>>, Gaps) {
+    let names = names::Names::default();
+    let mut gaps = Gaps::new();
+    let mut gathering = Gathering::new(host, &names, &mut gaps);
+    let tree = unit_tree::Tree::read(&mut gathering);
+    let mut views = Vec::new();
+    for name in wanted {
+        let unit = tree.load(&mut gathering, name);
+        views.push(unit.map(|unit| {
+            let starts = unit_file::all(&unit.settings, "Service", "ExecStart").into_iter().map(|s| s.value.clone()).collect();
+            UnitView { state: tree.state(&mut gathering, name), starts }
+        }));
+    }
+    (views, gaps)
 }
 
 /// One job.

@@ -62,7 +62,7 @@ pub fn gather(gathering: &mut Gathering<'_>, tree: &Tree) {
 }
 
 /// Every unit that starts by itself or on demand, with what starts it.
-fn reach(gathering: &mut Gathering<'_>, tree: &Tree) -> BTreeMap<String, (Unit, String)> {
+pub fn reach(gathering: &mut Gathering<'_>, tree: &Tree) -> BTreeMap<String, (Unit, String)> {
     let mut out: BTreeMap<String, (Unit, String)> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut queue: VecDeque<(String, String)> = ROOTS.iter().map(|r| ((*r).to_string(), "boot".to_string())).collect();
@@ -90,7 +90,7 @@ fn reach(gathering: &mut Gathering<'_>, tree: &Tree) -> BTreeMap<String, (Unit, 
 }
 
 /// The service that a timer, socket or path starts.
-fn activated(unit: &Unit) -> Option<String> {
+pub fn activated(unit: &Unit) -> Option<String> {
     let (stem, kind) = unit.name.rsplit_once('.')?;
     let (section, key) = match kind {
         "timer" => ("Timer", "Unit"),
@@ -118,7 +118,7 @@ fn bus_services(gathering: &mut Gathering<'_>) -> Vec<String> {
     out
 }
 
-fn names_of(unit: &Unit) -> Names<'_> {
+pub fn names_of(unit: &Unit) -> Names<'_> {
     Names { unit: &unit.name, home: "/root" }
 }
 

@@ -23,7 +23,7 @@ use crate::probe::Limits;
 use crate::probe::dial::Dialer;
 use crate::probe::halt::Halt;
 use crate::probe::identify::{Outcome, identify};
-use crate::probe::seen::{DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
+use crate::probe::seen::{Clock, DIRECT, Export, Http, Seen, Ssh, UNKNOWN};
 use crate::probe::service::{self, Upgrade};
 use crate::probe::tls::certificate::trust::{Choice, Store};
 use crate::probe::tls::plan::Depth;
@@ -109,6 +109,9 @@ pub struct Service {
     pub ssh: Option<Ssh>,
     /// HTTP, and what is spoken over it: head of the answer to `GET /`; `null` for other protocols.
     pub http: Option<Http>,
+    /// NTP and chrony's monitoring port, asked at loopback: what the service says about the clock that it keeps; `null` for others and where it does not say.
+    #[serde(default)]
+    pub clock: Option<Clock>,
     /// NFS exports, rsync modules, SMB shares that it lists to strangers.
     pub exports: Vec<Export>,
     /// SMB: message signing is `required`, `enabled` or `disabled`; empty for other protocols.
@@ -366,6 +369,7 @@ fn blank(target: &Target) -> Service {
         versions: Vec::new(),
         ssh: None,
         http: None,
+        clock: None,
         exports: Vec::new(),
         signing: String::new(),
         banner: String::new(),
@@ -414,6 +418,7 @@ fn fill(service: &mut Service, seen: &Seen, gaps: &mut Gaps) {
     service.versions.clone_from(&seen.versions);
     service.ssh.clone_from(&seen.ssh);
     service.http.clone_from(&seen.http);
+    service.clock.clone_from(&seen.clock);
     service.exports.clone_from(&seen.exports);
     service.signing = seen.signing.into();
     service.banner.clone_from(&seen.banner);

@@ -5,7 +5,7 @@ pub mod data;
 mod discover;
 pub mod hibernation;
 pub mod keys;
-mod view;
+pub(super) mod view;
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@
 //! (see [`exchange`]); a listener of this host is asked at an address that is not loopback too,
 //! because many servers answer loopback more.
 
+pub mod chrony;
 pub mod dns;
 pub mod exchange;
 pub mod memcached;
@@ -35,7 +36,8 @@ pub struct UdpProtocol {
 }
 
 /// Every protocol; an unknown socket is asked in this order.
-pub static UDP_PROTOCOLS: &[UdpProtocol] = &[snmp::PROTOCOL, ntp::PROTOCOL, dns::PROTOCOL, rpc::PROTOCOL, memcached::PROTOCOL, tftp::PROTOCOL];
+pub static UDP_PROTOCOLS: &[UdpProtocol] =
+    &[snmp::PROTOCOL, ntp::PROTOCOL, chrony::PROTOCOL, dns::PROTOCOL, rpc::PROTOCOL, memcached::PROTOCOL, tftp::PROTOCOL];
 
 /// Questions at once to one endpoint.
 const AT_ONCE: usize = 2;
@@ -115,7 +117,13 @@ pub async fn identify(dialer: &Dialer) -> Outcome {
         let (theirs, ours) = tokio::join!(theirs, ask_each(&own, &protocols));
         match (theirs, ours) {
             (None, Asked::Found(seen)) => return Outcome::Identified(seen),
-            (Some(Asked::Found(seen)), _) => return Outcome::Identified(Box::new(as_stranger(*seen, dialer.outward))),
+            (Some(Asked::Found(mut seen)), ours) => {
+                // Time services tell of their clock at loopback alone.
+                if let Asked::Found(ours) = ours {
+                    seen.clock = seen.clock.take().or(ours.clock);
+                }
+                return Outcome::Identified(Box::new(as_stranger(*seen, dialer.outward)));
+            }
             (Some(theirs), Asked::Found(seen)) => return Outcome::Identified(Box::new(only_at_loopback(*seen, dialer.outward, &theirs))),
             (theirs, ours) => {
                 heard = (theirs.map(|t| further(heard.0.unwrap_or(Asked::Silent), t)), further(heard.1, ours));

@@ -1,4 +1,4 @@
-//! NTP: a client's request (RFC 5905 section 7.3), a control query of one variable (mode 6,
+//! NTP: a client's request (RFC 5905 section 7.3), a control query of a few variables (mode 6,
 //! RFC 9327) and the list of recent peers (mode 7, `REQ_MON_GETLIST_1` of ntpd's ntp_request.h).
 //!
 //! Mode 7 is asked with the shortest packet, and one datagram of the answer is read.
@@ -7,7 +7,7 @@ use super::exchange::{Exchange, Heard};
 use super::{Asked, UdpProtocol};
 use crate::probe::dial::Dialer;
 use crate::probe::reader::{Reader, banner};
-use crate::probe::seen::{NONE, Seen};
+use crate::probe::seen::{Clock, NONE, Seen};
 
 /// NTP.
 pub const PROTOCOL: UdpProtocol = UdpProtocol { name: "ntp", ports: &[123], processes: &["ntpd"], ask: |dialer| Box::pin(ask(dialer)) };
@@ -16,6 +16,8 @@ pub const PROTOCOL: UdpProtocol = UdpProtocol { name: "ntp", ports: &[123], proc
 const STAMP: &[u8; 8] = b"assayntp";
 /// Sequence number of our control query.
 const SEQUENCE: u16 = 0xa55a;
+/// What a control query asks for.
+const VARIABLES: &[u8] = b"version,leap,stratum,offset";
 /// Length of the header without extensions, bytes.
 const HEADER: usize = 48;
 
@@ -24,7 +26,7 @@ const MON_GETLIST_1: u8 = 42;
 /// Implementation that the code belongs to (IMPL_XNTPD).
 const IMPLEMENTATION: u8 = 3;
 
-/// Asks for the time and for one variable, then, if either is answered, for the list of peers.
+/// Asks for the time and for the variables, then, if either is answered, for the list of peers.
 async fn ask(dialer: &Dialer) -> Asked {
     let mut exchange = match Exchange::open(dialer).await {
         Ok(exchange) => exchange,
@@ -51,14 +53,14 @@ fn client() -> Vec<u8> {
     packet
 }
 
-/// Version 2, mode 6, READVAR (2) of the system's `version`.
+/// Version 2, mode 6, READVAR (2) of the system's version and of its clock.
 fn control() -> Vec<u8> {
-    let name = b"version";
     let [high, low] = SEQUENCE.to_be_bytes();
-    let mut packet = vec![2 << 3 | 6, 2, high, low, 0, 0, 0, 0, 0, 0, 0, 7];
-    packet.extend_from_slice(name);
+    let length = u8::try_from(VARIABLES.len()).unwrap_or(0);
+    let mut packet = vec![2 << 3 | 6, 2, high, low, 0, 0, 0, 0, 0, 0, 0, length];
+    packet.extend_from_slice(VARIABLES);
     // To a multiple of four bytes.
-    packet.push(0);
+    packet.resize(packet.len().next_multiple_of(4), 0);
     packet
 }
 
@@ -124,7 +126,8 @@ pub fn seen(answers: &[Answer]) -> Seen {
             }
             Answer::Control(text) => {
                 seen.opens("mode-6");
-                seen.banner = banner(text);
+                seen.banner = banner(version(text));
+                seen.clock = clock(text);
                 told.push("answer to a control query (mode 6)");
             }
             Answer::Private => {
@@ -135,6 +138,26 @@ pub fn seen(answers: &[Answer]) -> Seen {
     }
     seen.exchange = told.join(", ");
     seen
+}
+
+/// `version="…"` alone: what stands beside it changes by itself. The whole where there is none.
+fn version(text: &[u8]) -> &[u8] {
+    const BEGIN: &[u8] = b"version=\"";
+    let start = text.windows(BEGIN.len()).position(|w| w == BEGIN);
+    let end = |start: usize| text.iter().skip(start + BEGIN.len()).position(|b| *b == b'"').map(|n| start + BEGIN.len() + n + 1);
+    start.and_then(|start| text.get(start..end(start)?)).unwrap_or(text)
+}
+
+/// `version="…", leap=0, stratum=3, offset=-0.123` (milliseconds); `None` when one is missing.
+fn clock(text: &[u8]) -> Option<Clock> {
+    let text = String::from_utf8_lossy(text);
+    let value = |name: &str| text.split([',', '\r', '\n']).find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=').map(str::trim));
+    let offset: f64 = value("offset")?.parse().ok()?;
+    // ntpd writes the two bits as a number or as they are.
+    let synchronised = !matches!(value("leap")?, "3" | "11");
+    #[expect(clippy::cast_possible_truncation, reason = "an offset longer than the range is as good as its end")]
+    let offset_microseconds = (offset * 1000.0) as i64;
+    Some(Clock { synchronised, stratum: value("stratum")?.parse().ok()?, offset_microseconds })
 }
 
 #[cfg(test)]
@@ -152,6 +175,23 @@ mod tests {
         assert_eq!((closed.versions.as_slice(), closed.open.len()), (&["NTPv4".to_string()][..], 0));
         let open = seen(&[time, control, private]);
         assert_eq!((open.open.as_slice(), open.banner.as_str()), (&["mode-6".to_string(), "mode-7".into()][..], "version=\"ntpd ntpsec-1.2.2\""));
+    }
+
+    #[test]
+    fn the_clock_of_the_server() {
+        let said = |text: &str| clock(text.as_bytes());
+        let expected = Clock { synchronised: true, stratum: 3, offset_microseconds: -1500 };
+        assert_eq!(said("version=\"ntpd 4.2, x\", leap=0, stratum=3,\r\noffset=-1.5\r\n"), Some(expected));
+        assert!(!said("leap=3, stratum=16, offset=0").unwrap().synchronised);
+        for part in ["", "version=\"x\"", "leap=0, stratum=3, offset=x", "leap=0, offset=1"] {
+            assert_eq!(said(part), None, "{part}");
+        }
+    }
+
+    #[test]
+    fn the_version_stands_anywhere() {
+        assert_eq!(version(b"leap=3, version=\"ntpd x\", offset=0"), b"version=\"ntpd x\"");
+        assert_eq!((version(b"leap=3"), version(b"version=\"x")), (&b"leap=3"[..], &b"version=\"x"[..]));
     }
 
     #[test]

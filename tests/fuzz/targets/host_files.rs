@@ -47,6 +47,14 @@ const FILES: &[(&str, &str)] = &[
     ("storage", "etc/fstab"),
     ("storage", "etc/crypttab"),
     ("storage", "etc/lvm/backup/vg"),
+    ("database_servers", "etc/postgresql/15/main/postgresql.conf"),
+    ("database_servers", "var/lib/postgresql/15/main/pg_hba.conf"),
+    ("database_servers", "var/lib/postgresql/15/main/global/pg_control"),
+    ("database_servers", "etc/mysql/my.cnf"),
+    ("database_servers", "etc/redis/redis.conf"),
+    ("database_servers", "etc/mongod.conf"),
+    ("replication", "var/lib/postgresql/15/main/postgresql.auto.conf"),
+    ("replication", "var/lib/mysql/master.info"),
 ];
 
 /// What the other files need to be looked at.
@@ -56,6 +64,13 @@ const GROUND: &[(&str, &str)] = &[
     ("var/lib/dpkg/status", "Package: apt\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n"),
     ("etc/apt/sources.list", "deb http://deb.debian.org/debian stable main\n"),
     ("etc/fstab", "/dev/mapper/data / ext4 defaults 0 1\n"),
+    ("etc/postgresql/15/main/postgresql.conf", "port = 5432\n"),
+    ("var/lib/postgresql/15/main/PG_VERSION", "15\n"),
+    ("var/lib/postgresql/15/main/standby.signal", ""),
+    ("etc/mysql/my.cnf", "[mysqld]\nport=3306\n"),
+    ("usr/sbin/mariadbd", ""),
+    ("usr/bin/redis-server", ""),
+    ("usr/bin/mongod", ""),
 ];
 
 static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -139,7 +139,12 @@ fn wrong_arguments_are_one_sentence_and_write_nothing() {
     for (framework, from, to, expected) in [
         ("soc2", "2026-11-15", "2026-11-02", "ends on 2026-11-02, before it begins"),
         ("soc2", "15.11.2026", "2026-11-02", "must read YYYY-MM-DD"),
-        ("iso", "2026-11-02", "2026-11-15", "is unknown; there is soc2-2017"),
+        (
+            "iso",
+            "2026-11-02",
+            "2026-11-15",
+            "is unknown; there is soc2-2017, gdpr-2016, iso27001-2022, auditors, crm-cloud, integration-cloud, ticketing-platform",
+        ),
         ("soc2", "2026-11-02", "2026-11-15", "no data folder of a collector"),
     ] {
         let (code, _, err) = collector(&["export", "--framework", framework, "--from", from, "--to", to, "--data", folder]);

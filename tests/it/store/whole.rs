@@ -111,10 +111,10 @@ async fn number(store: &Store) {
 /// Two hosts: one with reports of three days, one with one.
 async fn filled(store: &Store) -> (Machine, Machine) {
     let (one, two) = (Machine::enrolled(store, 1).await, Machine::enrolled(store, 2).await);
-    one.reports(store, 1, ScanKind::Monthly, "ada").await;
-    one.reports(store, 2, ScanKind::Weekly, "ada").await;
-    one.reports(store, 3, ScanKind::Weekly, "ada").await;
-    two.reports(store, 1, ScanKind::Weekly, "adam").await;
+    one.reports(store, 1, ScanKind::Monthly, "grace").await;
+    one.reports(store, 2, ScanKind::Weekly, "grace").await;
+    one.reports(store, 3, ScanKind::Weekly, "grace").await;
+    two.reports(store, 1, ScanKind::Weekly, "gracey").await;
     number(store).await;
     (one, two)
 }
@@ -131,7 +131,7 @@ async fn backup(store: &Store) -> (Vec<u8>, Digest) {
 
 pub async fn a_backup_restored_or_copied_is_the_same_store(store: Store) {
     let (one, _) = filled(&store).await;
-    store.retire(&Retirement { at: NOW, by: "ada".into(), host: one.key.id(), replaced_by: None, why: "sold".into() }).await.unwrap();
+    store.retire(&Retirement { at: NOW, by: "grace".into(), host: one.key.id(), replaced_by: None, why: "sold".into() }).await.unwrap();
     let (bytes, digest) = backup(&store).await;
     let folder = tempfile::tempdir().unwrap();
     let restored = Store::open(folder.path()).await.unwrap();
@@ -180,7 +180,7 @@ pub async fn every_tampering_is_named(store: Store) {
         return;
     }
     let (one, _) = filled(&store).await;
-    let retirement = Retirement { at: NOW, by: "ada".into(), host: one.key.id(), replaced_by: None, why: "sold".into() };
+    let retirement = Retirement { at: NOW, by: "grace".into(), host: one.key.id(), replaced_by: None, why: "sold".into() };
     store.retire(&retirement).await.unwrap();
     number(&store).await;
     assert!(checked(&store).await.is_clean());
@@ -236,33 +236,33 @@ pub async fn old_facts_go_the_newest_stay_and_the_ledger_says_so(store: Store) {
     assert_eq!(found.erased.into_iter().collect::<Vec<_>>(), [("older than the policy keeps", 2)]);
     assert_eq!(store.thin(host, horizon, true, NOW + 500 * DAY).await.unwrap().0, 2, "then the monthly one");
     assert_eq!(store.thin(host, horizon, true, NOW + 5000 * DAY).await.unwrap().0, 0, "the newest stays for ever");
-    assert_eq!(store.history(&host, "access-leaver-active", "ada").await.unwrap().len(), 3, "verdicts stay");
+    assert_eq!(store.history(&host, "access-leaver-active", "grace").await.unwrap().len(), 3, "verdicts stay");
 }
 
 pub async fn a_person_is_erased_and_every_proof_holds(store: Store) {
     let (one, two) = filled(&store).await;
-    let erased = store.erase_person("ada", "person-1", "uid 0", "request 7", NOW).await.unwrap();
+    let erased = store.erase_person("grace", "person-1", "uid 0", "request 7", NOW).await.unwrap();
     number(&store).await;
-    assert_eq!(erased.hosts.len(), 1, "adam is somebody else");
+    assert_eq!(erased.hosts.len(), 1, "gracey is somebody else");
     let filter = |host: HostId| FindingFilter { host: Some(host), ..FindingFilter::default() };
     let left = store.findings(&filter(one.key.id())).await.unwrap();
     assert_eq!((left[0].finding.subject.as_str(), left[0].finding.message.as_str()), ("person-1", "person-1 left and has a key in /home/person-1/.ssh, day 3"));
-    assert_eq!(store.findings(&filter(two.key.id())).await.unwrap()[0].finding.subject, "adam");
+    assert_eq!(store.findings(&filter(two.key.id())).await.unwrap()[0].finding.subject, "gracey");
     let (bytes, _) = backup(&store).await;
     let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
-    assert!(!text.contains("\"ada\"") && !text.contains("/home/ada/"));
+    assert!(!text.contains("\"grace\"") && !text.contains("/home/grace/"));
     let found = checked(&store).await;
     assert!(found.is_clean(), "{:?}", found.differences);
     assert_eq!(found.erased.get("erased by order"), Some(&6));
     let statement: Erased = store.statements(Kind::Erasure).await.unwrap()[0].read().unwrap();
-    assert!(statement == erased && !serde_json::to_string(&statement).unwrap().contains("ada"));
+    assert!(statement == erased && !serde_json::to_string(&statement).unwrap().contains("grace"));
 }
 
 pub async fn a_host_is_erased_once_it_is_retired_and_every_proof_holds(store: Store) {
     let (one, _) = filled(&store).await;
     let host = one.key.id();
     assert!(!store.erase_host(host, "uid 0", "request 8", NOW).await.unwrap());
-    store.retire(&Retirement { at: NOW + 9 * DAY, by: "ada".into(), host, replaced_by: None, why: "sold".into() }).await.unwrap();
+    store.retire(&Retirement { at: NOW + 9 * DAY, by: "grace".into(), host, replaced_by: None, why: "sold".into() }).await.unwrap();
     let of = |as_of| FindingFilter { host: Some(host), as_of, ..FindingFilter::default() };
     assert!(store.findings(&of(None)).await.unwrap().is_empty(), "a host that is out has no open verdict");
     assert_eq!(store.findings(&of(Some(NOW + 3 * DAY))).await.unwrap().len(), 1, "what was true then was true");
@@ -281,8 +281,8 @@ pub async fn a_host_is_erased_once_it_is_retired_and_every_proof_holds(store: St
 pub async fn an_old_database_is_refused_until_the_ledger_is_resumed(store: Store) {
     let (one, _) = filled(&store).await;
     let (old, _) = backup(&store).await;
-    one.reports(&store, 4, ScanKind::Weekly, "ada").await;
-    one.reports(&store, 5, ScanKind::Weekly, "ada").await;
+    one.reports(&store, 4, ScanKind::Weekly, "grace").await;
+    one.reports(&store, 5, ScanKind::Weekly, "grace").await;
     number(&store).await;
     // Keys and published head of the folder stay; the database is the old one.
     let folder = tempfile::tempdir().unwrap();
@@ -305,7 +305,7 @@ pub async fn an_old_database_is_refused_until_the_ledger_is_resumed(store: Store
     let again = resume::resume(&restored, keys(folder.path()), "uid 0").await.unwrap_err().to_string();
     assert!(again.contains("there is nothing to resume"), "{again}");
     // What the agent kept comes again.
-    one.reports(&restored, 4, ScanKind::Weekly, "ada").await;
+    one.reports(&restored, 4, ScanKind::Weekly, "grace").await;
     number(&restored).await;
     assert!(checked(&restored).await.is_clean());
 }

@@ -54,6 +54,7 @@ pub async fn empty(now: i64) -> Seeded {
         advisories: None,
         roster: None,
         approvals: None,
+        third_parties: None,
         authority: Authority::load_or_create(folder.path(), now).unwrap(),
         signer,
         verifier,

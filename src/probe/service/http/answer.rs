@@ -99,7 +99,8 @@ fn end_of_head(raw: &[u8]) -> Option<usize> {
 impl Answer {
     fn has_readable_body(&self) -> bool {
         let kind = self.field("content-type").unwrap_or("text/plain").to_ascii_lowercase();
-        !matches!(self.status, 0..=199 | 204 | 304) && (kind.contains("json") || kind.starts_with("text/plain") || kind.starts_with("application/ipp"))
+        !matches!(self.status, 0..=199 | 204 | 304)
+            && (kind.contains("json") || kind.starts_with("text/plain") || kind.starts_with("application/text") || kind.starts_with("application/ipp"))
     }
 }
 

@@ -30,8 +30,9 @@ mod verify;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use algorithm::Scheme;
-use der::{Malformed, hex};
+pub use algorithm::KeyFacts;
+use algorithm::{PublicKey, Scheme};
+use der::{Malformed, Reader, hex};
 use extensions::Extensions;
 use general_name::GeneralName;
 use raw::Raw;
@@ -123,6 +124,11 @@ pub struct Certificate {
 /// Reads one DER certificate.
 pub fn parse(der: &[u8]) -> Result<Certificate, String> {
     Parsed::read(der).map(|p| p.with_own_signature().certificate).map_err(|e| format!("not a readable X.509 certificate: {e}"))
+}
+
+/// Kind, size and curve of a DER SubjectPublicKeyInfo.
+pub fn public_key_facts(der: &[u8]) -> Result<KeyFacts, Malformed> {
+    Ok(PublicKey::read(&Reader::new(der).expect(der::SEQUENCE)?)?.facts())
 }
 
 /// A certificate with what building a path needs.
