@@ -29,13 +29,32 @@ fn main() -> io::Result<()> {
     }
     std::fs::write(out.join("rules.bin"), packed.finish()?)?;
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
-    packed.write_all(&std::fs::read(home.join(SCHEMAS))?)?;
+    packed.write_all(shortened(&std::fs::read_to_string(home.join(SCHEMAS))?).as_bytes())?;
     std::fs::write(out.join("schemas.bin"), packed.finish()?)?;
     println!("cargo::rerun-if-changed={SCHEMAS}");
     println!("cargo::rustc-env=ASSAY_BUILT_AT={}", built_at()?);
     println!("cargo::rerun-if-changed=rules");
     println!("cargo::rerun-if-changed=build.rs");
     Ok(())
+}
+
+/// The schemas without their descriptions and indentation: those are for people, who read the reference page. The file has one key a
+/// line, as serde_json writes it, and a description that ends an object leaves a comma behind on the line before.
+fn shortened(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim) {
+        // A field may bear that name too: its schema is an object.
+        if line.starts_with("\"description\": \"") {
+            continue;
+        }
+        if line.starts_with('}')
+            && let Some(last) = lines.last_mut()
+        {
+            *last = last.strip_suffix(',').unwrap_or(last);
+        }
+        lines.push(line);
+    }
+    lines.concat()
 }
 
 /// Unix seconds that have passed for sure when this program runs. Never the clock of the building machine, so that the same

@@ -56,6 +56,16 @@ mod tests {
     use crate::rules::access::{self, Access};
     use crate::rules::transfers::{self, Transfers};
 
+    fn undescribed(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                Value::Object(map.iter().filter(|(key, v)| *key != "description" || !v.is_string()).map(|(key, v)| (key.clone(), undescribed(v))).collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(undescribed).collect()),
+            other => other.clone(),
+        }
+    }
+
     #[test]
     fn carried_schemas_are_those_of_the_types() {
         let mut all: serde_json::Map<String, Value> = FAMILIES.iter().map(|f| (f.name.to_string(), (f.generated)())).collect();
@@ -73,7 +83,10 @@ mod tests {
             std::fs::read_to_string(&path).unwrap() == text,
             "src/model/schemas.json is not current; write it with ASSAY_WRITE_VECTORS=1 cargo nextest run schemas"
         );
-        assert!(all.iter().all(|(name, schema)| schemas::of(name) == schema));
+        // What the program carries is the same without its descriptions.
+        for (name, schema) in &all {
+            assert_eq!(*schemas::of(name), undescribed(schema), "{name}");
+        }
         assert_eq!(*schemas::of("no_such_family"), Value::Bool(false));
     }
 }

@@ -18,6 +18,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -96,7 +97,7 @@ pub struct Rule {
     /// Every dotted path that it reads, sorted.
     pub reads: Vec<String>,
     /// Worked examples.
-    pub examples: Vec<Example>,
+    pub examples: Arc<[Example]>,
     /// Path of its file.
     pub file: String,
     pub(super) applies: Option<Expression>,
@@ -248,7 +249,7 @@ pub(super) fn parse(file: &str, text: &str, schemas: &Schemas, patterns: &mut Pa
 
 struct Loading<'a> {
     file: &'a str,
-    schemas: &'a Schemas,
+    schemas: &'a Schemas<'a>,
     patterns: &'a mut Patterns,
     problems: Vec<Problem>,
 }
@@ -307,7 +308,7 @@ impl Loading<'_> {
             verify: raw.verify.trim().into(),
             refs: raw.refs,
             reads: reads.into_iter().collect(),
-            examples,
+            examples: examples.into(),
             file: self.file.into(),
             applies,
             subject,

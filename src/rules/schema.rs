@@ -1,13 +1,12 @@
 //! What rules may read: the JSON schemas of the facts, handed in by the caller, beside the derived
 //! families `access` and `endpoints`, the thresholds and the clock.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{access, transfers};
-use crate::model::advisories;
-use crate::model::compared;
+use super::derived::NEEDS;
 use crate::model::fact::resolve;
 use crate::model::policy::Policy;
 use crate::model::report::Cadence;
@@ -25,8 +24,8 @@ const MAX_DEPTH: usize = 32;
 
 /// Schemas of every variable a rule can name.
 #[derive(Clone, Debug)]
-pub struct Schemas {
-    variables: BTreeMap<String, Value>,
+pub struct Schemas<'a> {
+    variables: BTreeMap<String, Cow<'a, Value>>,
 }
 
 /// The type of one value, as far as its schema tells.
@@ -57,16 +56,13 @@ pub struct At<'s> {
     schema: &'s Value,
 }
 
-impl Schemas {
+impl<'a> Schemas<'a> {
     /// The gathered families' schemas, to which `access`, `policy` and `now` are added.
-    pub fn new(gathered: &[(&str, Value)]) -> Self {
-        let mut variables: BTreeMap<String, Value> = gathered.iter().map(|(name, schema)| ((*name).to_string(), schema.clone())).collect();
-        variables.insert(access::NAME.into(), access::schema().clone());
-        variables.insert(advisories::NAME.into(), advisories::schema().clone());
-        variables.insert(compared::NAME.into(), schemas::of(compared::NAME).clone());
-        variables.insert(transfers::NAME.into(), transfers::schema().clone());
-        variables.insert(POLICY.into(), infer(&Policy::default().as_facts()));
-        variables.insert(NOW.into(), json!({"type": "integer"}));
+    pub fn new(gathered: &'a [(&str, Value)]) -> Self {
+        let mut variables: BTreeMap<String, Cow<'a, Value>> = gathered.iter().map(|(name, schema)| ((*name).to_string(), Cow::Borrowed(schema))).collect();
+        variables.extend(NEEDS.map(|(name, _)| (name.to_string(), Cow::Borrowed(schemas::of(name)))));
+        variables.insert(POLICY.into(), Cow::Owned(infer(&Policy::default().as_facts())));
+        variables.insert(NOW.into(), Cow::Owned(json!({"type": "integer"})));
         Self { variables }
     }
 
@@ -219,7 +215,8 @@ mod tests {
 
     #[test]
     fn examples_are_held_to_the_schema_and_may_lack_fields() {
-        let schemas = Schemas::new(&[("doc", schemars::schema_for!(Doc).to_value())]);
+        let gathered = [("doc", schemars::schema_for!(Doc).to_value())];
+        let schemas = Schemas::new(&gathered);
         let good = json!({"name": "x", "best": null, "many": [{"count": 1}, {}], "table": {"a": 1}, "maybe": null});
         schemas.check("doc", &good).unwrap();
         for (bad, names) in [

@@ -32,7 +32,7 @@ pub struct Outcome {
 pub fn run(pack: &Pack) -> Outcome {
     let mut outcome = Outcome::default();
     for rule in &pack.rules {
-        for example in &rule.examples {
+        for example in rule.examples.iter() {
             outcome.run += 1;
             if let Err(text) = check(pack, rule, example) {
                 outcome.failures.push(Failure { rule: rule.id.clone(), file: rule.file.clone(), line: example.line, text });

@@ -8,7 +8,7 @@ use assay::agent::doctor;
 use assay::facts::{self, FAMILIES};
 use assay::model::fact::{is_marked, resolve};
 use assay::model::gap::reason;
-use assay::model::{advisories, compared, schemas};
+use assay::model::{advisories, compared};
 use assay::rules::{Pack, access, framework, transfers};
 use serde_json::Value;
 
@@ -55,28 +55,35 @@ fn family(out: &mut String, name: &str, title: &str, schema: &Value) {
     fields(out, schema, schema, "");
 }
 
+/// The schemas with their descriptions, which the program does not carry.
+fn described() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/schemas.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 fn generated() -> String {
+    let schemas = described();
     let mut out = String::from(
         "# Reference\n\nGenerated from the program (`tests/it/reference.rs`); not edited by hand.\n\n## Facts\n\nEvery item carries \
          `source {place, line, directive}`: where it was observed. *Volatile* fields change by themselves and are kept apart from the digest of the \
          facts. Rules see a family under its name.\n",
     );
     for entry in FAMILIES {
-        family(&mut out, entry.name, entry.title, entry.schema());
+        family(&mut out, entry.name, entry.title, &schemas[entry.name]);
     }
-    family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", access::schema());
-    family(&mut out, transfers::NAME, "Derived from `connections` and the list of third parties: public peers and who they are", transfers::schema());
+    family(&mut out, access::NAME, "Derived from the families above and the roster: people who left, and their ways in", &schemas[access::NAME]);
+    family(&mut out, transfers::NAME, "Derived from `connections` and the list of third parties: public peers and who they are", &schemas[transfers::NAME]);
     family(
         &mut out,
         advisories::NAME,
         "Derived from the families above and an index of advisories: published holes that the installed packages still have",
-        advisories::schema(),
+        &schemas[advisories::NAME],
     );
     family(
         &mut out,
         compared::NAME,
         "Derived from the families above: what configurations say about endpoints beside what their sockets showed",
-        schemas::of(compared::NAME),
+        &schemas[compared::NAME],
     );
     let pack = Pack::builtin(facts::schemas()).unwrap();
     let mut frameworks = framework::builtin().unwrap();

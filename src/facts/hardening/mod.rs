@@ -76,7 +76,7 @@ pub struct ProtectedFile {
     pub group_listed: bool,
     /// Permission bits.
     pub mode: u32,
-    /// Bits that the list's mode does not have.
+    /// Bits that the list's mode does not have; of a file, its rights to read and write.
     pub mode_beyond: u32,
     /// Accounts and groups that an access control list names and lets write it; of a secret: or read it.
     #[schemars(extend("x-personal" = true))]

@@ -76,6 +76,8 @@ fn describe(row: &Row, path: &str, reach: &Reach<'_>, names: &Names, root: (u32,
     if !matches!(way.stat.kind, FileKind::File | FileKind::Folder) {
         return Ok(None);
     }
+    // The right to run a file that is no program gives nobody anything; a folder's is the right to reach into it.
+    let rights = if way.stat.kind == FileKind::File { 0o666 } else { 0o777 };
     let (owner, group) = (names.user(way.stat.uid), names.group(way.stat.gid));
     let is_root = |id: u32, of: u32| id == 0 || id == of;
     Ok(Some(ProtectedFile {
@@ -86,7 +88,7 @@ fn describe(row: &Row, path: &str, reach: &Reach<'_>, names: &Names, root: (u32,
         owner,
         group,
         mode: way.stat.mode,
-        mode_beyond: way.stat.mode & 0o777 & !row.mode,
+        mode_beyond: way.stat.mode & rights & !row.mode,
         access_list: way.listed(names, row.purpose == "secret"),
         source: Source::whole(path),
     }))
@@ -154,5 +156,7 @@ mod tests {
         assert_eq!(of("/etc/wireguard/wg0.conf"), Some(0o040));
         assert_eq!(of("/etc/pam.d/su"), Some(0o022));
         assert_eq!(of("/etc/login.defs"), Some(0));
+        chmod("etc/login.defs", 0o755);
+        assert_eq!(gather(&host, &mut Gaps::new()).iter().find(|f| f.subject == "/etc/login.defs").map(|f| f.mode_beyond), Some(0), "it can be run: harmless");
     }
 }

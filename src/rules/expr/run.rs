@@ -174,7 +174,7 @@ impl Scope<'_> {
     fn value(&self, expression: &Expression) -> Result<Cel, Fault> {
         let mut context: Context<'_, '_> = self.engine.context.new_inner_scope();
         context.set_variable_resolver(&self.variables);
-        expression.program.execute(&context).map_err(|e| fault(&e))
+        Cel::resolve(&expression.tree, &context).map_err(|e| fault(&e))
     }
 }
 

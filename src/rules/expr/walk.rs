@@ -84,7 +84,7 @@ pub(super) fn walk(
 }
 
 struct Walk<'s, 'p> {
-    schemas: &'s Schemas,
+    schemas: &'s Schemas<'s>,
     item: Option<Shape<'s>>,
     bound: Vec<(String, Shape<'s>)>,
     reads: BTreeSet<Read>,
