@@ -323,11 +323,15 @@ fn wrong_rules_do_not_load_and_say_where() {
     assert!(pack(&[("r.yaml", line(&long))]).unwrap_err().problems[0].text.contains("longer than 2048"));
     let deep = format!("assert: '{}a.flag{}'\nmessage: m", "!(a.flag && ".repeat(20), ")".repeat(20));
     assert!(pack(&[("r.yaml", line(&deep))]).unwrap_err().problems[0].text.contains("deeper than 24"));
-    // Parentheses that add no level change nothing, however many; what nests is refused before it eats the stack.
-    let nested = |open: &str, close: &str| pack(&[("r.yaml", line(&format!("assert: '{}a.flag{}'\nmessage: m", open.repeat(900), close.repeat(900))))]);
-    assert!(nested("(", ")").is_ok());
-    for (open, close) in [("[", "]"), ("{", "}"), ("[(", "")] {
-        assert!(nested(open, close).is_err(), "{open}");
+    for (open, close) in [("(", ")"), ("[", "]"), ("{", "}"), ("[(", "")] {
+        let bottomless = format!("assert: '{}a.flag{}'\nmessage: m", open.repeat(900), close.repeat(900));
+        let error = pack(&[("r.yaml", line(&bottomless))]).unwrap_err();
+        assert!(error.problems[0].text.contains("brackets are nested deeper"), "{error}");
+    }
+    // What nests without brackets is read or refused, and overflows nothing.
+    for piece in ["!", "- ", "a.flag ? a.flag : ", "a.flag || ", "a.n + ", "a.flag == ", "a.", "\"x\" in "] {
+        let long = format!("assert: '{}a.flag'\nmessage: m", piece.repeat(2000 / piece.len()));
+        let _ = pack(&[("r.yaml", line(&long))]);
     }
     assert!(pack(&[("other.yaml", line("assert: a.flag\nmessage: m"))]).unwrap_err().problems[0].text.contains("rename the file to r.yaml"));
     let bare = whole("assert: a.flag\nmessage: m").split("examples:").next().unwrap().to_string() + "examples: [{verdict: pass, facts: {a: {n: x}}}]\n";

@@ -22,6 +22,8 @@ use super::schema::Schemas;
 pub const MAX_BYTES: usize = 2048;
 /// Deepest expression, levels of the parsed tree.
 pub const MAX_DEPTH: usize = 24;
+/// Deepest brackets; each costs a parser more stack than a level of the tree does, and some add no level.
+const MAX_BRACKETS: usize = 96;
 
 /// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +70,9 @@ impl Expression {
         if source.len() > MAX_BYTES {
             return Err(fail(0, format!("the expression is longer than {MAX_BYTES} bytes")));
         }
+        if let Some(offset) = too_deep(source) {
+            return Err(fail(offset, format!("its brackets are nested deeper than {MAX_BRACKETS} levels")));
+        }
         // A parser by hand (Pratt) that knows no places: it takes a tenth of the time and memory of the generated one, which tells
         // where a refused expression is wrong.
         if let Ok(Ok(tree)) = std::panic::catch_unwind(|| PrattParser::new().parse(source))
@@ -82,6 +87,22 @@ impl Expression {
             Ok(_) => Err(fail(0, "two parsers read the expression differently: write it more plainly".into())),
         }
     }
+}
+
+/// Where brackets are nested deeper than a parser's stack bears. Those in texts count too: no rule comes near.
+fn too_deep(source: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (offset, letter) in source.chars().enumerate() {
+        match letter {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_BRACKETS {
+            return Some(offset);
+        }
+    }
+    None
 }
 
 /// Parses with places; the parser's recursion is bounded by its own limit of 96 levels, ours is checked after.
