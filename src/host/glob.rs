@@ -57,6 +57,16 @@ pub fn glob(host: &Host, pattern: &str) -> Found {
     out
 }
 
+/// The paths that an include names, when one that can't be looked at refuses them all. Without a wildcard it names one path,
+/// whether that is there or not.
+pub fn included(host: &Host, pattern: &str) -> Result<Vec<String>, ReadError> {
+    if !is_pattern(pattern) {
+        return Ok(vec![pattern.into()]);
+    }
+    let Found { paths, errors } = glob(host, pattern);
+    errors.into_iter().next().map_or(Ok(paths), Err)
+}
+
 fn expand(host: &Host, base: &str, component: &str, out: &mut Vec<String>, errors: &mut Vec<ReadError>) {
     let folder = if base.is_empty() { "/" } else { base };
     match host.list(folder) {
@@ -85,5 +95,8 @@ mod tests {
         assert_eq!(glob(&host, "/*/d/[wx].conf").paths, ["/e/d/x.conf"]);
         assert!(glob(&host, "/e/none*").paths.is_empty() && glob(&host, "/no/*").errors.is_empty());
         assert_eq!(glob(&host, "/*/*/*/*/*").errors.len(), 1);
+        assert_eq!(included(&host, "/e/*.conf").unwrap(), ["/e/a.conf", "/e/b.conf"]);
+        assert_eq!((included(&host, "/none").unwrap(), included(&host, "/none/*").unwrap()), (vec!["/none".to_string()], Vec::new()));
+        assert!(included(&host, "/*/*/*/*/*").is_err());
     }
 }

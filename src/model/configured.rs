@@ -38,3 +38,24 @@ pub struct ConfiguredEndpoint {
     /// Where the versions were decided; the place is empty when nothing decides them.
     pub versions_source: Source,
 }
+
+impl ConfiguredEndpoint {
+    /// An endpoint without TLS that needs no name; what a configuration says beyond that is set by whoever reads it.
+    pub fn plain(program: &str, subject: String, source: Source) -> Self {
+        Self {
+            subject,
+            program: program.into(),
+            address: String::new(),
+            port: 0,
+            transport: "tcp".into(),
+            names: Vec::new(),
+            tls: "none".into(),
+            versions: None,
+            ciphers: String::new(),
+            certificates: Vec::new(),
+            keys: Vec::new(),
+            source,
+            versions_source: Source::default(),
+        }
+    }
+}

@@ -58,6 +58,7 @@ struct Line {
     failed: usize,
     failing: usize,
     unknown: usize,
+    fleet: String,
     record: String,
 }
 
@@ -168,6 +169,7 @@ fn line(control: &super::site::ControlCard, rows: &[FindingRow], last: i64) -> L
     Line {
         id: control.id.clone(),
         title: control.title.clone(),
+        fleet: control.fleet.clone(),
         record: control.record.clone(),
         rules: control.rules.len(),
         verdict: if control.rules.is_empty() { Verdict::NotRun } else { tally::of_control(control, &by_rule) },
@@ -189,7 +191,7 @@ fn questions(
 ) -> Vec<Question> {
     let mut out = Vec::new();
     let mut ask = |text: String, detail: String, path: String| out.push(Question { text, detail, path });
-    let bare: Vec<&str> = controls.iter().filter(|c| c.rules == 0).map(|c| c.id.as_str()).collect();
+    let bare: Vec<&str> = controls.iter().filter(|c| c.rules == 0 && !c.record.is_empty()).map(|c| c.id.as_str()).collect();
     if !bare.is_empty() {
         ask(
             format!("{} without any rule", counted(bare.len(), "control", "controls")),

@@ -41,6 +41,8 @@ pub struct ControlCard {
     pub title: String,
     /// Rules that satisfy or support it.
     pub rules: Vec<String>,
+    /// What the collector tells from many reports; may be empty.
+    pub fleet: String,
     /// What a person must record; empty when rules serve it alone.
     pub record: String,
 }
@@ -100,7 +102,13 @@ fn rule_card(rule: &crate::rules::Rule) -> RuleCard {
 }
 
 fn framework_card(framework: framework::Framework) -> FrameworkCard {
-    let control = |c: framework::Control| ControlCard { id: c.id, title: c.title, rules: c.rules.into_iter().map(|m| m.rule).collect(), record: c.record };
+    let control = |c: framework::Control| ControlCard {
+        id: c.id,
+        title: c.title,
+        rules: c.rules.into_iter().map(|m| m.rule).collect(),
+        fleet: c.fleet,
+        record: c.record,
+    };
     FrameworkCard { id: framework.id, title: framework.title, controls: framework.controls.into_iter().map(control).collect() }
 }
 

@@ -153,6 +153,7 @@ mod tests {
             id: "CC6.7".into(),
             title: String::new(),
             rules: rules.iter().map(|r| r.to_string()).collect(),
+            fleet: String::new(),
             record: String::new(),
         };
         let rules = BTreeMap::from([("a", Verdict::Pass), ("b", Verdict::Fail), ("c", Verdict::Unknown)]);

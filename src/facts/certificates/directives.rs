@@ -4,6 +4,7 @@
 
 use super::uses::ServiceUse;
 use crate::facts::Document as _;
+use crate::host::glob::glob;
 use crate::host::{CONFIG_LIMIT, FileKind, Host};
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
@@ -156,7 +157,12 @@ static PROGRAMS: &[Program] = &[
 pub fn uses(host: &Host, gaps: &mut Gaps) -> Vec<ServiceUse> {
     let mut out = Vec::new();
     for program in PROGRAMS {
-        let mut files: Vec<String> = program.files.iter().flat_map(|pattern| matching(host, pattern)).collect();
+        let mut files = Vec::new();
+        for pattern in program.files {
+            let found = glob(host, pattern);
+            found.errors.iter().for_each(|e| gaps.add(e.to_gap(super::Certificates::NAME, "uses", program.name)));
+            files.extend(found.paths.into_iter().filter(|path| host.stat(path).is_ok_and(|s| s.kind == FileKind::File)));
+        }
         if files.len() > FILE_LIMIT {
             files.truncate(FILE_LIMIT);
             let detail = format!("{} has more than {FILE_LIMIT} configuration files", program.name);
@@ -171,29 +177,6 @@ pub fn uses(host: &Host, gaps: &mut Gaps) -> Vec<ServiceUse> {
         }
     }
     out
-}
-
-/// Files that a pattern names.
-fn matching(host: &Host, pattern: &str) -> Vec<String> {
-    let mut found = vec![String::new()];
-    for part in pattern.split('/').skip(1) {
-        let mut next = Vec::new();
-        for folder in found {
-            match part.split_once('*') {
-                None => next.push(format!("{folder}/{part}")),
-                Some((before, after)) => {
-                    let entries = host.list(&folder).unwrap_or_default();
-                    let fits =
-                        |name: &str| name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after) && !name.starts_with('.');
-                    next.extend(entries.into_iter().filter(|e| e.kind != FileKind::Other && fits(&e.name)).map(|e| format!("{folder}/{}", e.name)));
-                }
-            }
-        }
-        next.truncate(FILE_LIMIT + 1);
-        found = next;
-    }
-    found.retain(|path| host.stat(path).is_ok_and(|s| s.kind == FileKind::File));
-    found
 }
 
 struct Named {

@@ -65,19 +65,12 @@ mod tests {
     #[test]
     fn endpoints_are_uses() {
         let endpoint = ConfiguredEndpoint {
-            subject: "nginx 0.0.0.0:443".into(),
-            program: "nginx".into(),
             address: "0.0.0.0".into(),
             port: 443,
-            transport: "tcp".into(),
-            names: Vec::new(),
             tls: "required".into(),
-            versions: None,
-            ciphers: String::new(),
             certificates: vec!["/a.pem".into()],
             keys: vec!["/a.key".into()],
-            source: Source::line("/etc/nginx/nginx.conf", 3, "listen"),
-            versions_source: Source::default(),
+            ..ConfiguredEndpoint::plain("nginx", "nginx 0.0.0.0:443".into(), Source::line("/etc/nginx/nginx.conf", 3, "listen"))
         };
         let found = ServiceUse::of_endpoint(endpoint);
         assert_eq!((found.service.as_str(), found.keys.as_slice(), found.source.line), ("nginx", ["/a.key".to_string()].as_slice(), 3));

@@ -223,19 +223,9 @@ impl DatabaseServers {
     fn listen_locally(&mut self, paths: &[String], program: &str, subject: &str, source: &Source) {
         for path in paths {
             self.endpoints.push(ConfiguredEndpoint {
-                subject: format!("{subject} {path}"),
-                program: program.into(),
                 address: path.clone(),
-                port: 0,
                 transport: "unix".into(),
-                names: Vec::new(),
-                tls: "none".into(),
-                versions: None,
-                ciphers: String::new(),
-                certificates: Vec::new(),
-                keys: Vec::new(),
-                source: source.clone(),
-                versions_source: Source::default(),
+                ..ConfiguredEndpoint::plain(program, format!("{subject} {path}"), source.clone())
             });
         }
     }

@@ -244,19 +244,14 @@ fn tell(host: &Host, subject: &str, file: &str, version: String, running: Option
     let listen_source = Some(source("net.bindIp")).filter(|s| !s.place.is_empty()).unwrap_or_else(|| Source::whole(file));
     let key_file: Vec<String> = Some(value("net.tls.certificateKeyFile")).filter(|f| !f.is_empty() && tls != "none").map(String::from).into_iter().collect();
     let like = ConfiguredEndpoint {
-        subject: subject.into(),
-        program: ENGINE.into(),
-        address: String::new(),
         port,
         transport: String::new(),
-        names: Vec::new(),
         tls: tls.into(),
         versions,
-        ciphers: String::new(),
         certificates: key_file.clone(),
         keys: key_file,
-        source: listen_source.clone(),
         versions_source: source("net.tls.disabledProtocols"),
+        ..ConfiguredEndpoint::plain(ENGINE, subject.into(), listen_source.clone())
     };
     into.listen(&reach::resolved(&addresses), port, &like);
     into.listen_locally(&sockets, ENGINE, subject, &listen_source);

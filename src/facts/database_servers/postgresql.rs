@@ -171,19 +171,15 @@ impl Reading<'_> {
         };
         let source = if listen_source.place.is_empty() { Source::whole(&self.cluster.config) } else { listen_source.clone() };
         let like = ConfiguredEndpoint {
-            subject: self.cluster.subject.clone(),
-            program: ENGINE.into(),
-            address: String::new(),
             port,
             transport: String::new(),
-            names: Vec::new(),
             tls: tls.into(),
             versions,
             ciphers: if tls == "none" { String::new() } else { self.value("ssl_ciphers").0 },
             certificates: file("ssl_cert_file"),
             keys: file("ssl_key_file"),
-            source: source.clone(),
             versions_source: if tls == "none" { Source::default() } else { versions_source.clone() },
+            ..ConfiguredEndpoint::plain(ENGINE, self.cluster.subject.clone(), source.clone())
         };
         self.into.listen(&reach::resolved(addresses), port, &like);
         if self.cluster.settings.get("unix_socket_directories").is_some() {

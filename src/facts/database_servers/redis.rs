@@ -347,21 +347,7 @@ impl Server {
         let own = self.source("bind");
         let source = if own.place.is_empty() { Source::whole(if self.config.is_empty() { &self.place } else { &self.config }) } else { own };
         let addresses = reach::resolved(&self.addresses());
-        let like = ConfiguredEndpoint {
-            subject: self.subject.clone(),
-            program: ENGINE.into(),
-            address: String::new(),
-            port: 0,
-            transport: String::new(),
-            names: Vec::new(),
-            tls: "none".into(),
-            versions: None,
-            ciphers: String::new(),
-            certificates: Vec::new(),
-            keys: Vec::new(),
-            source: source.clone(),
-            versions_source: Source::default(),
-        };
+        let like = ConfiguredEndpoint { transport: String::new(), ..ConfiguredEndpoint::plain(ENGINE, self.subject.clone(), source.clone()) };
         if plain != 0 {
             into.listen(&addresses, plain, &like);
         }

@@ -6,9 +6,8 @@
 //! "…" with \n \r \t \b \a \xHH \" \\, '…' with \'
 //! ```
 
-use crate::host::{CONFIG_LIMIT, FileKind, Host, ReadError};
+use crate::host::{CONFIG_LIMIT, Host, ReadError, glob};
 use crate::model::fact::Source;
-use crate::model::pattern;
 
 /// Deepest nesting of includes.
 const DEPTH_LIMIT: usize = 16;
@@ -62,7 +61,7 @@ fn file(host: &Host, path: &str, depth: usize, files: &mut usize, out: &mut Vec<
         let arguments: Vec<String> = words.collect();
         if keyword == "include" {
             for pattern in &arguments {
-                for included in glob(host, pattern)? {
+                for included in included(host, pattern)? {
                     file(host, &included, depth + 1, files, out)?;
                 }
             }
@@ -77,23 +76,12 @@ fn file(host: &Host, path: &str, depth: usize, files: &mut usize, out: &mut Vec<
 }
 
 /// Files of an include pattern, wildcards in its last part alone; without one the file must be there.
-fn glob(host: &Host, path: &str) -> Result<Vec<String>, Unread> {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let is_wild = |text: &str| text.contains(['*', '?', '[']);
-    if !path.starts_with('/') || is_wild(folder) {
+fn included(host: &Host, path: &str) -> Result<Vec<String>, Unread> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if !path.starts_with('/') || glob::is_pattern(folder) {
         return Err(Unread::Limit(format!("include {path}: only absolute paths with wildcards in their last part are read")));
     }
-    if !is_wild(name) {
-        return Ok(vec![path.into()]);
-    }
-    match host.list(folder) {
-        Ok(entries) => {
-            let fits = entries.into_iter().filter(|e| e.kind != FileKind::Folder && !e.name.starts_with('.') && pattern::matches(name, &e.name));
-            Ok(fits.map(|e| format!("{folder}/{}", e.name)).collect())
-        }
-        Err(e) if e.is_not_found() => Ok(Vec::new()),
-        Err(e) => Err(Unread::File(e)),
-    }
+    glob::included(host, path).map_err(Unread::File)
 }
 
 /// Directives of a command line: `--keyword value … --keyword …`.

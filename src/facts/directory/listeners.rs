@@ -95,19 +95,16 @@ pub fn endpoints(server: &DirectoryServer, config: &Config, starts: bool) -> Vec
             format!("{}:{}", url.address, url.port)
         };
         out.push(ConfiguredEndpoint {
-            subject: format!("slapd {shown}"),
-            program: "slapd".into(),
             address: url.address,
             port: url.port,
             transport: if is_local { "unix" } else { "tcp" }.into(),
-            names: Vec::new(),
             tls: tls.into(),
             versions: from.filter(|_| has_tls).and_then(|f| VERSIONS.get(f..)).map(|v| v.iter().map(|(_, n)| (*n).to_string()).collect()),
             ciphers: value("tlsciphersuite").filter(|_| has_tls).map(|v| v.text.clone()).unwrap_or_default(),
             certificates: if has_tls { files("tlscertificatefile") } else { Vec::new() },
             keys: if has_tls { files("tlscertificatekeyfile") } else { Vec::new() },
-            source: Source { directive: "-h".into(), ..server.source.clone() },
             versions_source: minimum.filter(|_| has_tls && from.is_some()).map_or_else(Source::default, |v| v.source.clone()),
+            ..ConfiguredEndpoint::plain("slapd", format!("slapd {shown}"), Source { directive: "-h".into(), ..server.source.clone() })
         });
     }
     out

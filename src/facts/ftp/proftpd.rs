@@ -173,11 +173,8 @@ impl Server<'_> {
         let files = |words: &[&str]| -> Vec<String> { words.iter().filter_map(|w| self.directive(w)).filter_map(|d| d.arguments.first().cloned()).collect() };
         let required = server.tls_implicit || (server.tls_logins && server.tls_data);
         ConfiguredEndpoint {
-            subject: format!("proftpd {shown}:{port}{label}"),
-            program: "proftpd".into(),
             address,
             port: port.into(),
-            transport: "tcp".into(),
             names,
             tls: if !server.tls {
                 "none"
@@ -191,8 +188,8 @@ impl Server<'_> {
             ciphers: self.directive("tlsciphersuite").map(|d| d.arguments.join(" ")).unwrap_or_default(),
             certificates: if server.tls { files(&["tlsrsacertificatefile", "tlseccertificatefile", "tlsdsacertificatefile"]) } else { Vec::new() },
             keys: if server.tls { files(&["tlsrsacertificatekeyfile", "tlseccertificatekeyfile", "tlsdsacertificatekeyfile"]) } else { Vec::new() },
-            source: self.source("port", "Port"),
             versions_source: protocol.filter(|_| server.tls).map_or_else(Source::default, |d| d.source.clone()),
+            ..ConfiguredEndpoint::plain("proftpd", format!("proftpd {shown}:{port}{label}"), self.source("port", "Port"))
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Ftp, Reading};
 use crate::facts::Document as _;
-use crate::facts::super_servers::launch::glob;
 use crate::host::FileKind;
+use crate::host::glob;
 use crate::model::fact::Source;
 use crate::model::gap::reason;
 
@@ -175,7 +175,7 @@ impl Parser<'_, '_> {
     }
 
     fn include(&mut self, pattern: &str, depth: usize) {
-        match glob(self.reading.host, pattern.trim_end_matches('/')) {
+        match glob::included(self.reading.host, pattern.trim_end_matches('/')) {
             Ok(paths) => {
                 for path in paths {
                     self.file(&path, depth + 1);

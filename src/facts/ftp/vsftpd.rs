@@ -191,12 +191,8 @@ fn endpoint(reading: &mut Reading<'_>, subject: &str, main: &str, settings: &Set
     let key = settings.text("rsa_private_key_file").or_else(|| settings.text("dsa_private_key_file")).map_or_else(|| certificate.clone(), String::from);
     let shown = if address.contains(':') { format!("[{address}]") } else { address.to_string() };
     reading.out.endpoints.push(ConfiguredEndpoint {
-        subject: format!("vsftpd {shown}:{port}"),
-        program: "vsftpd".into(),
         address: address.into(),
         port: port.into(),
-        transport: "tcp".into(),
-        names: Vec::new(),
         tls: if !tls {
             "none"
         } else if required {
@@ -209,8 +205,8 @@ fn endpoint(reading: &mut Reading<'_>, subject: &str, main: &str, settings: &Set
         ciphers: settings.text("ssl_ciphers").unwrap_or_default().into(),
         certificates: if tls { vec![certificate] } else { Vec::new() },
         keys: if tls { vec![key] } else { Vec::new() },
-        source: settings.source(&[name], main),
         versions_source: if tls && !decided.is_empty() { settings.source(&decided, main) } else { Source::default() },
+        ..ConfiguredEndpoint::plain("vsftpd", format!("vsftpd {shown}:{port}"), settings.source(&[name], main))
     });
 }
 

@@ -7,7 +7,7 @@ use super::{Hardening, ProtectedFile};
 use crate::facts::Document as _;
 use crate::facts::certificates::reach::Reach;
 use crate::facts::jobs::names::Names;
-use crate::host::{FileKind, Host, ReadError};
+use crate::host::{FileKind, Host, ReadError, glob};
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
 
@@ -101,18 +101,13 @@ const fn gains(mode: u32) -> bool {
 
 /// Paths that a row names; `*` stands for any part of the last component.
 fn matching(host: &Host, pattern: &str, gaps: &mut Gaps) -> Vec<String> {
-    let Some((folder, name)) = pattern.rsplit_once('/') else { return Vec::new() };
-    let Some((before, after)) = name.split_once('*') else { return vec![pattern.to_string()] };
-    let entries = match host.list(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.is_not_found() => return Vec::new(),
-        Err(e) => {
-            gaps.add(e.to_gap(Hardening::NAME, "files", pattern));
-            return Vec::new();
-        }
-    };
-    let fits = |n: &str| n.len() >= before.len() + after.len() && n.starts_with(before) && n.ends_with(after);
-    let mut out: Vec<String> = entries.into_iter().filter(|e| e.kind != FileKind::Folder && fits(&e.name)).map(|e| format!("{folder}/{}", e.name)).collect();
+    if !glob::is_pattern(pattern) {
+        return vec![pattern.into()];
+    }
+    let found = glob::glob(host, pattern);
+    found.errors.iter().for_each(|e| gaps.add(e.to_gap(Hardening::NAME, "files", pattern)));
+    let mut out = found.paths;
+    out.retain(|path| host.stat(path).is_ok_and(|s| s.kind != FileKind::Folder));
     if out.len() > LIMIT {
         out.truncate(LIMIT);
         gaps.note(Hardening::NAME, "files", pattern, reason::LIMIT_REACHED, format!("more than {LIMIT} files {pattern}"), "");

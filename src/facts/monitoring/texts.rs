@@ -4,14 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::facts::jobs::unit_file::{self, Setting};
-use crate::host::{CONFIG_LIMIT, FileKind, Host, ReadError};
-use crate::model::gap::{Gaps, reason};
-use crate::model::pattern;
+use crate::host::{CONFIG_LIMIT, FileKind, Host, ReadError, glob};
+use crate::model::gap::Gaps;
 
-/// Most paths that one pattern may lead to.
-const MATCH_LIMIT: usize = 4096;
-/// Most folders with wildcards in one pattern.
-const WILDCARD_LIMIT: usize = 4;
 /// Where systemd's programs look for their configuration, first wins (systemd-system.conf(5)).
 const FOLDERS: [&str; 5] = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd"];
 
@@ -48,36 +43,9 @@ impl Told<'_> {
 
     /// Files and folders that a pattern of glob(7) matches, sorted; a path without wildcards stands for itself if it exists.
     pub fn glob(&mut self, host: &Host, wanted: &str) -> Vec<String> {
-        let is_pattern = |part: &str| part.contains(['*', '?', '[']);
-        let parts: Vec<&str> = wanted.split('/').filter(|p| !p.is_empty()).collect();
-        if parts.iter().filter(|p| is_pattern(p)).count() > WILDCARD_LIMIT {
-            self.gap(reason::LIMIT_REACHED, format!("{wanted}: more than {WILDCARD_LIMIT} folders with wildcards"));
-            return Vec::new();
-        }
-        let mut found = vec![String::new()];
-        for part in parts {
-            let mut next = Vec::new();
-            for folder in &found {
-                if !is_pattern(part) {
-                    let path = format!("{folder}/{part}");
-                    if host.exists(&path).unwrap_or(true) {
-                        next.push(path);
-                    }
-                    continue;
-                }
-                match host.list(if folder.is_empty() { "/" } else { folder }) {
-                    Ok(entries) => next.extend(entries.iter().filter(|e| shown(part, &e.name)).map(|e| format!("{folder}/{}", e.name))),
-                    Err(e) if e.is_not_found() => {}
-                    Err(e) => self.error(&e),
-                }
-            }
-            if next.len() > MATCH_LIMIT {
-                self.gap(reason::LIMIT_REACHED, format!("{wanted}: more than {MATCH_LIMIT} paths"));
-                next.truncate(MATCH_LIMIT);
-            }
-            found = next;
-        }
-        found
+        let found = glob::glob(host, wanted);
+        found.errors.iter().for_each(|e| self.error(e));
+        found.paths
     }
 
     /// Settings of `NAME` and its drop-ins in the order in which they are laid over each other, and the main file.
@@ -115,11 +83,6 @@ impl Told<'_> {
         }
         (out, main)
     }
-}
-
-/// A wildcard does not match a leading dot (glob(7)).
-fn shown(part: &str, name: &str) -> bool {
-    pattern::matches(part, name) && (!name.starts_with('.') || part.starts_with('.'))
 }
 
 /// Seconds of a time span (systemd.time(7)); without a unit seconds. `None` when it is none.

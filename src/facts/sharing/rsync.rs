@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::smb_conf::lines;
 use super::{LIMIT, Reading, RsyncModule, is_loopback};
-use crate::facts::super_servers::launch::{Launch, glob};
-use crate::host::FileKind;
+use crate::facts::super_servers::launch::Launch;
+use crate::host::{FileKind, glob};
 use crate::model::configured::ConfiguredEndpoint;
 use crate::model::fact::Source;
 use crate::model::gap::reason;
@@ -137,7 +138,7 @@ impl Parser<'_, '_> {
         if !is_folder {
             return self.file(target, depth + 1);
         }
-        match glob(self.reading.host, &format!("{}/*{ending}", target.trim_end_matches('/'))) {
+        match glob::included(self.reading.host, &format!("{}/*{ending}", target.trim_end_matches('/'))) {
             Ok(paths) => {
                 for path in paths {
                     // A file that is included stands for itself, one after the other.
@@ -151,29 +152,6 @@ impl Parser<'_, '_> {
             Err(e) => self.reading.gaps.add(e.to_gap("sharing", "rsync_modules", self.main)),
         }
     }
-}
-
-/// Lines without comments, those that end with a backslash joined.
-fn lines(text: &str) -> Vec<(usize, String)> {
-    let mut out: Vec<(usize, String)> = Vec::new();
-    let mut continues = false;
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        let (body, more) = line.strip_suffix('\\').map_or((line, false), |b| (b.trim_end(), true));
-        match out.last_mut().filter(|_| continues) {
-            Some((_, before)) => {
-                before.push(' ');
-                before.push_str(body);
-            }
-            None if line.is_empty() || line.starts_with(['#', ';']) => {
-                continues = false;
-                continue;
-            }
-            None => out.push((index + 1, body.to_string())),
-        }
-        continues = more;
-    }
-    out
 }
 
 fn told(reading: &mut Reading<'_>, module: &Module, main: &str, starts: bool, address: Option<&str>) -> RsyncModule {
@@ -212,19 +190,9 @@ fn endpoint(address: Option<&str>, port: u32, main: &str, global: &Parameters) -
     let address = address.unwrap_or("::").to_string();
     let shown = if address.contains(':') { format!("[{address}]") } else { address.clone() };
     ConfiguredEndpoint {
-        subject: format!("rsync {shown}:{port}"),
-        program: "rsync".into(),
         address,
         port,
-        transport: "tcp".into(),
-        names: Vec::new(),
-        tls: "none".into(),
-        versions: None,
-        ciphers: String::new(),
-        certificates: Vec::new(),
-        keys: Vec::new(),
-        source: global.get("port").map_or_else(|| Source::whole(main), |v| v.source.clone()),
-        versions_source: Source::default(),
+        ..ConfiguredEndpoint::plain("rsync", format!("rsync {shown}:{port}"), global.get("port").map_or_else(|| Source::whole(main), |v| v.source.clone()))
     }
 }
 

@@ -206,20 +206,11 @@ fn endpoints(server: &SambaServer, global: &Parameters) -> Vec<ConfiguredEndpoin
         for port in &ports {
             let shown = if address.contains(':') { format!("[{address}]") } else { address.clone() };
             out.push(ConfiguredEndpoint {
-                subject: format!("samba {shown}:{port}"),
-                program: "samba".into(),
                 address: address.clone(),
                 port: (*port).into(),
-                transport: "tcp".into(),
-                names: Vec::new(),
                 // SMB has an encryption of its own.
                 tls: "none".into(),
-                versions: None,
-                ciphers: String::new(),
-                certificates: Vec::new(),
-                keys: Vec::new(),
-                source: source(global, "smbports", "smb ports", &server.source.place),
-                versions_source: Source::default(),
+                ..ConfiguredEndpoint::plain("samba", format!("samba {shown}:{port}"), source(global, "smbports", "smb ports", &server.source.place))
             });
         }
     }

@@ -196,7 +196,7 @@ impl Parser<'_, '_> {
 }
 
 /// Lines without comments, those that end with a backslash joined, with the number of the first.
-fn lines(text: &str) -> Vec<(usize, String)> {
+pub(super) fn lines(text: &str) -> Vec<(usize, String)> {
     let mut out: Vec<(usize, String)> = Vec::new();
     let mut continues = false;
     for (index, line) in text.lines().enumerate() {

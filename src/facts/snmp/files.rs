@@ -3,7 +3,7 @@
 use super::Snmp;
 use super::addresses::Options;
 use crate::facts::Document as _;
-use crate::facts::super_servers::launch::glob;
+use crate::host::glob;
 use crate::host::{CONFIG_LIMIT, Host};
 use crate::model::fact::Source;
 use crate::model::gap::{Gaps, reason};
@@ -139,7 +139,7 @@ impl Reader<'_> {
             }
             "includedir" => {
                 for folder in &words {
-                    match glob(self.host, &format!("{}/*.conf", folder.trim_end_matches('/'))) {
+                    match glob::included(self.host, &format!("{}/*.conf", folder.trim_end_matches('/'))) {
                         Ok(paths) => paths.iter().for_each(|p| self.file(p, depth + 1, true)),
                         Err(e) => {
                             let detail = e.to_string();

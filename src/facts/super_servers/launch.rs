@@ -313,42 +313,6 @@ fn of_scripts(gathering: &mut Gathering<'_>, tree: &Tree, wanted: Wanted<'_>, ou
     }
 }
 
-/// Most paths that one pattern names, and most folders looked into for it.
-const GLOB_LIMIT: usize = 10_000;
-
-/// Paths that a pattern names, in the order of their names: `*`, `?` and `[…]` in any component.
-/// A pattern without any names one path, whether it is there or not.
-pub fn glob(host: &Host, pattern: &str) -> Result<Vec<String>, ReadError> {
-    let is_pattern = |component: &str| component.contains(['*', '?', '[']);
-    let mut found = vec![String::new()];
-    for component in pattern.split('/').filter(|c| !c.is_empty()) {
-        if !is_pattern(component) {
-            found.iter_mut().for_each(|path| path.push_str(&format!("/{component}")));
-            continue;
-        }
-        let mut next = Vec::new();
-        for folder in found {
-            let entries = match host.list(&folder) {
-                Ok(entries) => entries,
-                Err(e) if e.is_not_found() => continue,
-                Err(e) => return Err(e),
-            };
-            let hidden = component.starts_with('.');
-            let fits = |name: &str| (hidden || !name.starts_with('.')) && crate::model::pattern::matches(component, name);
-            next.extend(entries.into_iter().filter(|e| fits(&e.name)).map(|e| format!("{folder}/{}", e.name)));
-            if next.len() > GLOB_LIMIT {
-                return Err(ReadError::TooLarge(pattern.into(), GLOB_LIMIT));
-            }
-        }
-        found = next;
-    }
-    // What a wildcard in a folder led to may lack the file behind it.
-    if is_pattern(pattern) {
-        found.retain(|path| host.exists(path).unwrap_or(true));
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,10 +381,5 @@ mod tests {
             source: Source::default(),
         };
         assert_eq!((launch.option("-f"), launch.option("-h"), launch.option("--config")), (Some("/a".into()), Some("b".into()), Some("c".into())));
-        let (_root, host) = rooted(&[("/d/a.conf", ""), ("/d/.b.conf", ""), ("/d/c.conf~", "")]);
-        assert_eq!(glob(&host, "/d/*.conf").unwrap(), ["/d/a.conf"]);
-        assert!(glob(&host, "/none/*").unwrap().is_empty());
-        assert_eq!(glob(&host, "/?/a.conf").unwrap(), ["/d/a.conf"]);
-        assert_eq!(glob(&host, "/none").unwrap(), ["/none"]);
     }
 }

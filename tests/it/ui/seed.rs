@@ -378,6 +378,7 @@ pub fn catalogue() -> Catalogue {
         id: id.into(),
         title: title.into(),
         rules: rules.iter().map(|r| (*r).into()).collect(),
+        fleet: String::new(),
         record: String::new(),
     };
     let soc2 = FrameworkCard {

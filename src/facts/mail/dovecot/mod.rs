@@ -278,19 +278,15 @@ fn endpoint(collector: &mut Collector<'_>, view: &View<'_>, listener: &Listener,
         _ => ("after-tls", cleartext_source),
     };
     let endpoint = ConfiguredEndpoint {
-        subject,
-        program: "dovecot".into(),
         address: address.into(),
         port: listener.port,
-        transport: "tcp".into(),
-        names: Vec::new(),
         tls: tls.into(),
         versions,
         ciphers: view.value("ssl_cipher_list", address, "").0,
         certificates: if tls == "none" { Vec::new() } else { certificates },
         keys: if tls == "none" { Vec::new() } else { keys },
-        source: listener.source.clone(),
         versions_source,
+        ..ConfiguredEndpoint::plain("dovecot", subject, listener.source.clone())
     };
     let item = MailListener {
         subject: String::new(),

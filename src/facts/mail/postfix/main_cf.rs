@@ -273,6 +273,11 @@ fn compare(left: &str, operator: &str, right: &str) -> Option<bool> {
 
 /// Elements apart by commas and blanks.
 pub fn elements(text: &str) -> Vec<String> {
+    split(text, |c| c == ',' || c.is_whitespace())
+}
+
+/// What separators divide outside braces.
+pub fn split(text: &str, is_separator: impl Fn(char) -> bool) -> Vec<String> {
     let mut out = Vec::new();
     let mut word = String::new();
     let mut depth = 0_usize;
@@ -282,7 +287,7 @@ pub fn elements(text: &str) -> Vec<String> {
             '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth == 0 && (c == ',' || c.is_whitespace()) {
+        if depth == 0 && is_separator(c) {
             if !word.is_empty() {
                 out.push(std::mem::take(&mut word));
             }

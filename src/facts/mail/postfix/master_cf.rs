@@ -1,6 +1,6 @@
 //! master.cf: services with their options (master(5)).
 
-use super::main_cf::{Value, logical_lines};
+use super::main_cf::{Value, logical_lines, split};
 use crate::model::fact::Source;
 
 /// Most services kept.
@@ -24,7 +24,7 @@ pub struct Service {
 /// Services of a file in order; lines with fewer than eight fields are none.
 pub fn parse(text: &str, path: &str) -> Vec<Service> {
     let lines = logical_lines(text).into_iter().take(SERVICE_LIMIT);
-    lines.filter_map(|(line, text)| service(&words(&text), path, line)).collect()
+    lines.filter_map(|(line, text)| service(&split(&text, char::is_whitespace), path, line)).collect()
 }
 
 fn service(words: &[String], path: &str, line: usize) -> Option<Service> {
@@ -43,31 +43,6 @@ fn service(words: &[String], path: &str, line: usize) -> Option<Service> {
         }
     }
     Some(Service { name: name.clone(), kind: kind.clone(), command: command.clone(), options, source })
-}
-
-/// Words apart by blanks; what stands in braces is one.
-fn words(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut word = String::new();
-    let mut depth = 0_usize;
-    for c in text.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 && c.is_whitespace() {
-            if !word.is_empty() {
-                out.push(std::mem::take(&mut word));
-            }
-        } else {
-            word.push(c);
-        }
-    }
-    if !word.is_empty() {
-        out.push(word);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -183,19 +183,15 @@ fn endpoint(collector: &mut Collector<'_>, parameters: &Parameters, service: &Se
         );
     }
     let endpoint = ConfiguredEndpoint {
-        program: "postfix".into(),
         address: address.into(),
         port,
-        transport: "tcp".into(),
-        names: Vec::new(),
         tls: level.into(),
         versions_source: if versions.is_some() { protocols.source } else { Source::default() },
         versions,
         ciphers: if level == "none" { String::new() } else { parameters.get(ciphers).text },
         certificates,
         keys,
-        source: service.source.clone(),
-        subject,
+        ..ConfiguredEndpoint::plain("postfix", subject, service.source.clone())
     };
     let listener = MailListener {
         subject: String::new(),

@@ -181,19 +181,15 @@ fn endpoint(collector: &mut Collector<'_>, place: &Place<'_>) -> bool {
     let on = files.modules.contains("ssl") && tls::is_on(host, main, listen.https);
     let name = host.names.first().map(|n| format!(" {n}")).unwrap_or_default();
     let mut endpoint = ConfiguredEndpoint {
-        subject: format!("apache {}{name}", socket(place.address, listen.port)),
-        program: "apache".into(),
         address: place.address.into(),
         port: listen.port,
-        transport: "tcp".into(),
         names: host.names.clone(),
         tls: if on { "required" } else { "none" }.into(),
-        versions: None,
-        ciphers: String::new(),
-        certificates: Vec::new(),
-        keys: Vec::new(),
-        source: host.node.map_or_else(|| listen.node.source(), |n| n.source()),
-        versions_source: Source::default(),
+        ..ConfiguredEndpoint::plain(
+            "apache",
+            format!("apache {}{name}", socket(place.address, listen.port)),
+            host.node.map_or_else(|| listen.node.source(), |n| n.source()),
+        )
     };
     if !on {
         collector.endpoint(endpoint);

@@ -232,8 +232,6 @@ fn endpoint(collector: &mut Collector<'_>, place: Place<'_, '_>, instance: &Inst
         _ => "none",
     };
     let mut endpoint = ConfiguredEndpoint {
-        subject: format!("nginx {socket_text}{}{label}", if listen.udp { "/udp" } else { "" }),
-        program: "nginx".into(),
         address: listen.address.clone(),
         port: listen.port,
         transport: if listen.port == 0 {
@@ -246,12 +244,7 @@ fn endpoint(collector: &mut Collector<'_>, place: Place<'_, '_>, instance: &Inst
         .into(),
         names,
         tls: tls.into(),
-        versions: None,
-        ciphers: String::new(),
-        certificates: Vec::new(),
-        keys: Vec::new(),
-        source: listen.directive.source(),
-        versions_source: Source::default(),
+        ..ConfiguredEndpoint::plain("nginx", format!("nginx {socket_text}{}{label}", if listen.udp { "/udp" } else { "" }), listen.directive.source())
     };
     if tls == "none" {
         collector.endpoint(endpoint);
