@@ -402,6 +402,21 @@ fn kind_of(mode: u32) -> FileKind {
     }
 }
 
+/// Without `.`, `..` and doubled slashes, as text: what links lead to is not looked at.
+pub fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

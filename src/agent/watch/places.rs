@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::Family;
-use crate::host::{FileKind, Host, ReadError};
+use crate::host::{FileKind, Host, ReadError, root};
 use crate::model::ids::Digest;
 
 /// Most folders watched.
@@ -122,7 +122,7 @@ impl<'h> Places<'h> {
         if links > 0
             && let Ok(target) = self.host.read_link(path)
         {
-            let target = if target.starts_with('/') { target } else { normal(&join(folder, &target)) };
+            let target = if target.starts_with('/') { target } else { root::normal(&join(folder, &target)) };
             // A masked unit points to /dev/null, to which somebody always writes.
             if !["/dev/", "/proc/", "/sys/"].iter().any(|place| target.starts_with(place)) {
                 self.file(&target, number, links - 1);
@@ -238,7 +238,7 @@ fn homes(host: &Host) -> Vec<String> {
     let text = host.read_text("/etc/passwd", PASSWD_LIMIT).unwrap_or_default();
     let named = text.lines().filter_map(|line| line.split(':').nth(5)).map(|home| home.trim_end_matches('/'));
     let real = named.filter(|home| home.starts_with('/') && !home.starts_with("/proc/") && !home.starts_with("/dev/"));
-    let homes: BTreeSet<String> = real.map(normal).collect();
+    let homes: BTreeSet<String> = real.map(root::normal).collect();
     homes.into_iter().take(MAX_HOMES).collect()
 }
 
@@ -252,21 +252,6 @@ fn split(path: &str) -> (&str, &str) {
 
 fn join(folder: &str, name: &str) -> String {
     format!("{}/{name}", folder.trim_end_matches('/'))
-}
-
-/// Without `.`, `..` and doubled slashes, as text: enough to find the folder of a link's target.
-fn normal(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            other => parts.push(other),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a path of the machine gives a container that sees it.
 
+use crate::host::root;
+
 /// Sockets through which an engine takes commands.
 pub const SOCKETS: [&str; 7] = [
     "/run/docker.sock",
@@ -44,7 +46,7 @@ const HARMLESS: [&str; 6] = ["/etc/localtime", "/etc/timezone", "/etc/hosts", "/
 
 /// `engine`, `everything`, `system` or empty.
 pub fn gives(path: &str) -> &'static str {
-    let clean = clean(path);
+    let clean = root::normal(path);
     if clean == "/" {
         return "everything";
     }
@@ -61,21 +63,6 @@ pub fn gives(path: &str) -> &'static str {
         return "system";
     }
     if SYSTEM.contains(&clean.as_str()) || DEEP.iter().any(|f| is_deep(f)) { "system" } else { "" }
-}
-
-/// Without `.`, doubled and closing slashes; `..` taken back.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod collect;
 mod items;
 pub mod launch;
 mod nginx;
+mod tree;
 mod upstream;
 
 pub(crate) use collect::{is_exposed, named_files, socket};

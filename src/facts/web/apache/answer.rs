@@ -1,10 +1,10 @@
 //! What a virtual host of Apache does with a request without TLS, as far as its directives tell.
 
-use super::read::Node;
 use crate::facts::web::nginx::Answer;
+use crate::facts::web::tree::Directive;
 
 /// The answer of a host; `names` are its own.
-pub fn of_host(nodes: &[Node], names: &[String]) -> Answer {
+pub fn of_host(nodes: &[Directive], names: &[String]) -> Answer {
     let rewritten = rewrites(nodes, names);
     if matches!(rewritten, Some(Answer::Redirected | Answer::Refused)) {
         return rewritten.unwrap_or(Answer::Served);
@@ -25,7 +25,7 @@ fn is_https(target: &str) -> bool {
 }
 
 /// `Redirect /` and `RedirectMatch` of everything, beside the section of everything, and a denial of everything.
-fn redirects(nodes: &[Node]) -> Option<Answer> {
+fn redirects(nodes: &[Directive]) -> Option<Answer> {
     for node in nodes {
         match node.name.as_str() {
             "redirect" | "redirectpermanent" | "redirecttemp" | "redirectmatch" => {
@@ -61,7 +61,7 @@ fn redirects(nodes: &[Node]) -> Option<Answer> {
 }
 
 /// Status word and what follows it.
-fn split_status(node: &Node) -> (&str, &[String]) {
+fn split_status(node: &Directive) -> (&str, &[String]) {
     match node.arguments.split_first() {
         Some((first, rest)) if first.parse::<u16>().is_ok() || ["permanent", "temp", "seeother", "gone"].iter().any(|w| first.eq_ignore_ascii_case(w)) => {
             (first.as_str(), rest)
@@ -77,12 +77,12 @@ fn is_everything(pattern: &str) -> bool {
 }
 
 /// What the rules of mod_rewrite do; `None` when the engine is off or no rule touches everything.
-fn rewrites(nodes: &[Node], names: &[String]) -> Option<Answer> {
+fn rewrites(nodes: &[Directive], names: &[String]) -> Option<Answer> {
     let on = nodes.iter().rfind(|n| n.name == "rewriteengine").is_some_and(|n| n.argument(0).eq_ignore_ascii_case("on"));
     if !on {
         return None;
     }
-    let mut conditions: Vec<&Node> = Vec::new();
+    let mut conditions: Vec<&Directive> = Vec::new();
     let mut perhaps = None;
     for node in nodes {
         match node.name.as_str() {
@@ -113,7 +113,7 @@ fn rewrites(nodes: &[Node], names: &[String]) -> Option<Answer> {
 }
 
 /// Conditions that hold for every request without TLS, but for challenges.
-fn is_harmless(condition: &Node, names: &[String]) -> bool {
+fn is_harmless(condition: &Directive, names: &[String]) -> bool {
     let (test, pattern) = (condition.argument(0).to_ascii_uppercase(), condition.argument(1));
     match test.as_str() {
         "%{HTTPS}" => matches!(pattern.to_ascii_lowercase().as_str(), "off" | "=off" | "!=on" | "!on" | "^off$" | "!^on$"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::hosts::VirtualHost;
-use super::read::Node;
+use crate::facts::web::tree::Directive;
 use crate::model::fact::Source;
 use crate::model::pattern::matches;
 
@@ -22,7 +22,7 @@ pub struct Listed {
 }
 
 /// Folders that the host lists, the outermost one of each branch.
-pub fn listed(host: &VirtualHost<'_>, main: &[Node], root: &str) -> Vec<Listed> {
+pub fn listed(host: &VirtualHost<'_>, main: &[Directive], root: &str) -> Vec<Listed> {
     let mut out: Vec<Listed> = Vec::new();
     for folder in folders(host, main, root) {
         let Some(found) = effective(&folder, host, main) else { continue };
@@ -35,7 +35,7 @@ pub fn listed(host: &VirtualHost<'_>, main: &[Node], root: &str) -> Vec<Listed> 
 }
 
 /// Folders from which something is served, and those below them that a section speaks of; shorter ones first.
-fn folders(host: &VirtualHost<'_>, main: &[Node], root: &str) -> Vec<String> {
+fn folders(host: &VirtualHost<'_>, main: &[Directive], root: &str) -> Vec<String> {
     let absolute = |path: &str| if path.starts_with('/') { clean(path) } else { clean(&format!("{root}/{path}")) };
     let document = host.nodes.iter().rfind(|n| n.name == "documentroot").or_else(|| main.iter().rfind(|n| n.name == "documentroot"));
     let mut served: BTreeSet<String> = document.map(|n| absolute(n.argument(0))).into_iter().collect();
@@ -59,16 +59,16 @@ fn is_below(path: &str, folder: &str) -> bool {
 }
 
 /// The state of a folder after every section that holds for it; `None` when it is not listed.
-fn effective(folder: &str, host: &VirtualHost<'_>, main: &[Node]) -> Option<Listed> {
-    let applies = |n: &&Node| n.name == "directory" && n.argument(0) != "~" && is_section_of(n.argument(0), folder);
+fn effective(folder: &str, host: &VirtualHost<'_>, main: &[Directive]) -> Option<Listed> {
+    let applies = |n: &&Directive| n.name == "directory" && n.argument(0) != "~" && is_section_of(n.argument(0), folder);
     // Shorter paths first, then file order; those of the virtual host after those of the main server of the same length.
-    let own: &[Node] = if host.node.is_some() { host.nodes } else { &[] };
-    let mut sections: Vec<&Node> = main.iter().filter(applies).collect();
-    let inner: Vec<&Node> = own.iter().filter(applies).collect();
+    let own: &[Directive] = if host.node.is_some() { host.nodes } else { &[] };
+    let mut sections: Vec<&Directive> = main.iter().filter(applies).collect();
+    let inner: Vec<&Directive> = own.iter().filter(applies).collect();
     sections.sort_by_key(|n| clean(n.argument(0)).matches('/').count());
     let mut own_sections = inner;
     own_sections.sort_by_key(|n| clean(n.argument(0)).matches('/').count());
-    let whole = |nodes: &[Node]| nodes.iter().filter(|n| n.name == "options").cloned().collect::<Vec<_>>();
+    let whole = |nodes: &[Directive]| nodes.iter().filter(|n| n.name == "options").cloned().collect::<Vec<_>>();
     let (mut indexes, mut restricted) = (None::<Source>, false);
     for node in whole(main).iter().chain(whole(own).iter()) {
         options(node, &mut indexes);
@@ -97,7 +97,7 @@ fn is_section_of(section: &str, folder: &str) -> bool {
 }
 
 /// `Options` without signs replaces what holds; with signs it is laid over it. `All` holds everything but MultiViews.
-fn options(node: &Node, indexes: &mut Option<Source>) {
+fn options(node: &Directive, indexes: &mut Option<Source>) {
     if node.name != "options" {
         return;
     }
@@ -117,7 +117,7 @@ fn options(node: &Node, indexes: &mut Option<Source>) {
 }
 
 /// Whether `Require` of a section keeps somebody out; `None` when it says nothing.
-fn access(nodes: &[Node]) -> Option<bool> {
+fn access(nodes: &[Directive]) -> Option<bool> {
     let requires: Vec<String> = nodes
         .iter()
         .flat_map(|n| if n.name.starts_with("require") && n.block.is_some() { n.inner().iter().collect::<Vec<_>>() } else { vec![n] })

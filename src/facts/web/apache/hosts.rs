@@ -1,7 +1,7 @@
 //! Where Apache listens and which virtual host answers there (ap_update_vhost_from_headers in its terms: the most specific
 //! address wins, among those of one address the first one answers names that none has).
 
-use super::read::Node;
+use crate::facts::web::tree::Directive;
 
 /// One `Listen`.
 #[derive(Clone, Debug)]
@@ -13,16 +13,16 @@ pub struct Listen<'d> {
     /// Whether it is for https, by its word or by port 443.
     pub https: bool,
     /// The directive.
-    pub node: &'d Node,
+    pub node: &'d Directive,
 }
 
 /// A virtual host.
 #[derive(Clone, Debug)]
 pub struct VirtualHost<'d> {
     /// The section; `None` for the main server.
-    pub node: Option<&'d Node>,
+    pub node: Option<&'d Directive>,
     /// What it holds.
-    pub nodes: &'d [Node],
+    pub nodes: &'d [Directive],
     /// Addresses and ports; `None` for every one.
     pub addresses: Vec<(Option<String>, Option<u32>)>,
     /// ServerName and ServerAlias, as written.
@@ -30,7 +30,7 @@ pub struct VirtualHost<'d> {
 }
 
 /// Every `Listen` of the main server; those that can't be read are named.
-pub fn listens(nodes: &[Node]) -> (Vec<Listen<'_>>, Vec<&Node>) {
+pub fn listens(nodes: &[Directive]) -> (Vec<Listen<'_>>, Vec<&Directive>) {
     let (mut out, mut unread) = (Vec::new(), Vec::new());
     for node in nodes.iter().filter(|n| n.name == "listen") {
         match address(node.argument(0)) {
@@ -69,7 +69,7 @@ pub fn address(text: &str) -> Option<(Option<String>, Option<u32>)> {
 }
 
 /// The virtual hosts, the main server last.
-pub fn virtual_hosts(nodes: &[Node]) -> Vec<VirtualHost<'_>> {
+pub fn virtual_hosts(nodes: &[Directive]) -> Vec<VirtualHost<'_>> {
     let sections = nodes.iter().filter(|n| n.name == "virtualhost");
     let mut out: Vec<VirtualHost<'_>> = sections
         .map(|n| {
@@ -81,7 +81,7 @@ pub fn virtual_hosts(nodes: &[Node]) -> Vec<VirtualHost<'_>> {
     out
 }
 
-fn names(nodes: &[Node]) -> Vec<String> {
+fn names(nodes: &[Directive]) -> Vec<String> {
     let name = nodes.iter().rfind(|n| n.name == "servername").map(|n| plain_name(n.argument(0)));
     let aliases = nodes.iter().filter(|n| n.name == "serveralias").flat_map(|n| n.arguments.iter().cloned());
     name.into_iter().chain(aliases).filter(|n| !n.is_empty()).collect()
@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn the_most_specific_address_answers() {
-        let host = |address: &str| Node { name: "virtualhost".into(), arguments: vec![address.into()], block: Some(Vec::new()), ..Node::default() };
+        let host = |address: &str| Directive { name: "virtualhost".into(), arguments: vec![address.into()], block: Some(Vec::new()), ..Directive::default() };
         let nodes = vec![host("*:80"), host("10.0.0.1:80"), host("*:80"), host("*:443")];
         let hosts = virtual_hosts(&nodes);
-        let listen = Node { name: "listen".into(), arguments: vec!["80".into()], ..Node::default() };
+        let listen = Directive { name: "listen".into(), arguments: vec!["80".into()], ..Directive::default() };
         let at = |address: &str, port| answering(&Listen { address: address.into(), port, https: false, node: &listen }, &hosts);
         assert_eq!(at("::", 80), [("10.0.0.1".to_string(), vec![1]), ("::".to_string(), vec![0, 2])]);
         assert_eq!(at("10.0.0.1", 80), [("10.0.0.1".to_string(), vec![1])]);

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::collect::{Collector, place, socket};
 use super::{WebServer, launch};
+use crate::facts::web::tree::Directive;
 use crate::host::{Host, manager};
 use crate::model::configured::ConfiguredEndpoint;
 use crate::model::fact::Source;
@@ -219,8 +220,8 @@ fn endpoint(collector: &mut Collector<'_>, place: &Place<'_>) -> bool {
 }
 
 /// `SSLCipherSuite [SSL] LIST`; the form for TLS 1.3 names its protocol.
-fn cipher_suites(host: &VirtualHost<'_>, main: &[read::Node]) -> String {
-    let of = |nodes: &[read::Node]| {
+fn cipher_suites(host: &VirtualHost<'_>, main: &[Directive]) -> String {
+    let of = |nodes: &[Directive]| {
         let those = nodes.iter().rfind(|n| n.name == "sslciphersuite" && !n.argument(0).eq_ignore_ascii_case("TLSv1.3"));
         those.and_then(|n| n.arguments.last().cloned())
     };

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use super::line;
 use crate::facts::web::collect::Collector;
+use crate::facts::web::tree::Directive;
 use crate::host::FileKind;
 use crate::host::glob::{glob, is_pattern};
 use crate::host::root::CONFIG_LIMIT;
-use crate::model::fact::Source;
 use crate::model::gap::reason;
 
 /// Most files read of one configuration.
@@ -19,38 +19,6 @@ const DEPTH_LIMIT: usize = 32;
 const DIRECTIVE_LIMIT: usize = 100_000;
 /// Modules that distributions build in.
 const BUILT_IN: [&str; 8] = ["core", "so", "http", "log_config", "logio", "version", "unixd", "watchdog"];
-
-/// One directive or section where it stands.
-#[derive(Clone, Debug, Default)]
-pub struct Node {
-    /// File.
-    pub path: Rc<str>,
-    /// Line, from 1.
-    pub line: usize,
-    /// Name, lower case.
-    pub name: String,
-    /// Arguments, quotes removed, variables put in.
-    pub arguments: Vec<String>,
-    /// What a section holds; `None` for a directive.
-    pub block: Option<Vec<Node>>,
-}
-
-impl Node {
-    /// Where it stands.
-    pub fn source(&self) -> Source {
-        Source::line(self.path.to_string(), self.line, self.name.clone())
-    }
-
-    /// An argument; empty when there are fewer.
-    pub fn argument(&self, index: usize) -> &str {
-        self.arguments.get(index).map_or("", String::as_str)
-    }
-
-    /// What is inside.
-    pub fn inner(&self) -> &[Self] {
-        self.block.as_deref().unwrap_or_default()
-    }
-}
 
 /// How the server was started.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +37,7 @@ pub struct Start {
 #[derive(Debug, Default)]
 pub struct Files {
     /// The main server.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Directive>,
     /// Files read, in order.
     pub paths: Vec<String>,
     /// ServerRoot.
@@ -131,7 +99,7 @@ impl Reader<'_, '_> {
         self.collector.gap("", "", reason::LIMIT_REACHED, detail, "Simplify the configuration of Apache.");
     }
 
-    fn file(&mut self, path: &str, depth: usize) -> Vec<Node> {
+    fn file(&mut self, path: &str, depth: usize) -> Vec<Directive> {
         if depth > DEPTH_LIMIT || self.files.paths.len() >= FILE_LIMIT {
             self.limit(format!("{path}: more than {DEPTH_LIMIT} levels or {FILE_LIMIT} files of includes"));
             return Vec::new();
@@ -149,7 +117,7 @@ impl Reader<'_, '_> {
     }
 
     /// Lines up to the end of a section, or of the file.
-    fn block(&mut self, lines: &mut Lines, path: &Rc<str>, section: &str, depth: usize) -> Vec<Node> {
+    fn block(&mut self, lines: &mut Lines, path: &Rc<str>, section: &str, depth: usize) -> Vec<Directive> {
         let mut out = Vec::new();
         while let Some((number, text)) = lines.next() {
             let text = text.trim();
@@ -187,7 +155,7 @@ impl Reader<'_, '_> {
         self.collector.gap("", "", reason::MALFORMED, detail, "Mend the file and check with apachectl configtest.");
     }
 
-    fn section(&mut self, head: &str, lines: &mut Lines, (path, number): (&Rc<str>, usize), depth: usize, out: &mut Vec<Node>) {
+    fn section(&mut self, head: &str, lines: &mut Lines, (path, number): (&Rc<str>, usize), depth: usize, out: &mut Vec<Directive>) {
         let head = head.trim().strip_suffix('>').unwrap_or(head);
         let (name, rest) = head.split_once(char::is_whitespace).unwrap_or((head, ""));
         let name = name.to_ascii_lowercase();
@@ -219,7 +187,7 @@ impl Reader<'_, '_> {
             }
             None => {
                 let block = self.block(lines, path, &name, depth + 1);
-                out.push(Node { path: path.clone(), line: number, name, arguments, block: Some(block) });
+                out.push(Directive { path: path.clone(), line: number, name, arguments, block: Some(block) });
             }
         }
     }
@@ -260,7 +228,7 @@ impl Reader<'_, '_> {
         Some(holds != negated)
     }
 
-    fn directive(&mut self, text: &str, path: &Rc<str>, number: usize, depth: usize, out: &mut Vec<Node>) {
+    fn directive(&mut self, text: &str, path: &Rc<str>, number: usize, depth: usize, out: &mut Vec<Directive>) {
         let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let name = name.to_ascii_lowercase();
         let arguments = line::words(rest);
@@ -284,7 +252,7 @@ impl Reader<'_, '_> {
                 }
             }
             "use" => self.undecided(path, number, "Use"),
-            _ => out.push(Node { path: path.clone(), line: number, name, arguments, block: None }),
+            _ => out.push(Directive { path: path.clone(), line: number, name, arguments, block: None }),
         }
     }
 
@@ -293,7 +261,7 @@ impl Reader<'_, '_> {
         if path.starts_with('/') { path.to_string() } else { format!("{}/{path}", self.files.root) }
     }
 
-    fn include(&mut self, pattern: &str, optional: bool, path: &str, number: usize, depth: usize, out: &mut Vec<Node>) {
+    fn include(&mut self, pattern: &str, optional: bool, path: &str, number: usize, depth: usize, out: &mut Vec<Directive>) {
         let pattern = self.absolute(pattern);
         let mut pending: Vec<String> = if is_pattern(&pattern) {
             let found = glob(self.collector.host, &pattern);
@@ -371,7 +339,7 @@ mod tests {
         let start =
             Start { main: "/e/apache2.conf".into(), root: "/e".into(), defines: defines.iter().map(|d| (*d).to_string()).collect(), release: Some((2, 4, 62)) };
         let read = read(&mut Collector::new(&host, "web", &mut gaps), &start);
-        let show = |n: &Node| format!("{} {}{}", n.name, n.arguments.join(" "), n.block.as_ref().map_or(String::new(), |b| format!(" [{}]", b.len())));
+        let show = |n: &Directive| format!("{} {}{}", n.name, n.arguments.join(" "), n.block.as_ref().map_or(String::new(), |b| format!(" [{}]", b.len())));
         (read.nodes.iter().map(show).collect(), gaps.into_sorted())
     }
 

@@ -3,9 +3,9 @@
 use super::answer;
 use super::folders;
 use super::hosts::VirtualHost;
-use super::read::Node;
 use crate::facts::web::collect::{Collector, is_exposed, place, socket};
 use crate::facts::web::nginx::{Answer, max_age};
+use crate::facts::web::tree::Directive;
 use crate::facts::web::upstream::without_port;
 use crate::facts::web::{Listing, Site, Upstream};
 use crate::model::fact::Source;
@@ -19,7 +19,7 @@ pub struct Server<'d> {
     /// The host.
     pub host: &'d VirtualHost<'d>,
     /// The main server.
-    pub main: &'d [Node],
+    pub main: &'d [Directive],
     /// Main file.
     pub main_file: &'d str,
     /// ServerRoot.
@@ -36,7 +36,7 @@ impl Server<'_> {
     }
 
     fn source(&self) -> Source {
-        self.host.node.map_or_else(|| Source::whole(self.main_file), Node::source)
+        self.host.node.map_or_else(|| Source::whole(self.main_file), Directive::source)
     }
 
     fn exposed(&self, tls: bool) -> Vec<String> {
@@ -44,8 +44,8 @@ impl Server<'_> {
     }
 
     /// The host's own nodes, then those of the main server.
-    fn layers(&self) -> impl Iterator<Item = &Node> {
-        let main: &[Node] = if self.host.node.is_some() { self.main } else { &[] };
+    fn layers(&self) -> impl Iterator<Item = &Directive> {
+        let main: &[Directive] = if self.host.node.is_some() { self.main } else { &[] };
         self.host.nodes.iter().chain(main.iter().filter(|n| n.name != "virtualhost"))
     }
 }
@@ -92,15 +92,15 @@ pub fn gather(collector: &mut Collector<'_>, server: &Server<'_>) {
 fn answer(server: &Server<'_>) -> Answer {
     let names = &server.host.names;
     match answer::of_host(server.host.nodes, names) {
-        Answer::Served => answer::of_host(&server.layers().filter(|n| !n.name.starts_with("rewrite")).cloned().collect::<Vec<Node>>(), names),
+        Answer::Served => answer::of_host(&server.layers().filter(|n| !n.name.starts_with("rewrite")).cloned().collect::<Vec<Directive>>(), names),
         answer => answer,
     }
 }
 
 /// `Header [always] set Strict-Transport-Security …` of the host, of a section of it, or of the main server.
 fn hsts(server: &Server<'_>) -> Option<i64> {
-    let sections = |n: &&Node| n.block.is_some() && matches!(n.name.as_str(), "location" | "directory" | "if" | "files");
-    let inner = server.layers().filter(sections).flat_map(Node::inner);
+    let sections = |n: &&Directive| n.block.is_some() && matches!(n.name.as_str(), "location" | "directory" | "if" | "files");
+    let inner = server.layers().filter(sections).flat_map(Directive::inner);
     server.layers().chain(inner).filter(|n| n.name == "header").find_map(|node| {
         let words: Vec<&str> = node.arguments.iter().map(String::as_str).filter(|a| !matches!(*a, "always" | "onsuccess")).collect();
         match words.as_slice() {
@@ -112,14 +112,14 @@ fn hsts(server: &Server<'_>) -> Option<i64> {
 
 /// A host without a log of its own writes into those of the main server; without any nothing is written.
 fn access_log(server: &Server<'_>) -> (&'static str, Source) {
-    let of = |nodes: &'_ [Node]| nodes.iter().filter(|n| matches!(n.name.as_str(), "customlog" | "transferlog")).cloned().collect::<Vec<_>>();
+    let of = |nodes: &'_ [Directive]| nodes.iter().filter(|n| matches!(n.name.as_str(), "customlog" | "transferlog")).cloned().collect::<Vec<_>>();
     let own = of(server.host.nodes);
     let global = server.main.iter().any(|n| n.name == "globallog");
     let logs = if own.is_empty() { of(server.main) } else { own };
-    let writes = |n: &&Node| n.argument(0) != "/dev/null";
-    let is_conditional = |n: &&Node| n.arguments.iter().any(|a| a.starts_with("env=") || a.starts_with("expr="));
-    let source = logs.last().map(Node::source).unwrap_or_default();
-    let written: Vec<&Node> = logs.iter().filter(writes).collect();
+    let writes = |n: &&Directive| n.argument(0) != "/dev/null";
+    let is_conditional = |n: &&Directive| n.arguments.iter().any(|a| a.starts_with("env=") || a.starts_with("expr="));
+    let source = logs.last().map(Directive::source).unwrap_or_default();
+    let written: Vec<&Directive> = logs.iter().filter(writes).collect();
     let state = if global || written.iter().any(|n| !is_conditional(n)) {
         "on"
     } else if written.is_empty() {
@@ -145,7 +145,7 @@ fn upstreams(collector: &mut Collector<'_>, server: &Server<'_>) -> bool {
 }
 
 /// Directives that hand on, with their targets.
-fn walk<'d>(nodes: &'d [Node], depth: usize, out: &mut Vec<(&'d Node, String)>) {
+fn walk<'d>(nodes: &'d [Directive], depth: usize, out: &mut Vec<(&'d Directive, String)>) {
     for node in nodes.iter().filter(|n| n.name != "virtualhost") {
         let target = match node.name.as_str() {
             // Inside a Location the path is left out.
@@ -166,7 +166,7 @@ fn walk<'d>(nodes: &'d [Node], depth: usize, out: &mut Vec<(&'d Node, String)>) 
     }
 }
 
-fn hand_on(collector: &mut Collector<'_>, node: &Node, text: &str) {
+fn hand_on(collector: &mut Collector<'_>, node: &Directive, text: &str) {
     let source = node.source();
     // `unix:/run/x.sock|fcgi://localhost/` goes through the local socket.
     let (is_local, url) = match text.strip_prefix("unix:") {

@@ -1,7 +1,7 @@
 //! mod_ssl of one virtual host: whether TLS is spoken, versions, ciphers, certificates.
 
 use super::hosts::VirtualHost;
-use super::read::Node;
+use crate::facts::web::tree::Directive;
 use crate::model::fact::Source;
 
 /// Release as numbers.
@@ -16,13 +16,13 @@ const KNOWS_TLS_1_3: Version = (2, 4, 36);
 const PROTOCOLS: [(&str, &str); 5] = [("SSLv3", "SSLv3"), ("TLSv1", "TLSv1.0"), ("TLSv1.1", "TLSv1.1"), ("TLSv1.2", "TLSv1.2"), ("TLSv1.3", "TLSv1.3")];
 
 /// The last directive of this name: of the virtual host, else of the main server.
-pub fn last<'d>(host: &VirtualHost<'d>, main: &'d [Node], name: &str) -> Option<&'d Node> {
-    let of = |nodes: &'d [Node]| nodes.iter().rfind(|n| n.name == name);
+pub fn last<'d>(host: &VirtualHost<'d>, main: &'d [Directive], name: &str) -> Option<&'d Directive> {
+    let of = |nodes: &'d [Directive]| nodes.iter().rfind(|n| n.name == name);
     of(host.nodes).or_else(|| of(main))
 }
 
 /// Whether the host speaks TLS on a listener.
-pub fn is_on(host: &VirtualHost<'_>, main: &[Node], https: bool) -> bool {
+pub fn is_on(host: &VirtualHost<'_>, main: &[Directive], https: bool) -> bool {
     match last(host, main, "sslengine") {
         Some(node) => node.argument(0).eq_ignore_ascii_case("on"),
         // Where nothing is said, a listener for https decides; without a certificate it would not start.
@@ -31,7 +31,7 @@ pub fn is_on(host: &VirtualHost<'_>, main: &[Node], https: bool) -> bool {
 }
 
 /// Versions left on; `None` when SSLProtocol has a word that is not known.
-pub fn versions(host: &VirtualHost<'_>, main: &[Node], release: Option<Version>) -> (Option<Vec<String>>, Source) {
+pub fn versions(host: &VirtualHost<'_>, main: &[Directive], release: Option<Version>) -> (Option<Vec<String>>, Source) {
     let newest = if release.is_some_and(|r| r < KNOWS_TLS_1_3) { 4 } else { 5 };
     let all: u32 = (1 << newest) - 1;
     let Some(node) = last(host, main, "sslprotocol") else { return (Some(without_holes(all & !1)), Source::default()) };
@@ -68,7 +68,7 @@ fn without_holes(bits: u32) -> Vec<String> {
 }
 
 /// Whether a host that shares its socket decides the versions itself; `None` when that depends on a release that is not known.
-pub fn decides_itself(host: &VirtualHost<'_>, main: &[Node], release: Option<Version>) -> Option<bool> {
+pub fn decides_itself(host: &VirtualHost<'_>, main: &[Directive], release: Option<Version>) -> Option<bool> {
     if last(host, main, "sslprotocol").is_none() {
         return Some(false);
     }
@@ -76,8 +76,8 @@ pub fn decides_itself(host: &VirtualHost<'_>, main: &[Node], release: Option<Ver
 }
 
 /// Certificates or keys: those of the host take the place of the first ones of the main server.
-pub fn files(host: &VirtualHost<'_>, main: &[Node], name: &str, root: &str) -> Vec<String> {
-    let of = |nodes: &[Node]| -> Vec<String> {
+pub fn files(host: &VirtualHost<'_>, main: &[Directive], name: &str, root: &str) -> Vec<String> {
+    let of = |nodes: &[Directive]| -> Vec<String> {
         let those = nodes.iter().filter(|n| n.name == name).map(|n| n.argument(0)).filter(|p| !p.is_empty() && !p.contains("${") && !p.starts_with("pkcs11:"));
         those.map(|p| if p.starts_with('/') { p.to_string() } else { format!("{root}/{p}") }).collect()
     };
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn of(words: &str) -> Option<String> {
-        let node = Node { name: "sslprotocol".into(), arguments: words.split_whitespace().map(String::from).collect(), ..Node::default() };
+        let node = Directive { name: "sslprotocol".into(), arguments: words.split_whitespace().map(String::from).collect(), ..Directive::default() };
         let nodes = [node];
         let host = VirtualHost { node: None, nodes: &nodes, addresses: Vec::new(), names: Vec::new() };
         versions(&host, &[], Some((2, 4, 62))).0.map(|v| v.join(" "))

@@ -1,6 +1,6 @@
 //! What a server of nginx does with a request without TLS, as far as its directives tell.
 
-use super::parse::Directive;
+use crate::facts::web::tree::Directive;
 
 /// What becomes of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::Directive;
+use crate::facts::web::tree::Directive;
 
 /// Most ports of one range (stream).
 const RANGE_LIMIT: u32 = 1_024;

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 
 use super::collect::{Collector, is_exposed, place, socket};
 use super::{WebServer, launch};
+use crate::facts::web::tree::Directive;
 use crate::host::{manager, processes};
 use crate::model::configured::ConfiguredEndpoint;
 use crate::model::fact::Source;
 use crate::model::gap::reason;
 use listen::{Key, Listen, Shared};
-use parse::Directive;
 use scope::Scope;
 use tls::Version;
 

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use crate::facts::web::collect::Collector;
+use crate::facts::web::tree::Directive;
 use crate::host::glob::{glob, is_pattern};
 use crate::host::root::CONFIG_LIMIT;
-use crate::model::fact::Source;
 use crate::model::gap::reason;
 
 /// Most files read of one configuration.
@@ -16,38 +16,6 @@ const INCLUDE_LIMIT: usize = 16;
 const BLOCK_LIMIT: usize = 32;
 /// Most directives kept of one configuration.
 const DIRECTIVE_LIMIT: usize = 100_000;
-
-/// One directive where it stands.
-#[derive(Clone, Debug, Default)]
-pub struct Directive {
-    /// File.
-    pub path: Rc<str>,
-    /// Line, from 1.
-    pub line: usize,
-    /// Name.
-    pub name: String,
-    /// Arguments, quotes removed.
-    pub arguments: Vec<String>,
-    /// What its braces hold, includes put in place; `None` without braces.
-    pub block: Option<Vec<Directive>>,
-}
-
-impl Directive {
-    /// Where it stands.
-    pub fn source(&self) -> Source {
-        Source::line(self.path.to_string(), self.line, self.name.clone())
-    }
-
-    /// An argument; empty when there are fewer.
-    pub fn argument(&self, index: usize) -> &str {
-        self.arguments.get(index).map_or("", String::as_str)
-    }
-
-    /// The directives inside.
-    pub fn inner(&self) -> &[Self] {
-        self.block.as_deref().unwrap_or_default()
-    }
-}
 
 /// What the files say.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Inheritance: a directive of an inner block takes the place of all of its name around it.
 
-use super::parse::Directive;
+use crate::facts::web::tree::Directive;
 
 /// The blocks around a place, outermost first.
 #[derive(Clone, Debug, Default)]

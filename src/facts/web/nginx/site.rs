@@ -1,9 +1,9 @@
 //! One server block of nginx: its headers, log, listed folders, and what it hands on.
 
 use super::answer;
-use super::parse::Directive;
 use super::scope::Scope;
 use crate::facts::web::collect::{Collector, is_exposed, place, socket};
+use crate::facts::web::tree::Directive;
 use crate::facts::web::upstream::without_port;
 use crate::facts::web::{Listing, Site, Upstream};
 use crate::model::fact::Source;

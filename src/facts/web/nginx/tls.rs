@@ -84,7 +84,7 @@ pub fn release(text: &str) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::web::nginx::parse::Directive;
+    use crate::facts::web::tree::Directive;
 
     #[test]
     fn defaults_follow_the_release_and_the_nearest_level_decides() {
