@@ -142,15 +142,19 @@ pub fn holders(host: &Host, inodes: &BTreeSet<u64>) -> Holders {
 }
 
 /// Whether a process sees the host's own root folder. A container's `/usr/sbin/nginx` is not the
-/// host's; a service with a mount namespace of its own still has the same root.
-pub fn runs_in_host_root(host: &Host, pid: u32) -> bool {
-    let (own, its) = (host.stat("/"), host.stat(&format!("/proc/{pid}/root/")));
-    match (own, its) {
-        (Ok(own), Ok(its)) => (own.device, own.inode) == (its.device, its.inode),
-        // A recorded tree has no such links.
-        (_, Err(e)) => e.is_not_found(),
-        _ => false,
+/// host's; a service with a mount namespace of its own still has the same root. An error when that can't be looked at.
+pub fn shares_root(host: &Host, pid: u32) -> Result<bool, ReadError> {
+    match (host.stat("/")?, host.stat(&format!("/proc/{pid}/root/"))) {
+        (own, Ok(its)) => Ok((own.device, own.inode) == (its.device, its.inode)),
+        // A recorded tree has no such links, and a process may end meanwhile.
+        (_, Err(e)) if e.is_not_found() => Ok(true),
+        (_, Err(e)) => Err(e),
     }
+}
+
+/// [`shares_root`], and so told.
+pub fn runs_in_host_root(host: &Host, pid: u32) -> bool {
+    shares_root(host, pid).unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Running database servers by their command lines (proc(5)).
 
-use crate::host::{Host, ReadError, processes};
+use crate::host::{Host, ReadError, processes, sockets};
 
 /// Programs and the engine that they are.
 const PROGRAMS: [(&str, &str); 8] = [
@@ -42,16 +42,14 @@ pub fn running(host: &Host) -> Result<Vec<Running>, ReadError> {
     if !host.is_live() {
         return Ok(Vec::new());
     }
-    let namespace = |pid: u32| host.read_link(&format!("/proc/{pid}/ns/mnt")).ok();
-    let first = namespace(1);
     let mut out: Vec<Running> = Vec::new();
     let mut parents: Vec<u32> = Vec::new();
     let mut senders: Vec<u32> = Vec::new();
     for pid in processes::ids(host)?.into_iter().take(PROCESS_LIMIT) {
         let name = processes::name(host, pid);
         let Some((program, engine)) = PROGRAMS.iter().find(|(program, _)| *program == name) else { continue };
-        let own = namespace(pid);
-        if first.is_some() && own.is_some() && own != first || out.len() == SERVER_LIMIT {
+        // Where that can't be looked at, the server is told: not to tell it would look like none.
+        if sockets::shares_root(host, pid).is_ok_and(|shares| !shares) || out.len() == SERVER_LIMIT {
             continue;
         }
         let Ok(line) = host.read(&format!("/proc/{pid}/cmdline"), COMMAND_LIMIT) else { continue };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::facts::jobs::unit_file;
 use crate::host::root::CONFIG_LIMIT;
-use crate::host::{Host, ReadError, processes};
+use crate::host::{Host, processes, sockets};
 use crate::model::gap::{Gaps, reason};
 
 /// Folders of units, the first one wins (systemd.unit(5)).
@@ -48,7 +48,7 @@ pub fn running(host: &Host, names: &[&str], family: &str, gaps: &mut Gaps) -> Ve
         if arguments.iter().all(String::is_empty) {
             continue;
         }
-        match shares_root(host, pid) {
+        match sockets::shares_root(host, pid) {
             Ok(true) => out.push(Process { pid, arguments }),
             Ok(false) => {}
             Err(e) => {
@@ -58,15 +58,6 @@ pub fn running(host: &Host, names: &[&str], family: &str, gaps: &mut Gaps) -> Ve
         }
     }
     out
-}
-
-fn shares_root(host: &Host, pid: u32) -> Result<bool, ReadError> {
-    match (host.stat("/")?, host.stat(&format!("/proc/{pid}/root/"))) {
-        (own, Ok(its)) => Ok((own.device, own.inode) == (its.device, its.inode)),
-        // A recorded tree has no such links, and a process may end meanwhile.
-        (_, Err(e)) if e.is_not_found() => Ok(true),
-        (_, Err(e)) => Err(e),
-    }
 }
 
 /// Folder in which a process works; empty when it is not known.

@@ -4,7 +4,7 @@ mod postgresql;
 mod programs;
 mod sql;
 
-use crate::host::{Host, ReadError};
+use crate::host::{Host, ReadError, sockets};
 use crate::model::fact::Source;
 
 /// A path that keeps data.
@@ -92,19 +92,14 @@ fn running(host: &Host, out: &mut Discovered) {
     if !host.is_live() {
         return;
     }
-    let namespace = |pid: &str| host.read_link(&format!("/proc/{pid}/ns/mnt")).ok();
-    let first = namespace("1");
     for entry in host.list("/proc").unwrap_or_default().into_iter().take(PROCESS_LIMIT) {
-        let pid = entry.name.as_str();
-        if !pid.bytes().all(|b| b.is_ascii_digit()) {
-            continue;
-        }
+        let Ok(pid) = entry.name.parse::<u32>() else { continue };
         let name = host.read_text(&format!("/proc/{pid}/comm"), 256).unwrap_or_default();
         let Some((_, program, flags)) = SERVERS.iter().find(|s| s.0 == name.trim()) else {
             continue;
         };
         // Paths of a container are those of its own file systems.
-        if first.is_some() && namespace(pid) != first {
+        if !sockets::runs_in_host_root(host, pid) {
             continue;
         }
         let place = format!("/proc/{pid}/cmdline");
@@ -163,19 +158,21 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_server_names_its_folder_and_containers_are_left_out() {
+    fn a_server_names_its_folder_also_from_a_mount_namespace_of_its_own_and_containers_are_left_out() {
         let root = tempfile::tempdir().unwrap();
-        let process = |pid: &str, comm: &str, words: &str, namespace: &str| {
+        std::fs::create_dir(root.path().join("image")).unwrap();
+        let process = |pid: &str, comm: &str, words: &str, sees: &str| {
             let folder = root.path().join("proc").join(pid);
             std::fs::create_dir_all(folder.join("ns")).unwrap();
             std::fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
             std::fs::write(folder.join("cmdline"), words.replace(' ', "\0")).unwrap();
-            std::os::unix::fs::symlink(namespace, folder.join("ns/mnt")).unwrap();
+            std::os::unix::fs::symlink(format!("mnt:[{pid}]"), folder.join("ns/mnt")).unwrap();
+            std::os::unix::fs::symlink(sees, folder.join("root")).unwrap();
         };
-        process("1", "systemd", "init", "mnt:[1]");
-        process("20", "postgres", "postgres -D /srv/pg", "mnt:[1]");
-        process("30", "mongod", "mongod --dbpath /data/db", "mnt:[2]");
-        process("40", "bash", "bash -D /x", "mnt:[1]");
+        process("1", "systemd", "init", "/");
+        process("20", "postgres", "postgres -D /srv/pg", "/");
+        process("30", "mongod", "mongod --dbpath /data/db", "/image");
+        process("40", "bash", "bash -D /x", "/");
         let mut out = Discovered::default();
         running(&Host::recorded(root.path()).unwrap(), &mut out);
         assert_eq!(out.found.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["/srv/pg"]);
