@@ -23,6 +23,7 @@ pub mod report;
 
 pub mod advisory;
 pub mod evidence;
+pub mod records;
 
 #[cfg(feature = "agent")]
 pub mod agent;

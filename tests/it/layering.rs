@@ -13,10 +13,11 @@ const MAY: &[(&str, &[&str])] = &[
     ("facts", &["model", "host", "probe"]),
     ("report", &["model", "host", "rules"]),
     ("advisory", &["model", "host"]),
-    ("evidence", &["model", "host", "rules", "pki", "ledger", "report"]),
+    ("records", &["model", "host", "rules"]),
+    ("evidence", &["model", "host", "rules", "pki", "ledger", "report", "records"]),
     ("config", &["model", "host"]),
     ("agent", &["model", "host", "facts", "probe", "rules", "pki", "ledger", "report", "advisory", "config"]),
-    ("collector", &["model", "host", "facts", "rules", "pki", "ledger", "report", "evidence", "advisory", "config"]),
+    ("collector", &["model", "host", "facts", "rules", "pki", "ledger", "report", "evidence", "records", "advisory", "config"]),
 ];
 
 fn files(dir: &Path, out: &mut Vec<PathBuf>) {

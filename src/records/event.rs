@@ -1,0 +1,76 @@
+//! One thing that a person recorded: what the ledger refers to.
+//!
+//! ```text
+//! {"action":"add","at":…,"by":"alice","entry":RANDOM16,"fields":{…},"files":[{"bytes":…,"name":…,"sha256":…}],
+//!  "format":"assay.record.v1","nonce":RANDOM16,"record":"awareness-training","subject":"m.keller"}
+//! ```
+//! The nonce keeps the digest of an erased event from being guessed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{Digest, RandomId};
+
+/// Version that this code writes.
+pub const FORMAT: &str = "assay.record.v1";
+
+/// What was done to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// A new entry.
+    Add,
+    /// Fields got other values; those that are not named stay.
+    Change,
+    /// The matter is done; the entry stays.
+    Close,
+    /// The entry was a mistake: it counts no longer and stays visible.
+    Withdraw,
+    /// A second person agreed (waivers, approvals).
+    Approve,
+    /// A second person refused.
+    Refuse,
+    /// What was approved holds no longer.
+    Revoke,
+    /// A person looked through the whole list and signed that it is complete; the entry is the list itself.
+    SignOff,
+}
+
+/// A file that belongs to an event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// Length.
+    pub bytes: u64,
+    /// Name for people; shown, never a path.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// What was done.
+    pub action: Action,
+    /// When, Unix seconds, the collector's clock.
+    pub at: i64,
+    /// Who did it: the name to sign in with, or the operator's account name on the command line.
+    pub by: String,
+    /// Which entry; of a sign-off, the list as a whole: all zero.
+    pub entry: RandomId,
+    /// Values by the name of the field, as text in the form that its type asks for.
+    pub fields: BTreeMap<String, String>,
+    /// Files.
+    pub files: Vec<Attachment>,
+    /// [`FORMAT`].
+    pub format: String,
+    /// Random.
+    pub nonce: RandomId,
+    /// Id of the [`RecordType`](super::RecordType).
+    pub record: String,
+    /// Person, group, site or thing that it is about; empty: the company.
+    pub subject: String,
+}

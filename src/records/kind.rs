@@ -1,0 +1,165 @@
+//! Record types: one YAML file each below `rules/records/`.
+//!
+//! ```yaml
+//! id: awareness-training
+//! title: Security awareness training
+//! text: what is to be recorded, in our words
+//! shape: attestation               # attestation: renewed by its cadence | register: a list of matters | decision: laid over findings
+//! per: person                      # attestation only: company | person | group | site
+//! cadence_days: 365                # attestation: renewed after so many days at the latest; register: signed off as complete that often
+//! remind_days: 30
+//! promises: [B14, C18]
+//! fields:
+//!   - {name: done_on, type: date, required: true, text: day of the training}
+//! expires: valid_until             # a date field: the entry counts until then
+//! deadlines:
+//!   - {id: authority, from: known_at, within_hours: 72, done: authority_told_at, unless: {notifiable: ["no"]}, text: the authority is told within 72 hours}
+//! refused:
+//!   - {field: transfer_mechanism, values: [privacy-shield], text: the mechanism was struck down}
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of record it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// Something that must be said again by its cadence.
+    Attestation,
+    /// A list of matters that happen or exist, each with its fields and deadlines.
+    Register,
+    /// What people decide about findings: waivers, owners, due dates.
+    Decision,
+}
+
+/// For whom an attestation is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// Once for the company.
+    #[default]
+    Company,
+    /// Once for each person of the roster who works here.
+    Person,
+    /// Once for each group that was ever attested or declared.
+    Group,
+    /// Once for each site that was ever attested or declared.
+    Site,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    /// One line, up to 1,000 characters.
+    Line,
+    /// Text, up to 20,000 characters.
+    Text,
+    /// `YYYY-MM-DD`.
+    Date,
+    /// RFC 3339 with an offset, to the second.
+    Time,
+    /// A whole number.
+    Number,
+    /// A person, as the roster names people.
+    Person,
+    /// One of `values`.
+    Choice,
+    /// An `https:` address.
+    Link,
+    /// Names one of the event's files.
+    File,
+}
+
+/// One field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// `snake_case`.
+    pub name: String,
+    /// What it holds.
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// Whether an entry without it is incomplete.
+    #[serde(default)]
+    pub required: bool,
+    /// Words of a [`FieldType::Choice`].
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// What it means.
+    pub text: String,
+}
+
+/// Something that must be done within a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadline {
+    /// Such as `authority`.
+    pub id: String,
+    /// The date or time field from which it runs.
+    pub from: String,
+    /// Hours that it may take.
+    #[serde(default)]
+    pub within_hours: Option<u32>,
+    /// Days that it may take.
+    #[serde(default)]
+    pub within_days: Option<u32>,
+    /// The date or time field that says it was done.
+    pub done: String,
+    /// It does not run when a field has one of these values.
+    #[serde(default)]
+    pub unless: BTreeMap<String, Vec<String>>,
+    /// What must be done, a clause.
+    pub text: String,
+}
+
+/// Values that make an entry wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Which field.
+    pub field: String,
+    /// The values.
+    pub values: Vec<String>,
+    /// Why, a clause.
+    pub text: String,
+}
+
+/// One record type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordType {
+    /// Lower case with dashes; the name of its file.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// What is to be recorded.
+    pub text: String,
+    /// What kind of record it is.
+    pub shape: Shape,
+    /// For whom it is due.
+    #[serde(default)]
+    pub per: Per,
+    /// Days after which it must be renewed, or the list signed off again.
+    #[serde(default)]
+    pub cadence_days: Option<u32>,
+    /// Days before that from which it counts as due.
+    #[serde(default)]
+    pub remind_days: u32,
+    /// Rows of the promises it proves.
+    #[serde(default)]
+    pub promises: Vec<String>,
+    /// What an entry holds.
+    pub fields: Vec<Field>,
+    /// The date field until which an entry counts.
+    #[serde(default)]
+    pub expires: Option<String>,
+    /// What must be done within a time.
+    #[serde(default)]
+    pub deadlines: Vec<Deadline>,
+    /// Values that make an entry wrong.
+    #[serde(default)]
+    pub refused: Vec<Refused>,
+}
