@@ -195,7 +195,7 @@ fn opened(note: &str, keys: &[Verifier]) -> Result<Checkpoint, CheckpointError> 
 
 /// Texts behind entries, both ways.
 async fn statements(store: &Store, found: &mut Fsck) -> Result<(), StoreError> {
-    for kind in [Kind::Retirement, Kind::Resumption, Kind::Erasure, Kind::KeyRotation, Kind::Retention] {
+    for kind in [Kind::Retirement, Kind::Resumption, Kind::Erasure, Kind::KeyRotation, Kind::Retention, Kind::Export] {
         let statements = store.statements(kind).await?;
         let told: BTreeSet<String> = store.leaves_of_kind(kind.id(), 0).await?.into_iter().map(|l| l.reference).collect();
         let waiting = store.pending_references(kind.id()).await?;

@@ -3,8 +3,56 @@
 //! A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@` or a tab for a formula, so such a
 //! cell gets an apostrophe in front. Control characters become U+FFFD.
 
-use super::paper::Paper;
+use super::material::Material;
+use super::paper::{List, Paper};
 use super::text::{time, time_or, visible};
+use crate::model::ids::Digest;
+
+/// What tables are made from.
+#[derive(Debug)]
+pub struct Tables<'a> {
+    paper: &'a Paper,
+}
+
+/// Writes a table; gives back its rows without the head.
+pub type Writer = fn(&Tables<'_>, &mut dyn std::io::Write) -> std::io::Result<u64>;
+
+/// Every table of a bundle but `lists.csv`, which tells of the others, by path.
+pub const FILES: &[(&str, Writer)] = &[
+    ("controls.csv", |t, out| put(out, &controls(t.paper))),
+    ("findings.csv", |t, out| put(out, &findings(t.paper))),
+    ("pieces.csv", |t, out| put(out, &pieces(t.paper))),
+    ("population.csv", |t, out| put(out, &population(t.paper))),
+    ("windows.csv", |t, out| put(out, &windows(t.paper))),
+];
+/// The table that tells how the others were made.
+pub const LISTS: &str = "lists.csv";
+
+impl<'a> Tables<'a> {
+    /// Of a paper and the material that it was assembled from.
+    pub fn new(_: &'a Material, paper: &'a Paper) -> Self {
+        Self { paper }
+    }
+
+    /// How a table was made; `rows` and `digest` are those of the written file.
+    pub fn list(&self, path: &str, rows: u64, digest: Digest) -> List {
+        List { path: path.into(), query: String::new(), parameters: String::new(), rows, digest }
+    }
+}
+
+/// `lists.csv`; the rows are [`Paper::lists`].
+pub fn lists(lists: &[List], out: &mut dyn std::io::Write) -> std::io::Result<u64> {
+    let mut table = Table::new(&["file", "what it holds", "asked with", "rows", "SHA-256"]);
+    for list in lists {
+        table.row(&[&list.path, &list.query, &list.parameters, &list.rows.to_string(), &list.digest.to_string()]);
+    }
+    put(out, &table.bytes())
+}
+
+fn put(out: &mut dyn std::io::Write, bytes: &[u8]) -> std::io::Result<u64> {
+    out.write_all(bytes)?;
+    Ok((bytes.iter().filter(|b| **b == b'\n').count() as u64).saturating_sub(1))
+}
 
 /// A CSV file as it grows.
 #[derive(Debug)]

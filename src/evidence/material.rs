@@ -1,6 +1,6 @@
 //! What a bundle is made from: plain values, loaded elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::ToSpan as _;
@@ -190,19 +190,12 @@ pub struct ReportMeta {
     pub limits: Vec<String>,
 }
 
-/// The heavy parts of a bundle, asked for host by host so that memory does not grow with their number.
+/// The heavy parts of a bundle, asked for host by host and handed over one by one, so that memory does not grow with their number.
 pub trait Bulk {
-    /// Reports of a host in the order of [`Material::reports`], and the blobs they name that are still kept, by address.
-    fn host(&mut self, host: &HostId) -> Result<HostBulk, String>;
-}
-
-/// The heavy parts of one host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostBulk {
-    /// Signed reports.
-    pub reports: Vec<SignedReport>,
-    /// Blobs, by address.
-    pub blobs: Vec<PlainBlob>,
+    /// Hands over the reports of a host in the order of [`Material::reports`]; gives back the addresses of the blobs they name.
+    fn reports(&mut self, host: &HostId, take: &mut dyn FnMut(SignedReport) -> Result<(), String>) -> Result<BTreeSet<Address>, String>;
+    /// Hands over those of the blobs that are still kept, by address.
+    fn blobs(&mut self, host: &HostId, named: &BTreeSet<Address>, take: &mut dyn FnMut(PlainBlob) -> Result<(), String>) -> Result<(), String>;
 }
 
 /// One verdict over a span of time: the collector's own. Texts are shared: a fleet says the same thing many times.
@@ -295,6 +288,36 @@ pub struct Scope {
     pub hosts: Vec<String>,
 }
 
+impl Scope {
+    /// Whether a host of this name is asked for; upper and lower case are the same.
+    pub fn holds(&self, name: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| matches(pattern.to_lowercase().as_bytes(), name.to_lowercase().as_bytes()))
+    }
+}
+
+/// Whether a name is of a pattern in which `*` stands for any characters.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // On a mismatch the last star takes one more character: two indexes and one place to return to, no recursion.
+    let (mut p, mut n, mut back) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                back = Some((p, n));
+                p += 1;
+            }
+            Some(c) if name.get(n) == Some(c) => (p, n) = (p + 1, n + 1),
+            _ => match back {
+                None => return false,
+                Some((star, taken)) => {
+                    back = Some((star, taken + 1));
+                    (p, n) = (star + 1, taken + 1);
+                }
+            },
+        }
+    }
+    pattern.get(p..).unwrap_or_default().iter().all(|c| *c == b'*')
+}
+
 /// One blob, plain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainBlob {
@@ -363,6 +386,18 @@ mod tests {
         assert!(matches!(Period::parse("2020-01-01", "2026-11-01"), Err(PeriodError::Long(_))));
         for bad in ["", "2026-1-1", "01.11.2026", "2026-02-30", "20261101", "2026-11-01T00:00"] {
             assert!(matches!(Period::parse(bad, "2026-11-30"), Err(PeriodError::Date(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_names_with_stars() {
+        let holds = |pattern: &str, name: &str| Scope { hosts: vec![pattern.into()] }.holds(name);
+        assert!(Scope::default().holds("anything"));
+        for (pattern, name) in [("web01", "WEB01"), ("web*", "web"), ("*", ""), ("*.example.org", "a.b.example.org"), ("a*b*c", "abbbcbc"), ("**x", "x")] {
+            assert!(holds(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("web01", "web011"), ("web*", "aweb"), ("a*b*c", "abcb"), ("", "x"), ("*x", "")] {
+            assert!(!holds(pattern, name), "{pattern} {name}");
         }
     }
 
