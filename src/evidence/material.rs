@@ -150,8 +150,10 @@ pub struct Host {
     pub seen_at: Option<i64>,
     /// Taken out by a person, Unix seconds.
     pub retired_at: Option<i64>,
-    /// Why it was taken out, or which host took its place; empty while it counts.
+    /// Why it was taken out; empty while it counts.
     pub retired_why: String,
+    /// The host that took its place.
+    pub replaced_by: Option<HostId>,
     /// Leaf of its enrolment; `None` when the ledger holds none.
     pub enrolment: Option<Proof>,
 }
@@ -289,33 +291,25 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Whether a host of this name is asked for; upper and lower case are the same.
-    pub fn holds(&self, name: &str) -> bool {
-        self.hosts.is_empty() || self.hosts.iter().any(|pattern| matches(pattern.to_lowercase().as_bytes(), name.to_lowercase().as_bytes()))
+    /// Whether it names a host; case does not tell hosts apart.
+    pub fn covers(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| named(&pattern.to_lowercase(), &name))
     }
 }
 
-/// Whether a name is of a pattern in which `*` stands for any characters.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    // On a mismatch the last star takes one more character: two indexes and one place to return to, no recursion.
-    let (mut p, mut n, mut back) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                back = Some((p, n));
-                p += 1;
-            }
-            Some(c) if name.get(n) == Some(c) => (p, n) = (p + 1, n + 1),
-            _ => match back {
-                None => return false,
-                Some((star, taken)) => {
-                    back = Some((star, taken + 1));
-                    (p, n) = (star + 1, taken + 1);
-                }
-            },
+/// Whether a pattern, in which `*` stands for any run of characters and nothing else is special, names this.
+fn named(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let mut last = None;
+    for part in parts {
+        if let Some(before) = last.replace(part) {
+            let Some((_, after)) = rest.split_once(before) else { return false };
+            rest = after;
         }
     }
-    pattern.get(p..).unwrap_or_default().iter().all(|c| *c == b'*')
+    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
 }
 
 /// One blob, plain.
@@ -332,6 +326,8 @@ pub struct PlainBlob {
 /// Everything a bundle is made from.
 #[derive(Clone, Debug)]
 pub struct Material {
+    /// Whose servers these are, for the cover; may be empty.
+    pub company: String,
     /// What it is judged against.
     pub framework: Framework,
     /// Rules of the pack that the framework names.
@@ -352,8 +348,15 @@ pub struct Material {
     pub erased: u64,
     /// Reports of the period that the checkpoint does not cover yet.
     pub unsequenced: u64,
-    /// Transitions that overlap the period.
+    /// Transitions that overlap the period; those that follow each other and differ in words alone are one.
     pub findings: Vec<Transition>,
+    /// Spans of the rules about people who left ([`super::revocation::RULES`]) that overlap the period, in each of their words: a pass may
+    /// say that a way in is still open within the limit.
+    pub ways: Vec<Transition>,
+    /// What the policy allows until every way in of a person who left is closed, seconds; `None`: it says nothing.
+    pub revoke_limit: Option<i64>,
+    /// After so many seconds without a word a host is silent.
+    pub silent_after: i64,
     /// What may be recorded.
     pub record_types: Vec<RecordType>,
     /// Everything that was recorded up to the checkpoint, oldest first.
@@ -390,15 +393,11 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_is_names_with_stars() {
-        let holds = |pattern: &str, name: &str| Scope { hosts: vec![pattern.into()] }.holds(name);
-        assert!(Scope::default().holds("anything"));
-        for (pattern, name) in [("web01", "WEB01"), ("web*", "web"), ("*", ""), ("*.example.org", "a.b.example.org"), ("a*b*c", "abbbcbc"), ("**x", "x")] {
-            assert!(holds(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("web01", "web011"), ("web*", "aweb"), ("a*b*c", "abcb"), ("", "x"), ("*x", "")] {
-            assert!(!holds(pattern, name), "{pattern} {name}");
-        }
+    fn a_scope_names_hosts_by_patterns() {
+        let scope = |patterns: &[&str]| Scope { hosts: patterns.iter().map(|p| (*p).into()).collect() };
+        assert!(Scope::default().covers("anything") && scope(&["db1", "WEB*"]).covers("web01.example.org"));
+        assert!(!scope(&["web*"]).covers("xweb01") && !scope(&["a*a"]).covers("a") && !scope(&["web"]).covers("web01"));
+        assert!(scope(&["*.example.org"]).covers("a.b.example.org") && scope(&["a*b*c"]).covers("aXbbXc"));
     }
 
     #[test]

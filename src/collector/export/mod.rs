@@ -17,10 +17,10 @@ use serde::Serialize;
 use self::bulk::{History, StoreBulk};
 use self::ticket::Ticket;
 use super::store::{FindingFilter, FindingRow, HostRow, ReportRow, Statement, Store, StoreError};
-use crate::evidence::BundleError;
 use crate::evidence::bundle::{self, Progress, Written};
 use crate::evidence::material::{Host, LedgerEvent, ListVersion, Material, Period, Proof, ReportMeta, Rule, Sampling, Scope, Transition};
 use crate::evidence::work::{Noted, Work, WorkError};
+use crate::evidence::{BundleError, revocation};
 use crate::host::{clock, durable};
 use crate::ledger::{CheckpointError, Kind, Verifier};
 use crate::model::envelope::Envelope;
@@ -85,6 +85,8 @@ pub struct Source {
     pub verifier: Verifier,
     /// What was judged by.
     pub pack: Arc<Pack>,
+    /// What the policy allows until every way in of a person who left is closed, seconds; `None`: not known here.
+    pub revoke_limit: Option<i64>,
 }
 
 /// What to export.
@@ -186,7 +188,7 @@ pub async fn export(source: &Source, order: &Order, target: &Target, mut tell: T
 async fn material(source: &Source, order: &Order, history: History) -> Result<(Material, StoreBulk), ExportError> {
     let (store, period, size) = (&source.store, order.period, history.size());
     let mut hosts = store.hosts(Some(period.end().saturating_sub(1))).await?;
-    hosts.retain(|h| order.scope.holds(&h.name));
+    hosts.retain(|h| order.scope.covers(&h.name));
     if hosts.is_empty() && !order.scope.hosts.is_empty() {
         return Err(ExportError::NoHost(order.scope.hosts.join(", ")));
     }
@@ -197,21 +199,30 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
     let filter = FindingFilter { period: Some((period.start(), period.end())), ..FindingFilter::default() };
     let inside: BTreeSet<HostId> = hosts.iter().map(|h| h.id).collect();
     let findings = transitions(store.findings(&filter).await?.into_iter().filter(|f| inside.contains(&f.host)));
+    let mut ways = Vec::new();
+    for rule in revocation::RULES {
+        ways.extend(transitions(store.spans(rule, period.start(), period.end()).await?.into_iter().filter(|f| inside.contains(&f.host))));
+    }
+    let replaced: BTreeMap<HostId, HostId> = hosts.iter().filter_map(|h| Some((h.replaces?, h.id))).collect();
     let ledger = entries(store, &history, period, &inside).await?;
     let salts = hosts.iter().map(|h| (h.id, h.salt)).collect();
     found.reports.sort_by_key(|r| (r.finished, r.digest));
     let material = Material {
+        company: String::new(),
         framework: order.framework.clone(),
         rules: rules_of(&source.pack, &order.framework),
         pack: source.pack.digest(),
         period,
         as_of: order.today,
-        hosts: hosts.into_iter().map(|h| host_of(h, &history)).collect(),
+        hosts: hosts.into_iter().map(|h| host_of(h, &history, &replaced)).collect(),
         scope: order.scope.clone(),
         reports: found.reports,
         erased: found.erased,
         unsequenced: found.late,
         findings,
+        ways,
+        revoke_limit: source.revoke_limit,
+        silent_after: store.silence(),
         record_types: Vec::new(),
         records: Vec::new(),
         files: BTreeMap::new(),
@@ -316,8 +327,9 @@ fn transitions(rows: impl Iterator<Item = FindingRow>) -> Vec<Transition> {
     rows.map(transition).collect()
 }
 
-fn host_of(row: HostRow, history: &History) -> Host {
+fn host_of(row: HostRow, history: &History, replaced: &BTreeMap<HostId, HostId>) -> Host {
     Host {
+        replaced_by: replaced.get(&row.id).copied(),
         enrolment: history.enrolment(&row.id),
         id: row.id,
         name: row.name,
