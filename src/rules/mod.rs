@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub use crate::model::report::Cadence;
-pub use evaluate::{evaluate, evaluate_drift, evaluate_in, looked_at};
+pub use evaluate::{evaluate, evaluate_drift, evaluate_in, evaluate_those, looked_at};
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};
