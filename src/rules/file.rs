@@ -194,7 +194,7 @@ const fn example_now() -> i64 {
 }
 
 /// Options under which every YAML file of a pack is read: nothing is guessed, nothing explodes.
-pub(super) fn yaml<'de, T: Deserialize<'de>>(file: &str, text: &'de str) -> Result<T, Problem> {
+pub(crate) fn yaml<'de, T: Deserialize<'de>>(file: &str, text: &'de str) -> Result<T, Problem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         strict_indentation: true,

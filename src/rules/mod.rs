@@ -22,7 +22,9 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub use crate::model::report::Cadence;
+pub(crate) use embedded::files_below;
 pub use evaluate::{evaluate, evaluate_drift, evaluate_in, looked_at};
+pub(crate) use file::yaml;
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
 use crate::host::{FileKind, Host, ReadError};

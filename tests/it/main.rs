@@ -43,6 +43,7 @@ mod panel;
 mod planted;
 mod probe;
 mod protocols;
+mod records;
 mod reference;
 mod renew;
 mod replicas;

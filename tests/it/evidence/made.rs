@@ -75,6 +75,7 @@ fn framework() -> Framework {
         rules: rules.iter().map(|r| Mapping { rule: (*r).into(), mapping: "supports".into() }).collect(),
         fleet: String::new(),
         record: record.into(),
+        records: Vec::new(),
     };
     Framework {
         kind: assay::rules::framework::Kind::Framework,
