@@ -9,9 +9,9 @@ use clap::{Args, Subcommand};
 use super::data::{DATA, block_on, keys};
 use super::exit::Exit;
 use super::output;
-use crate::collector::export::{Source, bundle};
+use crate::collector::export::{Order, Source, bundle};
 use crate::collector::store::Store;
-use crate::evidence::material::day_of;
+use crate::evidence::material::{Scope, day_of};
 use crate::evidence::text::count;
 use crate::evidence::{Bundle, Period};
 use crate::facts;
@@ -92,10 +92,11 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     if out.is_dir() {
         bail!("--out {}: is a folder, name a file in it", out.display());
     }
+    let order = Order { framework: framework.clone(), period, scope: Scope::default(), sampling: None, today: day_of(clock::unix_now()) };
     let made = block_on(async {
         let store = Store::open(&arguments.data).await?;
         let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack: Arc::new(pack) };
-        let made = bundle(&source, framework, period, day_of(clock::unix_now())).await;
+        let made = bundle(&source, &order).await;
         source.store.close().await;
         anyhow::Ok(made?)
     })?;

@@ -8,22 +8,19 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::store::{FindingFilter, HostRow, ReportRow, Store, StoreError};
-use crate::evidence::archive;
-use crate::evidence::material::{Host, Material, Period, PlainBlob, Proof, Rule, SignedReport, Transition};
+use super::store::{FindingFilter, FindingRow, HostRow, ReportRow, Store, StoreError};
+use crate::evidence::material::{Bulk, Host, HostBulk, Material, Period, PlainBlob, Proof, ReportMeta, Rule, Sampling, Scope, SignedReport, Transition};
 use crate::evidence::{Bundle, BundleError};
 use crate::ledger::{CheckpointError, Kind, Tree, Verifier, checkpoint, tree};
 use crate::model::blob::{self, BlobError};
 use crate::model::envelope::Envelope;
-use crate::model::ids::{Address, HostId};
+use crate::model::ids::{Address, HostId, Salt};
 use crate::model::report::Report;
 use crate::pki::keys::SigningKey;
 use crate::rules::{Pack, framework};
 
 /// Leaves read at a time.
 const PAGE: u64 = 4096;
-/// Most bytes of blobs in one bundle: what a bundle may hold.
-const MAX_BLOBS: usize = archive::MAX_BYTES;
 
 /// Why nothing was exported.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +43,6 @@ pub enum ExportError {
     /// A stored row does not read.
     #[error("stored {0} is damaged: {1}; restore the newest backup")]
     Damaged(&'static str, String),
-    /// More than a bundle holds.
-    #[error("the blobs of this period exceed {MAX_BLOBS} bytes: export a shorter period")]
-    TooLarge,
     /// The task that makes the bundle failed.
     #[error("making the bundle failed inside assay: report this as a defect")]
     Task,
@@ -67,52 +61,187 @@ pub struct Source {
     pub pack: Arc<Pack>,
 }
 
-/// Makes a bundle and logs it. `today` is the day of the export: windows that end later are open.
-pub async fn bundle(source: &Source, framework: &framework::Framework, period: Period, today: Date) -> Result<Bundle, ExportError> {
-    let material = material(source, framework, period, today).await?;
+/// What to export.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Framework or page of commitments.
+    pub framework: framework::Framework,
+    /// Which days.
+    pub period: Period,
+    /// Which hosts.
+    pub scope: Scope,
+    /// How samples are drawn.
+    pub sampling: Option<Sampling>,
+    /// The day of the export: windows that end later are open.
+    pub today: Date,
+}
+
+/// Makes a bundle and logs it.
+pub async fn bundle(source: &Source, order: &Order) -> Result<Bundle, ExportError> {
+    let (material, mut bulk) = material(source, order).await?;
     let signer = source.signer.clone();
-    let made = tokio::task::spawn_blocking(move || Bundle::of(&material, |m| signer.sign(m))).await;
+    let made = tokio::task::spawn_blocking(move || Bundle::of(&material, &mut bulk, |m| signer.sign(m))).await;
     let bundle = made.map_err(|_| ExportError::Task)??;
     source.store.append_leaf(Kind::Export.id(), &bundle.digest, None).await?;
     Ok(bundle)
 }
 
-/// What a bundle of this framework and period is made from.
-pub async fn material(source: &Source, framework: &framework::Framework, period: Period, today: Date) -> Result<Material, ExportError> {
-    let store = &source.store;
+/// What a bundle is made from.
+pub async fn material(source: &Source, order: &Order) -> Result<(Material, StoreBulk), ExportError> {
+    let (store, period) = (&source.store, order.period);
     let (size, note) = store.checkpoint().await?.ok_or(ExportError::NoCheckpoint)?;
     let hosts = store.hosts(Some(period.end().saturating_sub(1))).await?;
-    let (start, end) = period.padded();
-    let known: BTreeSet<HostId> = hosts.iter().map(|h| h.id).collect();
-    let reports: Vec<ReportRow> = store.reports(None, Some((start, end)), 0).await?.into_iter().filter(|r| known.contains(&r.host)).collect();
-    let (mut reports, late): (Vec<ReportRow>, Vec<ReportRow>) = reports.into_iter().partition(|r| r.leaf.is_some_and(|l| l < size));
-    reports.sort_by_key(|r| (r.finished, r.id));
+    let mut found = Found::default();
+    for host in &hosts {
+        found.add(store, host, period, size).await?;
+    }
     let mut enrolments = BTreeMap::new();
     for host in &hosts {
         if let Some(row) = store.leaf_of(Kind::Enrolment.id(), &host.id.to_string()).await?.filter(|r| r.index < size) {
             enrolments.insert(host.id, row.index);
         }
     }
-    let wanted = reports.iter().filter_map(|r| r.leaf).chain(enrolments.values().copied()).collect();
+    let wanted = found.leaves.values().flatten().copied().chain(enrolments.values().copied()).collect();
     let proofs = proofs(source, size, &note, &wanted).await?;
-    let blobs = blobs(store, &hosts, &reports).await?;
     let filter = FindingFilter { period: Some((period.start(), period.end())), ..FindingFilter::default() };
-    let transition = |r: super::store::FindingRow| Transition { host: r.host, finding: r.finding, since: r.since, until: r.until, report: r.report };
-    let findings = store.findings(&filter).await?.into_iter().map(transition).collect();
-    Ok(Material {
-        framework: framework.clone(),
-        rules: rules_of(&source.pack, framework),
+    let findings = transitions(store.findings(&filter).await?);
+    let salts = hosts.iter().map(|h| (h.id, h.salt)).collect();
+    found.reports.sort_by_key(|r| (r.finished, r.digest));
+    let material = Material {
+        framework: order.framework.clone(),
+        rules: rules_of(&source.pack, &order.framework),
         pack: source.pack.digest(),
         period,
-        as_of: today,
+        as_of: order.today,
         hosts: hosts.into_iter().map(|h| host_of(h, &enrolments, &proofs)).collect(),
-        reports: reports.into_iter().filter_map(|r| signed(r, &proofs)).collect(),
-        unsequenced: late.iter().filter(|r| r.finished < period.end() && r.finished >= period.start()).count() as u64,
+        scope: order.scope.clone(),
+        reports: found.reports,
+        erased: found.erased,
+        unsequenced: found.late,
         findings,
-        blobs,
+        record_types: Vec::new(),
+        records: Vec::new(),
+        files: BTreeMap::new(),
+        ledger: Vec::new(),
+        lists: Vec::new(),
+        sampling: order.sampling.clone(),
         verifier: source.verifier.clone(),
         checkpoint: note,
-    })
+    };
+    let bulk = StoreBulk { store: store.clone(), runtime: tokio::runtime::Handle::current(), period: period.padded(), size, salts, proofs };
+    Ok((material, bulk))
+}
+
+/// What the first look at all reports of the period finds.
+#[derive(Default)]
+struct Found {
+    reports: Vec<ReportMeta>,
+    /// Leaves of the reports, by host.
+    leaves: BTreeMap<HostId, Vec<u64>>,
+    /// Reports of the period beyond the checkpoint.
+    late: u64,
+    /// Blobs that are named and not kept.
+    erased: u64,
+}
+
+impl Found {
+    async fn add(&mut self, store: &Store, host: &HostRow, period: Period, size: u64) -> Result<(), ExportError> {
+        let mut named: BTreeSet<Address> = BTreeSet::new();
+        for row in store.reports(Some(&host.id), Some(period.padded()), 0).await? {
+            let Some(leaf) = row.leaf.filter(|l| *l < size) else {
+                self.late += u64::from(row.finished < period.end() && row.finished >= period.start());
+                continue;
+            };
+            let report = payload(&row)?;
+            named.extend(report.addresses());
+            self.leaves.entry(host.id).or_default().push(leaf);
+            self.reports.push(ReportMeta {
+                digest: row.id,
+                host: row.host,
+                kind: row.kind,
+                state: row.state,
+                window: row.window,
+                started: row.started,
+                finished: row.finished,
+                received: row.received,
+                limits: report.limits,
+            });
+        }
+        let named: Vec<Address> = named.into_iter().collect();
+        self.erased += store.missing_blobs(&host.id, &named).await?.len() as u64;
+        Ok(())
+    }
+}
+
+fn payload(row: &ReportRow) -> Result<Report, ExportError> {
+    let damaged = |e: String| ExportError::Damaged("report", e);
+    let payload = Envelope::parse(&row.envelope).and_then(|e| e.payload_bytes()).map_err(|e| damaged(e.to_string()))?;
+    serde_json::from_slice(&payload).map_err(|e| damaged(e.to_string()))
+}
+
+/// Findings with their texts shared.
+fn transitions(rows: Vec<FindingRow>) -> Vec<Transition> {
+    let mut texts: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut shared = |text: String| match texts.get(text.as_str()) {
+        Some(known) => known.clone(),
+        None => {
+            let new: Arc<str> = text.into();
+            texts.insert(new.clone());
+            new
+        }
+    };
+    let transition = |r: FindingRow| Transition {
+        host: r.host,
+        rule: shared(r.finding.rule),
+        subject: shared(r.finding.subject),
+        verdict: r.finding.verdict,
+        severity: r.finding.severity,
+        message: shared(r.finding.message),
+        reason: r.finding.reason.map(Arc::new),
+        since: r.since,
+        until: r.until,
+        report: r.report,
+    };
+    rows.into_iter().map(transition).collect()
+}
+
+/// The heavy parts of hosts, read from the store when the bundle comes to them.
+#[derive(Debug)]
+pub struct StoreBulk {
+    store: Store,
+    runtime: tokio::runtime::Handle,
+    /// Unix seconds.
+    period: (i64, i64),
+    /// Leaves under the checkpoint.
+    size: u64,
+    salts: BTreeMap<HostId, Salt>,
+    proofs: BTreeMap<u64, Proof>,
+}
+
+impl Bulk for StoreBulk {
+    fn host(&mut self, host: &HostId) -> Result<HostBulk, String> {
+        self.runtime.block_on(self.read(host)).map_err(|e| e.to_string())
+    }
+}
+
+impl StoreBulk {
+    async fn read(&self, host: &HostId) -> Result<HostBulk, ExportError> {
+        let mut rows = self.store.reports(Some(host), Some(self.period), 0).await?;
+        rows.retain(|r| r.leaf.is_some_and(|l| l < self.size));
+        rows.sort_by_key(|r| (r.finished, r.id));
+        let mut named: BTreeSet<Address> = BTreeSet::new();
+        for row in &rows {
+            named.extend(payload(row)?.addresses());
+        }
+        let mut bulk = HostBulk { reports: rows.into_iter().filter_map(|r| signed(r, &self.proofs)).collect(), blobs: Vec::new() };
+        for address in named {
+            let (Some(frame), Some(salt)) = (self.store.blob(host, &address).await?, self.salts.get(host)) else { continue };
+            let plain =
+                blob::Blob::open(salt, &address, &frame).map_err(|e: BlobError| ExportError::Damaged("blob", format!("{address} of {host}: {e}")))?.plain;
+            bulk.blobs.push(PlainBlob { host: *host, address, plain });
+        }
+        Ok(bulk)
+    }
 }
 
 fn host_of(row: HostRow, enrolments: &BTreeMap<HostId, u64>, proofs: &BTreeMap<u64, Proof>) -> Host {
@@ -125,7 +254,8 @@ fn host_of(row: HostRow, enrolments: &BTreeMap<HostId, u64>, proofs: &BTreeMap<u
         os: row.os,
         enrolled_at: row.enrolled_at,
         seen_at: row.seen_at,
-        retired: row.state.is_over(),
+        retired_at: row.retired_at,
+        retired_why: row.retired_why,
     }
 }
 
@@ -171,27 +301,4 @@ async fn proofs(source: &Source, size: u64, note: &str, wanted: &BTreeSet<u64>) 
     }
     let proof = |(index, leaf): (u64, String)| Some((index, Proof { index, leaf, proof: tree.inclusion(index, size)? }));
     Ok(texts.into_iter().filter_map(proof).collect())
-}
-
-/// Every blob that the reports name and that is still kept, by host and address.
-async fn blobs(store: &Store, hosts: &[HostRow], reports: &[ReportRow]) -> Result<Vec<PlainBlob>, ExportError> {
-    let mut named: BTreeSet<(HostId, Address)> = BTreeSet::new();
-    for row in reports {
-        let damaged = |e: String| ExportError::Damaged("report", e);
-        let payload = Envelope::parse(&row.envelope).and_then(|e| e.payload_bytes()).map_err(|e| damaged(e.to_string()))?;
-        let report: Report = serde_json::from_slice(&payload).map_err(|e| damaged(e.to_string()))?;
-        named.extend(report.addresses().into_iter().map(|a| (row.host, a)));
-    }
-    let salts: BTreeMap<HostId, _> = hosts.iter().map(|h| (h.id, h.salt)).collect();
-    let (mut out, mut total) = (Vec::new(), 0usize);
-    for (host, address) in named {
-        let (Some(frame), Some(salt)) = (store.blob(&host, &address).await?, salts.get(&host)) else { continue };
-        let plain = blob::Blob::open(salt, &address, &frame).map_err(|e: BlobError| ExportError::Damaged("blob", format!("{address} of {host}: {e}")))?.plain;
-        total = total.saturating_add(plain.len());
-        if total > MAX_BLOBS {
-            return Err(ExportError::TooLarge);
-        }
-        out.push(PlainBlob { host, address, plain });
-    }
-    Ok(out)
 }

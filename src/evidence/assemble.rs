@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::material::{Control, Material, Transition};
-use super::paper::{CONTROL_FORMAT, Conclusion, ControlPaper, Cover, Design, Exception, Member, Outcome, Paper, Piece, Tally, WindowCount};
+use super::material::{Control, Material, ReportMeta, Transition};
+use super::paper::{CONTROL_FORMAT, Conclusion, ControlPaper, Cover, Design, Exception, Handling, Member, Outcome, Paper, Piece, Tally, WindowCount};
 use super::text::count;
 use super::windows::{Window, WindowState, windows};
 use crate::ledger::{Checkpoint, CheckpointError, checkpoint};
-use crate::model::envelope::{Envelope, EnvelopeError};
 use crate::model::finding::Verdict;
-use crate::model::ids::{Digest, HostId};
-use crate::model::report::{Cadence, Report, ScanKind, ScanState};
+use crate::model::ids::HostId;
+use crate::model::report::{Cadence, ScanKind, ScanState};
 
 /// Why material is no evidence.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +20,6 @@ pub enum AssembleError {
     /// The checkpoint is not signed by the ledger key.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A stored envelope does not read.
-    #[error("stored report {0} is not readable: {1}")]
-    Report(usize, String),
-    /// A stored envelope does not read.
-    #[error("stored report: {0}")]
-    Envelope(#[from] EnvelopeError),
     /// A control id that can't be a file name.
     #[error("framework {framework}: control id {id:?} must be 1 to 40 letters, digits, dots or dashes")]
     ControlId {
@@ -37,52 +30,34 @@ pub enum AssembleError {
     },
 }
 
-/// A report of the material, read.
-#[derive(Clone, Debug)]
-pub struct Read {
-    /// SHA-256 of the payload.
-    pub digest: Digest,
-    /// What it says.
-    pub report: Report,
-}
-
 /// The working paper.
 pub fn assemble(material: &Material) -> Result<Paper, AssembleError> {
     let checkpoint = checkpoint::open(&material.checkpoint, &material.verifier)?;
-    let reports = read_reports(material)?;
-    let all_windows = windows_of(material, &reports);
-    let population = population(material, &reports, &all_windows);
-    let controls = material.framework.controls.iter().map(|c| control(material, c, &population, &all_windows, &reports)).collect::<Result<_, _>>()?;
-    let cover = cover(material, &checkpoint, reports.len());
-    Ok(Paper { cover, population, windows: all_windows, controls, notes: notes(material, &reports) })
+    let windows = windows(&material.period, material.as_of, &material.hosts, &material.reports);
+    let population = population(material, &windows);
+    let controls = material.framework.controls.iter().map(|c| control(material, c, &population, &windows)).collect::<Result<_, _>>()?;
+    Ok(Paper {
+        cover: cover(material, &checkpoint),
+        population,
+        reconciliation: None,
+        windows,
+        coverage: Vec::new(),
+        revocations: Vec::new(),
+        changes: Vec::new(),
+        controls,
+        lists: Vec::new(),
+        notes: notes(material),
+    })
 }
 
-/// The material's reports, read, in its order.
-pub fn read_reports(material: &Material) -> Result<Vec<Read>, AssembleError> {
-    let read = |(i, signed): (usize, &super::material::SignedReport)| {
-        let payload = Envelope::parse(&signed.envelope)?.payload_bytes()?;
-        let report = serde_json::from_slice(&payload).map_err(|e| AssembleError::Report(i, e.to_string()))?;
-        Ok(Read { digest: Digest::of(&payload), report })
-    };
-    material.reports.iter().enumerate().map(read).collect()
+/// Whether a report tells how rules of this cadence stood. A drift scan reads a few families only: it
+/// confirms nothing about the rest.
+fn confirms(report: &ReportMeta, cadence: Cadence) -> bool {
+    report.state == ScanState::Complete && report.kind != ScanKind::Drift && report.kind.cadence() >= cadence
 }
 
-impl Read {
-    /// Whether it tells how rules of this cadence stood. A drift scan reads a few families only: it
-    /// confirms nothing about the rest.
-    fn confirms(&self, cadence: Cadence) -> bool {
-        let kind = self.report.scan.kind;
-        self.report.scan.state == ScanState::Complete && kind != ScanKind::Drift && kind.cadence() >= cadence
-    }
-}
-
-fn windows_of(material: &Material, reports: &[Read]) -> Vec<Window> {
-    let pairs: Vec<(Digest, Report)> = reports.iter().map(|r| (r.digest, r.report.clone())).collect();
-    windows(&material.period, material.as_of, &material.hosts, &pairs)
-}
-
-fn cover(material: &Material, checkpoint: &Checkpoint, reports: usize) -> Cover {
-    let retired = material.hosts.iter().filter(|h| h.retired).count();
+fn cover(material: &Material, checkpoint: &Checkpoint) -> Cover {
+    let retired = material.hosts.iter().filter(|h| h.retired_at.is_some()).count();
     let mut scope = format!("all {} enrolled before the end of the period", count(material.hosts.len(), "host", "hosts"));
     if retired > 0 {
         scope.push_str(&format!(", {retired} of them retired"));
@@ -101,25 +76,26 @@ fn cover(material: &Material, checkpoint: &Checkpoint, reports: usize) -> Cover 
         checkpoint_size: checkpoint.size,
         checkpoint_root: checkpoint.root,
         pack: material.pack,
-        reports,
+        reports: material.reports.len(),
     }
 }
 
-fn population(material: &Material, reports: &[Read], windows: &[Window]) -> Vec<Member> {
+fn population(material: &Material, windows: &[Window]) -> Vec<Member> {
     let end = material.period.end();
     let mut members: Vec<Member> = material
         .hosts
         .iter()
         .map(|host| {
-            let own = || reports.iter().filter(|r| r.report.host == host.id);
-            let confirmed = |cadence| own().filter(|r| r.confirms(cadence) && r.report.times.finished < end).map(|r| r.report.times.finished).max();
+            let own = || material.reports.iter().filter(|r| r.host == host.id);
+            let confirmed = |cadence| own().filter(|r| confirms(r, cadence) && r.finished < end).map(|r| r.finished).max();
             Member {
                 host: host.id,
                 name: host.name.clone(),
                 os: host.os.clone(),
                 enrolled_at: host.enrolled_at,
                 seen_at: host.seen_at,
-                retired: host.retired,
+                retired_at: host.retired_at,
+                retired_why: host.retired_why.clone(),
                 confirmed: confirmed(Cadence::Weekly),
                 confirmed_monthly: confirmed(Cadence::Monthly),
                 reports: own().count(),
@@ -131,7 +107,7 @@ fn population(material: &Material, reports: &[Read], windows: &[Window]) -> Vec<
     members
 }
 
-fn notes(material: &Material, reports: &[Read]) -> Vec<String> {
+fn notes(material: &Material) -> Vec<String> {
     let mut notes = Vec::new();
     if material.unsequenced > 0 {
         notes.push(format!(
@@ -143,13 +119,11 @@ fn notes(material: &Material, reports: &[Read]) -> Vec<String> {
     if unproved > 0 {
         notes.push(format!("{} without an enrolment leaf in the ledger.", count(unproved, "host is", "hosts are")));
     }
-    let held: std::collections::BTreeSet<_> = material.blobs.iter().map(|b| (b.host, b.address)).collect();
-    let named: std::collections::BTreeSet<_> = reports.iter().flat_map(|r| r.report.addresses().into_iter().map(|a| (r.report.host, a))).collect();
-    let erased = named.difference(&held).count();
-    if erased > 0 {
+    if material.erased > 0 {
+        let erased = usize::try_from(material.erased).unwrap_or(usize::MAX);
         notes.push(format!("{} named by reports and no longer kept (erased or lost): those facts can't be shown.", count(erased, "blob is", "blobs are")));
     }
-    let aborted = reports.iter().filter(|r| r.report.scan.state == ScanState::Aborted).count();
+    let aborted = material.reports.iter().filter(|r| r.state == ScanState::Aborted).count();
     if aborted > 0 {
         notes.push(format!("{} ended early; they fulfil no window.", count(aborted, "scan", "scans")));
     }
@@ -157,7 +131,7 @@ fn notes(material: &Material, reports: &[Read]) -> Vec<String> {
     notes
 }
 
-fn control(material: &Material, control: &Control, population: &[Member], windows: &[Window], reports: &[Read]) -> Result<ControlPaper, AssembleError> {
+fn control(material: &Material, control: &Control, population: &[Member], windows: &[Window]) -> Result<ControlPaper, AssembleError> {
     if control.id.is_empty() || control.id.len() > 40 || !control.id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')) {
         return Err(AssembleError::ControlId { framework: material.framework.id.clone(), id: control.id.clone() });
     }
@@ -183,7 +157,9 @@ fn control(material: &Material, control: &Control, population: &[Member], window
         counts,
         results,
         exceptions,
-        pieces: if tested { pieces(control, population, reports) } else { Vec::new() },
+        records: Vec::new(),
+        samples: Vec::new(),
+        pieces: if tested { pieces(control, population, &material.reports) } else { Vec::new() },
     })
 }
 
@@ -210,7 +186,7 @@ fn results(material: &Material, control: &Control, population: &[Member]) -> Vec
     let end = material.period.end();
     let mut standing: BTreeMap<(HostId, &str), Vec<&Transition>> = BTreeMap::new();
     for t in material.findings.iter().filter(|t| t.since < end && t.until.is_none_or(|u| u >= end)) {
-        standing.entry((t.host, t.finding.rule.as_str())).or_default().push(t);
+        standing.entry((t.host, &*t.rule)).or_default().push(t);
     }
     let mut out = Vec::new();
     for mapping in &control.rules {
@@ -221,10 +197,10 @@ fn results(material: &Material, control: &Control, population: &[Member]) -> Vec
                 host: member.host,
                 name: member.name.clone(),
                 rule: mapping.rule.clone(),
-                subject: t.map(|t| t.finding.subject.clone()).unwrap_or_default(),
+                subject: t.map(|t| t.subject.to_string()).unwrap_or_default(),
                 verdict,
                 message,
-                reason: t.and_then(|t| t.finding.reason.clone()),
+                reason: t.and_then(|t| t.reason.as_deref().cloned()),
                 since: t.map(|t| t.since),
                 confirmed,
                 report: t.map(|t| t.report),
@@ -238,8 +214,8 @@ fn results(material: &Material, control: &Control, population: &[Member]) -> Vec
                 (Some(_), None) => out.push(row(None, Verdict::NotRun, "the scans of this host gave no verdict of this rule".into())),
                 (Some(_), Some(found)) => {
                     let mut found = found.clone();
-                    found.sort_by(|a, b| (&a.finding.subject, a.since).cmp(&(&b.finding.subject, b.since)));
-                    out.extend(found.iter().map(|t| row(Some(t), t.finding.verdict, t.finding.message.clone())));
+                    found.sort_by(|a, b| (&a.subject, a.since).cmp(&(&b.subject, b.since)));
+                    out.extend(found.iter().map(|t| row(Some(t), t.verdict, t.message.to_string())));
                 }
             }
         }
@@ -252,24 +228,26 @@ fn exceptions(material: &Material, control: &Control, population: &[Member], win
     let name = |host: &HostId| population.iter().find(|m| m.host == *host).map(|m| m.name.clone());
     let mut out: Vec<Exception> = Vec::new();
     for t in &material.findings {
-        let bad = matches!(t.finding.verdict, Verdict::Fail | Verdict::Unknown | Verdict::Waived | Verdict::NotRun);
+        let bad = matches!(t.verdict, Verdict::Fail | Verdict::Unknown | Verdict::Waived | Verdict::NotRun);
         let overlaps = t.since < end && t.until.is_none_or(|u| u > start);
-        let ours = control.rules.iter().any(|m| m.rule == t.finding.rule);
+        let ours = control.rules.iter().any(|m| *m.rule == *t.rule);
         let Some(name) = name(&t.host).filter(|_| bad && overlaps && ours) else { continue };
         out.push(Exception {
             host: t.host,
             name,
-            rule: t.finding.rule.clone(),
-            subject: t.finding.subject.clone(),
-            verdict: t.finding.verdict,
-            severity: Some(t.finding.severity),
-            message: t.finding.message.clone(),
+            rule: t.rule.to_string(),
+            subject: t.subject.to_string(),
+            verdict: t.verdict,
+            severity: Some(t.severity),
+            message: t.message.to_string(),
             first_seen: t.since,
             resolved: t.until.filter(|u| *u < end),
             report: Some(t.report),
+            age: t.until.unwrap_or(end).min(end).saturating_sub(t.since),
+            handling: Handling::default(),
         });
     }
-    for w in windows.iter().filter(|w| w.state == WindowState::NotRun) {
+    for w in windows.iter().filter(|w| matches!(w.state, WindowState::NotRun | WindowState::Aborted)) {
         out.push(Exception {
             host: w.host,
             name: name(&w.host).unwrap_or_default(),
@@ -277,10 +255,15 @@ fn exceptions(material: &Material, control: &Control, population: &[Member], win
             subject: w.window.clone(),
             verdict: Verdict::NotRun,
             severity: None,
-            message: format!("no complete {} scan in {}", w.kind, w.window),
+            message: match w.state {
+                WindowState::Aborted => format!("the {} scan of {} was stopped by a limit and not repeated", w.kind, w.window),
+                _ => format!("no complete {} scan in {}", w.kind, w.window),
+            },
             first_seen: w.end,
             resolved: None,
-            report: None,
+            report: w.report,
+            age: end.saturating_sub(w.end).max(0),
+            handling: Handling::default(),
         });
     }
     let rank = |e: &Exception| (e.verdict == Verdict::NotRun, e.verdict != Verdict::Fail, std::cmp::Reverse(e.severity));
@@ -331,7 +314,7 @@ fn sentence(conclusion: Conclusion, results: &[Outcome], exceptions: &[Exception
     }
 }
 
-fn pieces(control: &Control, population: &[Member], reports: &[Read]) -> Vec<Piece> {
+fn pieces(control: &Control, population: &[Member], reports: &[ReportMeta]) -> Vec<Piece> {
     let own = format!("controls/{}.json", control.id);
     let mut list: Vec<(&'static str, String, String)> = vec![
         ("design", "Rules that test the control, and why".into(), own.clone()),
@@ -341,13 +324,12 @@ fn pieces(control: &Control, population: &[Member], reports: &[Read]) -> Vec<Pie
     ];
     for member in population {
         list.push(("population", format!("Key and enrolment of {}", member.name), format!("hosts/{}.json", member.host)));
-        let mut own: Vec<&Read> = reports.iter().filter(|r| r.report.host == member.host).collect();
-        own.sort_by_key(|r| (r.report.times.finished, r.digest));
-        for read in own {
-            let window = read.report.scan.window.as_deref().map(|w| format!(" for {w}")).unwrap_or_default();
-            let title =
-                format!("Signed report of {}, {} scan{window}, {}", member.name, read.report.scan.kind.word(), super::text::time(read.report.times.finished));
-            list.push(("report", title, format!("reports/{}.json", read.digest)));
+        let mut own: Vec<&ReportMeta> = reports.iter().filter(|r| r.host == member.host).collect();
+        own.sort_by_key(|r| (r.finished, r.digest));
+        for report in own {
+            let window = report.window.as_deref().map(|w| format!(" for {w}")).unwrap_or_default();
+            let title = format!("Signed report of {}, {} scan{window}, {}", member.name, report.kind.word(), super::text::time(report.finished));
+            list.push(("report", title, format!("reports/{}.json", report.digest)));
         }
     }
     let number =

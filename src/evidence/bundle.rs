@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::archive::{self, ArchiveError};
-use super::assemble::{AssembleError, Read, assemble, read_reports};
+use super::assemble::{AssembleError, assemble};
 use super::manifest::{self, Head, Manifest};
-use super::material::{Material, PlainBlob};
+use super::material::{Bulk, Material, PlainBlob};
 use super::paper::Paper;
 use super::{csv, html, json};
 use crate::model::canonical::CanonicalError;
-use crate::model::ids::Digest;
+use crate::model::ids::{Digest, HostId};
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum BundleError {
     /// A value has no canonical form.
     #[error("bundle: {0}")]
     Canonical(#[from] CanonicalError),
+    /// A host's reports or blobs could not be had.
+    #[error("bundle: {0}")]
+    Bulk(String),
     /// Too large, or a path that can't be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -38,10 +41,10 @@ pub struct Bundle {
 
 impl Bundle {
     /// Makes the bundle; `sign` is Ed25519 by the ledger key. The same material gives the same bytes.
-    pub fn of(material: &Material, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<Self, BundleError> {
+    pub fn of(material: &Material, bulk: &mut dyn Bulk, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<Self, BundleError> {
         let paper = assemble(material)?;
         let mut files = documents(&paper)?;
-        proofs(material, &read_reports(material)?, &mut files)?;
+        proofs(material, bulk, &mut files)?;
         let manifest = Manifest::of(head(&paper), &files).seal(&material.verifier.keyid(), sign)?;
         files.insert(manifest::PATH.into(), manifest);
         let bytes = archive::write(&files)?;
@@ -78,17 +81,20 @@ fn documents(paper: &Paper) -> Result<BTreeMap<String, Vec<u8>>, CanonicalError>
 }
 
 /// What a verifier checks.
-fn proofs(material: &Material, reports: &[Read], files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), CanonicalError> {
+fn proofs(material: &Material, bulk: &mut dyn Bulk, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), BundleError> {
     files.insert("checkpoint.txt".into(), material.checkpoint.clone().into_bytes());
+    let mut digests: BTreeMap<HostId, Vec<Digest>> = BTreeMap::new();
+    material.reports.iter().for_each(|r| digests.entry(r.host).or_default().push(r.digest));
     for host in &material.hosts {
         files.insert(format!("hosts/{}.json", host.id), json::host(host)?);
-    }
-    for (signed, read) in material.reports.iter().zip(reports) {
-        files.insert(format!("reports/{}.json", read.digest), signed.envelope.clone());
-        files.insert(format!("proofs/{}.json", read.digest), json::proof(&signed.proof)?);
-    }
-    for PlainBlob { host, address, plain } in &material.blobs {
-        files.insert(format!("blobs/{host}/{address}.json"), plain.clone());
+        let heavy = bulk.host(&host.id).map_err(BundleError::Bulk)?;
+        for (signed, digest) in heavy.reports.iter().zip(digests.remove(&host.id).unwrap_or_default()) {
+            files.insert(format!("reports/{digest}.json"), signed.envelope.clone());
+            files.insert(format!("proofs/{digest}.json"), json::proof(&signed.proof)?);
+        }
+        for PlainBlob { host, address, plain } in &heavy.blobs {
+            files.insert(format!("blobs/{host}/{address}.json"), plain.clone());
+        }
     }
     Ok(())
 }

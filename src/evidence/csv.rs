@@ -155,7 +155,7 @@ pub fn population(paper: &Paper) -> Vec<u8> {
     ]);
     for m in &paper.population {
         let mut row = vec![m.name.clone(), m.host.to_string(), m.os.clone(), time(m.enrolled_at), time_or(m.seen_at, "never")];
-        row.push(if m.retired { "retired" } else { "enrolled" }.into());
+        row.push(if m.retired_at.is_some() { "retired" } else { "enrolled" }.into());
         row.extend([time_or(m.confirmed, "none"), m.reports.to_string()]);
         row.extend([m.windows.planned, m.windows.done, m.windows.not_run, m.windows.open].map(|n| n.to_string()));
         table.row(&row);

@@ -181,7 +181,7 @@ fn population(out: &mut String, paper: &Paper) {
             "<div class=\"scroll\"><table>\n<thead><tr><th>Host</th><th>Operating system</th><th>Enrolled</th><th>Last complete scan</th><th class=\"n\">Planned</th><th class=\"n\">Done</th><th class=\"n\">Not run</th><th class=\"n\">Open</th></tr></thead>\n<tbody>\n",
         );
         for m in paper.population.iter().take(MAX_ROWS) {
-            let state = if m.retired { " (retired)" } else { "" };
+            let state = if m.retired_at.is_some() { " (retired)" } else { "" };
             let _ = writeln!(
                 out,
                 "<tr><td>{}{state}<br><code class=\"soft\">{}</code></td><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
@@ -199,7 +199,7 @@ fn population(out: &mut String, paper: &Paper) {
         push(out, "</tbody></table></div>\n");
         more(out, paper.population.len(), "population.csv");
     }
-    let missed: Vec<_> = paper.windows.iter().filter(|w| w.state == WindowState::NotRun).collect();
+    let missed: Vec<_> = paper.windows.iter().filter(|w| matches!(w.state, WindowState::NotRun | WindowState::Aborted)).collect();
     if !missed.is_empty() {
         let _ = write!(
             out,

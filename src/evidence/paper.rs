@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::windows::{Window, WindowState};
 use crate::model::finding::{Severity, UnknownReason, Verdict};
 use crate::model::ids::{Digest, HostId};
+use crate::records::Standing;
 
 /// Everything a bundle says in words and tables.
 #[derive(Clone, Debug)]
@@ -13,8 +14,18 @@ pub struct Paper {
     pub cover: Cover,
     /// Every host that counts, by name then id.
     pub population: Vec<Member>,
+    /// The population beside the list that the company keeps elsewhere; `None`: no such list was given.
+    pub reconciliation: Option<Reconciliation>,
     /// Every planned scan.
     pub windows: Vec<Window>,
+    /// Planned scans counted by ISO week, oldest first.
+    pub coverage: Vec<Week>,
+    /// How long it took until people who left had no way in.
+    pub revocations: Vec<Revocation>,
+    /// Everything that changed what is judged, by what, or by whom, in the period.
+    pub changes: Vec<Change>,
+    /// How each list of the bundle was made.
+    pub lists: Vec<List>,
     /// In the framework's order.
     pub controls: Vec<ControlPaper>,
     /// What a reader must know and the tables don't show.
@@ -67,8 +78,10 @@ pub struct Member {
     pub enrolled_at: i64,
     /// Last heartbeat or report, Unix seconds.
     pub seen_at: Option<i64>,
-    /// Taken out by a person.
-    pub retired: bool,
+    /// Taken out by a person, Unix seconds.
+    pub retired_at: Option<i64>,
+    /// Why it was taken out; empty while it counts.
+    pub retired_why: String,
     /// End of its last complete scan before the end of the period, if the bundle holds it.
     pub confirmed: Option<i64>,
     /// The same of scans that read what only monthly ones do.
@@ -84,10 +97,14 @@ pub struct Member {
 pub struct WindowCount {
     /// All planned ones: done + not run + open.
     pub planned: u64,
-    /// Fulfilled.
+    /// Fulfilled in time or late.
     pub done: u64,
+    /// Of those done, the ones that reached the collector or ended after their window.
+    pub late: u64,
     /// Not fulfilled.
     pub not_run: u64,
+    /// Of those not fulfilled, the ones in which a scan was begun and stopped by a limit.
+    pub aborted: u64,
     /// Not ended at the export.
     pub open: u64,
 }
@@ -100,6 +117,14 @@ impl WindowCount {
             count.planned += 1;
             match window.state {
                 WindowState::Done => count.done += 1,
+                WindowState::Late => {
+                    count.done += 1;
+                    count.late += 1;
+                }
+                WindowState::Aborted => {
+                    count.not_run += 1;
+                    count.aborted += 1;
+                }
                 WindowState::NotRun => count.not_run += 1,
                 WindowState::Open => count.open += 1,
             }
@@ -192,6 +217,10 @@ pub struct ControlPaper {
     pub results: Vec<Outcome>,
     /// Everything in the period that was not a pass, open or resolved.
     pub exceptions: Vec<Exception>,
+    /// Records that serve it, and how they stood.
+    pub records: Vec<RecordPaper>,
+    /// Drawn by the auditor's seed.
+    pub samples: Vec<Sample>,
     /// Numbered evidence.
     pub pieces: Vec<Piece>,
 }
@@ -216,6 +245,128 @@ pub struct Design {
     pub verify: String,
     /// Results of this rule alone.
     pub counts: Tally,
+}
+
+/// The population beside a second list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reconciliation {
+    /// SHA-256 of the list.
+    pub list: Digest,
+    /// When it was given, Unix seconds.
+    pub at: i64,
+    /// Hosts in both, by name.
+    pub both: Vec<String>,
+    /// Hosts enrolled here that the list lacks.
+    pub only_here: Vec<String>,
+    /// Hosts of the list that were never enrolled here.
+    pub only_listed: Vec<String>,
+}
+
+/// Planned scans of one ISO week.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Week {
+    /// `2026-W47`.
+    pub week: String,
+    /// What became of them.
+    pub windows: WindowCount,
+}
+
+/// The last way in of a person who left, on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Revocation {
+    /// Who, as the roster names them.
+    pub person: String,
+    /// First second after the last day, Unix.
+    pub left_at: i64,
+    /// Host.
+    pub host: HostId,
+    /// Its name.
+    pub name: String,
+    /// Ways in: rule ids, sorted.
+    pub ways: Vec<String>,
+    /// The last scan that saw a way in, Unix seconds; `None`: none did after the person had left.
+    pub last_seen: Option<i64>,
+    /// The first scan after it that saw none; `None`: still open at the end of the period.
+    pub first_gone: Option<i64>,
+    /// Seconds that it took at least.
+    pub at_least: i64,
+    /// Seconds that it took at most; `None` while open. The difference is what the scans can resolve.
+    pub at_most: Option<i64>,
+    /// What the policy allows, seconds; `None`: it says nothing.
+    pub limit: Option<i64>,
+}
+
+/// One change of what is judged, by what, or by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Unix seconds.
+    pub at: i64,
+    /// Kind of the ledger entry.
+    pub kind: String,
+    /// One sentence.
+    pub text: String,
+    /// Index of the entry.
+    pub leaf: u64,
+}
+
+/// How a list was made: enough to make it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct List {
+    /// File of the bundle.
+    pub path: String,
+    /// What it holds, in words.
+    pub query: String,
+    /// What the query was asked with, in words.
+    pub parameters: String,
+    /// Rows without the head.
+    pub rows: u64,
+    /// SHA-256 of the file.
+    pub digest: Digest,
+}
+
+/// An item drawn for a closer look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// Place in the draw, from 1.
+    pub number: u32,
+    /// `host`, `scan`, `change`, `person` or `record`.
+    pub kind: &'static str,
+    /// What was drawn: unique within its population.
+    pub item: String,
+    /// For people.
+    pub title: String,
+    /// SHA-256 of seed, control and item, by whose order it was drawn.
+    pub rank: Digest,
+}
+
+/// A record that serves a control, and how it stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordPaper {
+    /// Record type.
+    pub record: String,
+    /// For people.
+    pub title: String,
+    /// What is to be recorded.
+    pub text: String,
+    /// How it stood through the period; by subject and time.
+    pub standings: Vec<Standing>,
+}
+
+/// How a person dealt with an exception.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Handling {
+    /// Who takes care of it; empty: nobody.
+    pub owner: String,
+    /// First second after the day by which it is due, Unix.
+    pub due: Option<i64>,
+    /// Why it came about; empty: not said.
+    pub cause: String,
+    /// What was done; empty: not said.
+    pub resolution: String,
+    /// The report in which the rule no longer failed.
+    pub retest: Option<Digest>,
+    /// The waiver over it, in words: reason, compensating control, who asked, who approved, until when; empty: none.
+    pub waiver: String,
 }
 
 /// Results per verdict.
@@ -310,6 +461,10 @@ pub struct Exception {
     pub resolved: Option<i64>,
     /// Report that brought it.
     pub report: Option<Digest>,
+    /// Seconds from the first sight to the resolution or the end of the period.
+    pub age: i64,
+    /// What people did about it.
+    pub handling: Handling,
 }
 
 /// One numbered piece of evidence.

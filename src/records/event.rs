@@ -74,3 +74,53 @@ pub struct Event {
     /// Person, group, site or thing that it is about; empty: the company.
     pub subject: String,
 }
+
+/// Name of the text that says why an entry was closed, withdrawn, approved, refused, revoked or signed off.
+pub const NOTE: &str = "note";
+
+/// An event and the statement that holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// Digest of the statement, the reference of its ledger entry.
+    pub digest: Digest,
+    /// What was recorded.
+    pub event: Event,
+}
+
+impl Event {
+    /// The entry of sign-offs: the list as a whole.
+    pub const LIST: RandomId = RandomId::new([0; 16]);
+
+    /// Why it was done; empty when nobody said.
+    pub fn note(&self) -> &str {
+        self.fields.get(NOTE).map_or("", String::as_str)
+    }
+}
+
+impl Action {
+    /// The form on disk and wire.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Change => "change",
+            Self::Close => "close",
+            Self::Withdraw => "withdraw",
+            Self::Approve => "approve",
+            Self::Refuse => "refuse",
+            Self::Revoke => "revoke",
+            Self::SignOff => "sign-off",
+        }
+    }
+
+    /// Whether its fields are those of the entry; else they hold [`NOTE`] alone.
+    pub const fn fills(self) -> bool {
+        matches!(self, Self::Add | Self::Change | Self::Close)
+    }
+}
+
+/// Events in the order in which they count: by time, and within a second in that of the ledger, in which they are given.
+pub fn ordered<'e>(events: impl IntoIterator<Item = &'e Recorded>) -> Vec<&'e Recorded> {
+    let mut all: Vec<&Recorded> = events.into_iter().collect();
+    all.sort_by_key(|r| r.event.at);
+    all
+}

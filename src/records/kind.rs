@@ -6,17 +6,21 @@
 //! text: what is to be recorded, in our words
 //! shape: attestation               # attestation: renewed by its cadence | register: a list of matters | decision: laid over findings
 //! per: person                      # attestation only: company | person | group | site
+//! about: name of the supplier      # register only: what the subject of an entry is
 //! cadence_days: 365                # attestation: renewed after so many days at the latest; register: signed off as complete that often
+//! dated: done_on                   # attestation only: the field from which the cadence runs; without it, when it was recorded
 //! remind_days: 30
 //! promises: [B14, C18]
 //! fields:
 //!   - {name: done_on, type: date, required: true, text: day of the training}
-//! expires: valid_until             # a date field: the entry counts until then
+//! expires: valid_until             # a date field: the entry counts until the end of that day
 //! deadlines:
 //!   - {id: authority, from: known_at, within_hours: 72, done: authority_told_at, unless: {notifiable: ["no"]}, text: the authority is told within 72 hours}
 //! refused:
 //!   - {field: transfer_mechanism, values: [privacy-shield], text: the mechanism was struck down}
+//! conflicts: [place]               # register only: open entries of one subject must say the same here
 //! ```
+//! Days are those of UTC. A file that says something else than this does not load; the problem names file, line and key.
 
 use std::collections::BTreeMap;
 
@@ -103,9 +107,15 @@ pub struct Deadline {
     /// Hours that it may take.
     #[serde(default)]
     pub within_hours: Option<u32>,
-    /// Days that it may take.
+    /// Days that it may take: until the end of the day when it runs from a date.
     #[serde(default)]
     pub within_days: Option<u32>,
+    /// Months of the calendar that it may take.
+    #[serde(default)]
+    pub within_months: Option<u32>,
+    /// More time, once something else was done in the first.
+    #[serde(default)]
+    pub longer: Option<Longer>,
     /// The date or time field that says it was done.
     pub done: String,
     /// It does not run when a field has one of these values.
@@ -113,6 +123,16 @@ pub struct Deadline {
     pub unless: BTreeMap<String, Vec<String>>,
     /// What must be done, a clause.
     pub text: String,
+}
+
+/// More time for a [`Deadline`], counted from the same day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Longer {
+    /// The date or time field that says what must have been done within the first time.
+    pub when: String,
+    /// Months of the calendar that it may take then.
+    pub within_months: u32,
 }
 
 /// Values that make an entry wrong.
@@ -142,6 +162,12 @@ pub struct RecordType {
     /// For whom it is due.
     #[serde(default)]
     pub per: Per,
+    /// What the subject of a register's entry is, a few words.
+    #[serde(default)]
+    pub about: String,
+    /// The date or time field from which the cadence of an attestation runs; `None`: when it was recorded.
+    #[serde(default)]
+    pub dated: Option<String>,
     /// Days after which it must be renewed, or the list signed off again.
     #[serde(default)]
     pub cadence_days: Option<u32>,
@@ -162,4 +188,14 @@ pub struct RecordType {
     /// Values that make an entry wrong.
     #[serde(default)]
     pub refused: Vec<Refused>,
+    /// Fields in which open entries of one subject must not differ.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
+}
+
+impl RecordType {
+    /// The field of this name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|f| f.name == name)
+    }
 }

@@ -7,10 +7,26 @@
 //! ```
 //! Nothing is ever overwritten: an entry is the fold of its events, so any past day can be told again. Pure.
 
+pub mod check;
+pub mod entry;
 pub mod event;
+pub mod handling;
 pub mod kind;
+pub mod people;
+pub mod published;
+mod reading;
+pub mod review;
 pub mod standing;
+pub mod types;
+pub mod value;
+pub mod waiver;
 
-pub use event::{Action, Attachment, Event};
+#[cfg(test)]
+mod testing;
+
+pub use check::Refusal;
+pub use entry::{Entry, entries};
+pub use event::{Action, Attachment, Event, Recorded};
 pub use kind::RecordType;
-pub use standing::{Standing, State};
+pub use people::{Employment, People};
+pub use standing::{Standing, State, standings};

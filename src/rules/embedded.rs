@@ -10,7 +10,7 @@ use std::io::Read as _;
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.bin"));
 
 /// Path and bytes of the embedded files whose path begins so, sorted by path.
-pub(super) fn files_below(folder: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files_below(folder: &str) -> Vec<(String, Vec<u8>)> {
     let mut plain = Vec::new();
     // The program's own bytes: what can't be unpacked leaves no rule, and without rules no pack loads.
     if flate2::read::ZlibDecoder::new(PACKED).read_to_end(&mut plain).is_err() {
@@ -46,7 +46,9 @@ mod tests {
         for (path, bytes) in &files {
             assert!(std::fs::read(base.join(path)).unwrap() == *bytes, "{path}");
         }
-        let frameworks = std::fs::read_dir(base.join("frameworks")).unwrap().count();
-        assert_eq!(files_below("frameworks/").len(), frameworks);
+        for folder in ["frameworks", "commitments", "records"] {
+            let there = std::fs::read_dir(base.join(folder)).unwrap().count();
+            assert_eq!(files_below(&format!("{folder}/")).len(), there, "{folder}");
+        }
     }
 }

@@ -100,7 +100,7 @@ pub struct Rule {
     pub refs: Vec<String>,
     /// Every dotted path that it reads, sorted.
     pub reads: Vec<String>,
-    /// Worked examples.
+    /// Worked examples; empty in the program's own rules unless they were asked for.
     pub examples: Arc<[Example]>,
     /// Path of its file.
     pub file: String,
@@ -199,7 +199,7 @@ const fn example_now() -> i64 {
 }
 
 /// Options under which every YAML file of a pack is read: nothing is guessed, nothing explodes.
-pub(super) fn yaml<'de, T: Deserialize<'de>>(file: &str, text: &'de str) -> Result<T, Problem> {
+pub(crate) fn yaml<'de, T: Deserialize<'de>>(file: &str, text: &'de str) -> Result<T, Problem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         strict_indentation: true,
@@ -242,9 +242,9 @@ fn plain(text: &str) -> String {
 }
 
 /// Compiles one rule file.
-pub(super) fn parse(file: &str, text: &str, schemas: &Schemas, patterns: &mut Patterns) -> Result<Rule, Vec<Problem>> {
+pub(super) fn parse(file: &str, text: &str, schemas: &Schemas, patterns: &mut Patterns, examples: Examples) -> Result<Rule, Vec<Problem>> {
     let raw: Raw = yaml(file, text).map_err(|p| vec![p])?;
-    let mut load = Loading { file, schemas, patterns, problems: Vec::new() };
+    let mut load = Loading { file, schemas, patterns, examples, problems: Vec::new() };
     let rule = load.rule(raw);
     match rule {
         Some(rule) if load.problems.is_empty() => Ok(rule),
@@ -252,10 +252,21 @@ pub(super) fn parse(file: &str, text: &str, schemas: &Schemas, patterns: &mut Pa
     }
 }
 
+/// What is done with the examples of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Examples {
+    /// They are checked and kept.
+    Kept,
+    /// They are passed over: those of the program's own rules were held to the rules when it was built, and weigh more
+    /// than the rules themselves.
+    PassedOver,
+}
+
 struct Loading<'a> {
     file: &'a str,
     schemas: &'a Schemas<'a>,
     patterns: &'a mut Patterns,
+    examples: Examples,
     problems: Vec<Problem>,
 }
 
@@ -282,8 +293,11 @@ impl Loading<'_> {
         let message = self.message(&raw.message, each);
         let pass = raw.pass.as_ref().map(|source| self.message(source, each)).unwrap_or_default();
         let has_applies = applies.is_some() || each.is_some();
-        let examples: Vec<Example> = raw.examples.iter().map(|e| self.example(e)).collect();
-        self.coverage(&raw.id, &examples, raw.applies.is_some(), has_applies);
+        let mut examples: Vec<Example> = Vec::new();
+        if self.examples == Examples::Kept {
+            examples.extend(raw.examples.iter().map(|e| self.example(e)));
+            self.coverage(&raw.id, &examples, raw.applies.is_some(), has_applies);
+        }
         let cadence = raw.cadence.value;
         let assert = assert?;
         let mut guarded: BTreeSet<Read> =

@@ -5,14 +5,15 @@
 //! id: soc2-2017
 //! title: …   version: "2017"   source: where the criteria are published
 //! controls:
-//!   - {id: CC6.1, title: …, text: …, satisfies: [], supports: [tls-version-minimum], record: ""}
+//!   - {id: CC6.1, title: …, text: …, satisfies: [], supports: [tls-version-minimum], record: what a person says, records: [access-reviews]}
 //!
 //! # rules/commitments/NAME.yaml: a page that a company publishes, sentence by sentence
 //! id: crm-cloud
 //! title: …   version: "2026-11"   source: where the page stands
 //! sentences:
-//!   - {id: B3, title: …, text: the sentence, rules: [tls-version-minimum], fleet: "", record: ""}
+//!   - {id: B3, title: …, text: the sentence, rules: [tls-version-minimum], fleet: "", record: "", records: []}
 //! ```
+//! `records` names the record types (`rules/records/NAME.yaml`) that hold what `record` asks for.
 //! Everything that takes a framework takes a page: a sentence is a control whose rules all have to hold.
 
 use std::collections::BTreeSet;
@@ -45,6 +46,8 @@ pub struct Control {
     pub fleet: String,
     /// What a person must record; empty when nothing is needed.
     pub record: String,
+    /// Record types that hold it.
+    pub records: Vec<String>,
 }
 
 /// What a file of controls is.
@@ -95,6 +98,8 @@ struct RawControl {
     supports: Vec<String>,
     #[serde(default)]
     record: String,
+    #[serde(default)]
+    records: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +124,8 @@ struct RawSentence {
     fleet: String,
     #[serde(default)]
     record: String,
+    #[serde(default)]
+    records: Vec<String>,
 }
 
 impl Framework {
@@ -177,6 +184,7 @@ pub fn parse(path: &str, text: &str) -> Result<Framework, Problem> {
         rules: [mapped(c.satisfies, "satisfies"), mapped(c.supports, "supports")].concat(),
         fleet: String::new(),
         record: c.record.trim().into(),
+        records: c.records,
     };
     let controls = checked(path, raw.controls.into_iter().map(control).collect())?;
     Ok(Framework { kind: Kind::Framework, id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls })
@@ -192,6 +200,7 @@ pub fn parse_page(path: &str, text: &str) -> Result<Framework, Problem> {
         rules: mapped(s.rules, "satisfies"),
         fleet: s.fleet.trim().into(),
         record: s.record.trim().into(),
+        records: s.records,
     };
     let controls = checked(path, raw.sentences.into_iter().map(control).collect())?;
     Ok(Framework { kind: Kind::Commitments, id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls })
@@ -211,6 +220,12 @@ fn checked(path: &str, controls: Vec<Control>) -> Result<Vec<Control>, Problem> 
         let distinct: BTreeSet<&str> = control.rules.iter().map(|m| m.rule.as_str()).collect();
         if distinct.len() != control.rules.len() {
             return Err(problem(path, format!("control {} names a rule twice: remove one", control.id)));
+        }
+        if control.records.iter().collect::<BTreeSet<_>>().len() != control.records.len() {
+            return Err(problem(path, format!("control {} names a record type twice: remove one", control.id)));
+        }
+        if control.record.is_empty() && !control.records.is_empty() {
+            return Err(problem(path, format!("control {} names record types and not what they hold: say it under record", control.id)));
         }
         if control.rules.is_empty() && control.fleet.is_empty() && control.record.is_empty() {
             return Err(problem(path, format!("control {} has neither a rule nor a record: say what a person records", control.id)));

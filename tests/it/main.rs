@@ -44,6 +44,7 @@ mod panel;
 mod planted;
 mod probe;
 mod protocols;
+mod records;
 mod reference;
 mod rejudge;
 mod renew;

@@ -174,6 +174,8 @@ impl Store {
                 .map(|id| id.try_into().map(HostId::new))
                 .transpose()
                 .map_err(|_| StoreError::Damaged("replaces is not a host id".into()))?,
+            retired_at: retired_at.filter(|retired| *retired <= at),
+            retired_why: if retired_at.is_some_and(|retired| retired <= at) { row.try_get("retired_why")? } else { String::new() },
         })
     }
 }

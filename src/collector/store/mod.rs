@@ -89,6 +89,10 @@ pub struct HostRow {
     pub state: HostState,
     /// The host whose place it took.
     pub replaces: Option<HostId>,
+    /// When it was taken out, Unix seconds, if that was so at the time asked for.
+    pub retired_at: Option<i64>,
+    /// The reason given; empty while it counts.
+    pub retired_why: String,
 }
 
 /// One accepted report.

@@ -8,7 +8,7 @@ use crate::collector::App;
 use crate::collector::auth::Gate;
 use crate::collector::export;
 use crate::collector::store::Store;
-use crate::evidence::material::{Period, day_of};
+use crate::evidence::material::{Period, Scope, day_of};
 use crate::host::clock;
 use crate::model::finding::Severity;
 use crate::rules::{Pack, framework};
@@ -147,7 +147,8 @@ impl Site {
         let period = Period::parse(from, to).map_err(|e| PageError::Bad(format!("The period can’t be exported: {e}.")))?;
         let app = &self.app;
         let source = export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.pack.clone() };
-        let bundle = export::bundle(&source, framework, period, day_of(clock::unix_now())).await.map_err(|e| failed(&e))?;
+        let order = export::Order { framework: framework.clone(), period, scope: Scope::default(), sampling: None, today: day_of(clock::unix_now()) };
+        let bundle = export::bundle(&source, &order).await.map_err(|e| failed(&e))?;
         app.sequencer.wake();
         Ok(bundle.bytes)
     }

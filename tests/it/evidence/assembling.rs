@@ -71,8 +71,7 @@ fn what_was_not_scanned_is_not_run_and_what_no_rule_tests_needs_a_record() {
 
 #[test]
 fn an_old_pass_of_a_silent_host_is_no_pass_and_an_empty_population_proves_nothing() {
-    let mut made = small();
-    made.material.reports.clear();
+    let made = small();
     let mut made_again = Made::empty();
     let web = made_again.host(1, "web01");
     let report = made.material.findings[1].report;
@@ -120,7 +119,8 @@ fn a_weekly_scan_confirms_no_monthly_rule() {
 #[test]
 fn an_erased_blob_makes_a_bundle_incomplete_not_false() {
     let mut made = small();
-    made.material.blobs.remove(1);
+    made.blobs.remove(1);
+    made.material.erased = 1;
     let bundle = made.bundle();
     assert!(bundle.paper.notes.iter().any(|n| n.starts_with("1 blob is named")));
     let found = checked(&bundle.bytes);

@@ -36,11 +36,11 @@ async fn data_folder(folder: &Path, made: &Made) {
         let new = NewHost { id: host.id, name: host.name.clone(), public_key: host.public_key.clone(), salt: host.salt, machine: String::new(), secret };
         assert_eq!(store.enrol(&new, host.enrolled_at).await.unwrap(), Enrolled::New);
     }
-    for blob in &made.material.blobs {
+    for blob in &made.blobs {
         let frame = Blob { address: blob.address, plain: blob.plain.clone() }.frame().unwrap();
         store.put_blob(&blob.host, &BlobRow { address: blob.address, frame }, 1_795_000_000).await.unwrap();
     }
-    for signed in &made.material.reports {
+    for signed in &made.reports {
         accept(&store, made, &signed.envelope).await;
     }
     let (mut task, _) = Task::open(store.clone(), Arc::new(keys.signer), keys.verifier, 1_795_000_000).await.unwrap();
@@ -51,7 +51,7 @@ async fn data_folder(folder: &Path, made: &Made) {
 async fn accept(store: &Store, made: &Made, envelope: &[u8]) {
     let payload = Envelope::parse(envelope).unwrap().payload_bytes().unwrap();
     let report: Report = serde_json::from_slice(&payload).unwrap();
-    let plain = &made.material.blobs.iter().find(|b| b.address == report.findings).unwrap().plain;
+    let plain = &made.blobs.iter().find(|b| b.address == report.findings).unwrap().plain;
     let findings: Vec<Finding> = serde_json::from_slice(plain).unwrap();
     let row = ReportRow {
         id: Digest::of(&payload),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use assay::evidence::archive;
-use assay::evidence::material::{Control, Framework, Host, Mapping, Material, Period, PlainBlob, Proof, Rule, SignedReport, Transition, day_start};
+use assay::evidence::material::{
+    Bulk, Control, Framework, Host, HostBulk, Mapping, Material, Period, PlainBlob, Proof, ReportMeta, Rule, Scope, SignedReport, Transition, day_start,
+};
 use assay::evidence::{Bundle, Verification, verify};
 use assay::ledger::tree::{Tree, leaf_hash};
 use assay::ledger::{Kind, Leaf, Verifier, checkpoint};
@@ -35,7 +37,29 @@ pub fn verifier() -> Verifier {
 #[derive(Clone)]
 pub struct Made {
     pub material: Material,
+    /// Reports in the order in which they were made, and every blob.
+    pub reports: Vec<SignedReport>,
+    pub blobs: Vec<PlainBlob>,
     leaves: Vec<Leaf>,
+}
+
+/// Material with everything logged, and the heavy parts that a store would keep.
+pub struct Logged {
+    pub material: Material,
+    pub reports: Vec<SignedReport>,
+    pub blobs: Vec<PlainBlob>,
+}
+
+impl Bulk for Logged {
+    fn host(&mut self, host: &HostId) -> Result<HostBulk, String> {
+        let envelope = |digest: &Digest| self.reports.iter().find(|r| digest_of(r) == *digest).cloned().ok_or("no such report");
+        let reports = self.material.reports.iter().filter(|r| r.host == *host).map(|r| envelope(&r.digest)).collect::<Result<_, _>>()?;
+        Ok(HostBulk { reports, blobs: self.blobs.iter().filter(|b| b.host == *host).cloned().collect() })
+    }
+}
+
+fn digest_of(signed: &SignedReport) -> Digest {
+    Digest::of(&Envelope::parse(&signed.envelope).unwrap().payload_bytes().unwrap())
 }
 
 pub fn finding(rule: &str, subject: &str, verdict: Verdict) -> Finding {
@@ -51,6 +75,7 @@ fn framework() -> Framework {
         rules: rules.iter().map(|r| Mapping { rule: (*r).into(), mapping: "supports".into() }).collect(),
         fleet: String::new(),
         record: record.into(),
+        records: Vec::new(),
     };
     Framework {
         kind: assay::rules::framework::Kind::Framework,
@@ -84,15 +109,22 @@ impl Made {
             period: Period { from: date(2026, 11, 2), to: date(2026, 11, 15) },
             as_of: date(2026, 12, 10),
             hosts: Vec::new(),
+            scope: Scope::default(),
             reports: Vec::new(),
+            erased: 0,
             unsequenced: 0,
             findings: Vec::new(),
-            blobs: Vec::new(),
+            record_types: Vec::new(),
+            records: Vec::new(),
+            files: BTreeMap::new(),
+            ledger: Vec::new(),
+            lists: Vec::new(),
+            sampling: None,
             verifier: verifier(),
             checkpoint: String::new(),
         };
         let start = Leaf::new(Kind::LedgerStart, RandomId::new([0; 16]), Digest::of(b"start"), None, day_start(date(2026, 10, 1)));
-        Self { material, leaves: vec![start] }
+        Self { material, reports: Vec::new(), blobs: Vec::new(), leaves: vec![start] }
     }
 
     /// Enrols host `n`.
@@ -109,7 +141,8 @@ impl Made {
             os: "Debian 12".into(),
             enrolled_at: at,
             seen_at: Some(at),
-            retired: false,
+            retired_at: None,
+            retired_why: String::new(),
             enrolment: None,
         });
         id
@@ -127,8 +160,8 @@ impl Made {
         let mut add = |document: &serde_json::Value| {
             let blob = Blob::of(&salt, document).unwrap();
             let plain = PlainBlob { host, address: blob.address, plain: blob.plain };
-            if !self.material.blobs.contains(&plain) {
-                self.material.blobs.push(plain);
+            if !self.blobs.contains(&plain) {
+                self.blobs.push(plain);
             }
             blob.address
         };
@@ -138,7 +171,7 @@ impl Made {
             stable: add(&json!({"family": "sshd", "facts": {"n": n}, "version": 1})),
             volatile: add(&json!({"family": "sshd", "values": {"/at": started}, "version": 1})),
         };
-        let sequence = self.material.reports.len() as u64 + 1;
+        let sequence = self.reports.len() as u64 + 1;
         let mut report = Report {
             format: FORMAT.into(),
             host,
@@ -162,18 +195,40 @@ impl Made {
         let received = report.times.finished + 1;
         self.leaves.push(Leaf::report(RandomId::new([sequence as u8; 16]), digest, host, report.lineage, report.sequence, received));
         let proof = Proof { index: 0, leaf: String::new(), proof: Vec::new() };
-        self.material.reports.push(SignedReport { envelope, received, proof });
+        self.reports.push(SignedReport { envelope, received, proof });
+        self.material.reports.push(ReportMeta {
+            digest,
+            host,
+            kind,
+            state: report.scan.state,
+            window: report.scan.window,
+            started,
+            finished: report.times.finished,
+            received,
+            limits: report.limits,
+        });
         digest
     }
 
     pub fn transition(&mut self, host: HostId, finding: Finding, since: Date, until: Option<Date>, report: Digest) {
         let at = |d: Date| day_start(d) + 7204;
-        self.material.findings.push(Transition { host, finding, since: at(since), until: until.map(at), report });
+        self.material.findings.push(Transition {
+            host,
+            rule: finding.rule.into(),
+            subject: finding.subject.into(),
+            verdict: finding.verdict,
+            severity: finding.severity,
+            message: finding.message.into(),
+            reason: finding.reason.map(Into::into),
+            since: at(since),
+            until: until.map(at),
+            report,
+        });
     }
 
     /// Logs everything: proofs and checkpoint.
-    pub fn logged(&self) -> Material {
-        let mut material = self.material.clone();
+    pub fn logged(&self) -> Logged {
+        let (mut material, mut reports) = (self.material.clone(), self.reports.clone());
         let texts: Vec<String> = self.leaves.iter().map(|l| String::from_utf8(l.to_bytes().unwrap()).unwrap()).collect();
         let tree = Tree::from_leaf_hashes(texts.iter().map(|t| leaf_hash(t.as_bytes())));
         let proof = |i: usize| Proof { index: i as u64, leaf: texts[i].clone(), proof: tree.inclusion(i as u64, tree.size()).unwrap() };
@@ -182,24 +237,25 @@ impl Made {
             match leaf.kind {
                 Kind::Enrolment => material.hosts.iter_mut().filter(|h| Some(h.id) == leaf.host).for_each(|h| h.enrolment = Some(proof(i))),
                 Kind::Report => {
-                    material.reports[report].proof = proof(i);
+                    reports[report].proof = proof(i);
                     report += 1;
                 }
                 _ => (),
             }
         }
         material.checkpoint = checkpoint::sign(&verifier(), tree.size(), &tree.root(), |m| pair(LEDGER).0.sign(m).as_ref().to_vec());
-        material
+        Logged { material, reports, blobs: self.blobs.clone() }
     }
 
     pub fn bundle(&self) -> Bundle {
-        bundle(&self.logged())
+        bundle(self.logged())
     }
 }
 
 /// Sealed by the ledger key.
-pub fn bundle(material: &Material) -> Bundle {
-    Bundle::of(material, |m| pair(LEDGER).0.sign(m).as_ref().to_vec()).unwrap()
+pub fn bundle(mut logged: Logged) -> Bundle {
+    let material = logged.material.clone();
+    Bundle::of(&material, &mut logged, |m| pair(LEDGER).0.sign(m).as_ref().to_vec()).unwrap()
 }
 
 /// One host, both weeks, one failure that was resolved.

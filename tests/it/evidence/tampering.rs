@@ -92,11 +92,12 @@ fn another_container_of_the_same_files_is_refused() {
 #[test]
 fn a_bundle_of_another_ledger_holds_only_without_a_key() {
     let (key, public) = pair(9);
-    let mut material = small().logged();
+    let mut logged = small().logged();
+    let mut material = logged.material.clone();
     material.verifier = Verifier::new("assay.invalid/mine", public).unwrap();
     let checkpoint = assay::ledger::checkpoint::open(&material.checkpoint, &verifier()).unwrap();
     material.checkpoint = assay::ledger::checkpoint::sign(&material.verifier, checkpoint.size, &checkpoint.root, |m| key.sign(m).as_ref().to_vec());
-    let forged = Bundle::of(&material, |m| key.sign(m).as_ref().to_vec()).unwrap().bytes;
+    let forged = Bundle::of(&material, &mut logged, |m| key.sign(m).as_ref().to_vec()).unwrap().bytes;
     assert!(verify(&forged, None).holds());
     let found = checked(&forged);
     assert_eq!(problems(&found), ["manifest.json key"]);
@@ -150,7 +151,7 @@ fn the_holder_of_the_ledger_key_cannot_alter_reports_or_history() {
     });
     assert!(problems(&checked(&rehosted)).contains(&format!("hosts/{host}.json host")));
 
-    let address = made.material.blobs[0].address;
+    let address = made.blobs[0].address;
     let blob = seal(&good, &|f| drop(f.insert(format!("blobs/{host}/{address}.json"), b"{}".to_vec())));
     assert_eq!(problems(&checked(&blob)), [format!("blobs/{host}/{address}.json blob")]);
 
@@ -174,9 +175,9 @@ fn reports_that_contradict_themselves_are_named() {
     let found = checked(&made.bundle().bytes);
     assert_eq!(found.problems.iter().map(|p| p.id).collect::<Vec<_>>(), ["report"]);
 
-    let mut material = small().logged();
-    material.hosts[0].enrolment = Some(material.reports[0].proof.clone());
-    assert!(checked(&bundle(&material).bytes).problems[0].message.contains("not about the enrolment"));
+    let mut logged = small().logged();
+    logged.material.hosts[0].enrolment = Some(logged.reports[0].proof.clone());
+    assert!(checked(&bundle(logged).bytes).problems[0].message.contains("not about the enrolment"));
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test runs another implementation; the product starts nothing")]

@@ -197,7 +197,7 @@ async fn report(
 
 fn split(family: &str, value: Value) -> (StableFacts, VolatileFacts) {
     let known = assay::facts::family(family).unwrap();
-    assay::model::fact::split(family, known.version, known.schema(), value)
+    assay::model::fact::split(family, known.version, &known.schema(), value)
 }
 
 fn finding(rule: &str, subject: &str, verdict: Verdict, severity: Severity, message: &str) -> Finding {
