@@ -21,7 +21,7 @@ use crate::evidence::text::count;
 use crate::facts;
 use crate::host::clock;
 use crate::model::ids::Digest;
-use crate::model::table::{self, TableError};
+use crate::model::inventory::Inventory;
 use crate::rules::Pack;
 use crate::rules::framework::{self, Framework};
 
@@ -160,11 +160,7 @@ fn sampling(arguments: &ExportArguments) -> anyhow::Result<Option<Sampling>> {
 /// A list of hosts that is kept elsewhere.
 fn inventory(path: &Path) -> anyhow::Result<ListVersion> {
     read_list(path, |name, bytes| {
-        let table = table::parse(name, bytes, "inventory", "hosts")?;
-        if !table.columns.iter().any(|(column, _)| table::plain_name(column) == "name") {
-            return Err(TableError::new(name, "the inventory has no column name", "head the column that holds the hosts' names so"));
-        }
-        let rows = table.rows.len() as u64;
+        let rows = Inventory::parse(name, bytes)?.items.len() as u64;
         Ok(ListVersion { name: "inventory".into(), since: clock::unix_now(), until: None, digest: Digest::of(bytes), rows, bytes: Some(bytes.to_vec()) })
     })
 }

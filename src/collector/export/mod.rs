@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use self::bulk::{History, StoreBulk};
 use self::ticket::Ticket;
+use super::lists::List;
 use super::store::{FindingFilter, FindingRow, HostRow, ReportRow, Statement, Store, StoreError};
 use crate::evidence::bundle::{self, Progress, Written};
 use crate::evidence::material::{Host, LedgerEvent, ListVersion, Material, Period, Proof, ReportMeta, Rule, Sampling, Scope, Transition};
@@ -227,12 +228,24 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
         records: Vec::new(),
         files: BTreeMap::new(),
         ledger,
-        lists: order.inventory.iter().cloned().collect(),
+        lists: lists(store, order).await?,
         sampling: order.sampling.clone(),
         verifier: source.verifier.clone(),
         checkpoint: history.note.clone(),
     };
     Ok((material, StoreBulk::new(store.clone(), period.padded(), salts, history)))
+}
+
+/// Versions of the lists that were in force in the period, by name and time; the one given with the order is the last.
+async fn lists(store: &Store, order: &Order) -> Result<Vec<ListVersion>, ExportError> {
+    let mut out = Vec::new();
+    for list in List::ALL {
+        let versions = store.list_versions(list.name(), order.period.start(), order.period.end()).await?;
+        out.extend(versions.into_iter().map(|v| ListVersion { name: v.name, since: v.since, until: v.until, digest: v.digest, rows: v.rows, bytes: v.bytes }));
+    }
+    out.sort_by(|a, b| (&a.name, a.since).cmp(&(&b.name, b.since)));
+    out.extend(order.inventory.iter().cloned());
+    Ok(out)
 }
 
 /// Entries of the period that are about no report, with the texts behind them.
