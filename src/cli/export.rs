@@ -131,7 +131,7 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     let target = Target { out: out.clone(), resume: arguments.resume, by: actor() };
     let made = block_on(async {
         let store = Store::open(&arguments.data).await?;
-        let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack: Arc::new(pack), revoke_limit: None };
+        let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack: Arc::new(pack) };
         let made = export::export(&source, &order, &target, steps()).await;
         source.store.close().await;
         anyhow::Ok(made?)

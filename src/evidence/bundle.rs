@@ -11,7 +11,7 @@ use super::json::LineError;
 use super::manifest::{self, Head, Manifest};
 use super::material::{Bulk, Host, Material};
 use super::paper::Paper;
-use super::{csv, html, json, layout};
+use super::{csv, html, json, layout, oscal, xlsx};
 use crate::model::canonical::CanonicalError;
 use crate::model::ids::{Digest, HostId};
 
@@ -224,7 +224,9 @@ fn documents<D: Read + Write + Seek>(material: &Material, paper: &mut Paper, pac
     for control in &paper.controls {
         plain(pack, &layout::control(&control.id), &json::control(control)?)?;
     }
-    Ok(())
+    plain(pack, layout::OSCAL, &oscal::document(paper)?)?;
+    let workbook = xlsx::workbook(paper).map_err(|e| BundleError::Workbook(e.to_string()))?;
+    pack.add::<_, BundleError>(layout::WORKBOOK, Method::Store, |out| Ok(out.write_all(&workbook)?))
 }
 
 fn plain<D: Read + Write + Seek>(pack: &mut Pack<D>, path: &str, bytes: &[u8]) -> Result<(), BundleError> {

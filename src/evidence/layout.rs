@@ -71,7 +71,7 @@ pub fn place(path: &str) -> Option<Place<'_>> {
 
 /// The paths that every bundle holds beside the manifest.
 pub fn required() -> impl Iterator<Item = &'static str> {
-    [CHECKPOINT, PAGE, LEDGER, EVENTS, csv::LISTS].into_iter().chain(csv::FILES.iter().map(|(name, _)| *name))
+    [CHECKPOINT, PAGE, WORKBOOK, OSCAL, LEDGER, EVENTS, csv::LISTS].into_iter().chain(csv::FILES.iter().map(|(name, _)| *name))
 }
 
 /// `hosts/ID.json`

@@ -17,6 +17,8 @@ pub mod json;
 pub mod layout;
 pub mod manifest;
 pub mod material;
+#[cfg(feature = "collector")]
+pub mod oscal;
 pub mod paper;
 pub mod plots;
 pub mod reconcile;
@@ -27,6 +29,8 @@ pub mod verify;
 pub mod windows;
 #[cfg(feature = "collector")]
 pub mod work;
+#[cfg(feature = "collector")]
+pub mod xlsx;
 
 #[cfg(feature = "collector")]
 pub use bundle::BundleError;

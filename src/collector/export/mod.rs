@@ -26,6 +26,7 @@ use crate::host::{clock, durable};
 use crate::ledger::{CheckpointError, Kind, Verifier};
 use crate::model::envelope::Envelope;
 use crate::model::ids::{Address, Digest, HostId};
+use crate::model::policy::Policy;
 use crate::model::report::Report;
 use crate::pki::keys::SigningKey;
 use crate::rules::{Pack, framework};
@@ -86,8 +87,6 @@ pub struct Source {
     pub verifier: Verifier,
     /// What was judged by.
     pub pack: Arc<Pack>,
-    /// What the policy allows until every way in of a person who left is closed, seconds; `None`: not known here.
-    pub revoke_limit: Option<i64>,
 }
 
 /// What to export.
@@ -222,7 +221,7 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
         unsequenced: found.late,
         findings,
         ways,
-        revoke_limit: source.revoke_limit,
+        revoke_limit: revoke_limit(store, period).await?,
         silent_after: store.silence(),
         record_types: Vec::new(),
         records: Vec::new(),
@@ -234,6 +233,14 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
         checkpoint: history.note.clone(),
     };
     Ok((material, StoreBulk::new(store.clone(), period.padded(), salts, history)))
+}
+
+/// What the last policy of the period allows until every way in of a person who left is closed, seconds; `None`: none was in force.
+async fn revoke_limit(store: &Store, period: Period) -> Result<Option<i64>, ExportError> {
+    let policies = store.list_versions(Kind::Policy.id(), period.start(), period.end()).await?;
+    let Some(bytes) = policies.into_iter().next_back().and_then(|v| v.bytes) else { return Ok(None) };
+    let policy: Policy = serde_json::from_slice(&bytes).map_err(|e| ExportError::Damaged("policy", e.to_string()))?;
+    Ok(Some(policy.leaver_limit_days.saturating_mul(86_400)))
 }
 
 /// Versions of the lists that were in force in the period, by name and time; the one given with the order is the last.

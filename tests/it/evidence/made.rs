@@ -118,6 +118,7 @@ impl Made {
             cadence: Cadence::Weekly,
         };
         let material = Material {
+            company: "Example".into(),
             framework: framework(),
             rules: vec![rule("tls-version-minimum"), rule("ssh-root-login")],
             pack: Digest::of(b"pack"),
@@ -129,6 +130,9 @@ impl Made {
             erased: 0,
             unsequenced: 0,
             findings: Vec::new(),
+            ways: Vec::new(),
+            revoke_limit: None,
+            silent_after: 14 * 86_400,
             record_types: Vec::new(),
             records: Vec::new(),
             files: BTreeMap::new(),
@@ -158,6 +162,7 @@ impl Made {
             seen_at: Some(at),
             retired_at: None,
             retired_why: String::new(),
+            replaced_by: None,
             enrolment: None,
         });
         id
