@@ -17,6 +17,7 @@ use crate::model::envelope::Envelope;
 use crate::model::ids::{Address, HostId, Salt};
 use crate::model::report::Report;
 use crate::pki::keys::SigningKey;
+use crate::records::types;
 use crate::rules::{Pack, framework};
 
 /// Leaves read at a time.
@@ -130,7 +131,7 @@ pub async fn material(source: &Source, order: &Order) -> Result<(Material, Store
         ways,
         revoke_limit: source.revoke_limit,
         silent_after: store.silence(),
-        record_types: Vec::new(),
+        record_types: types::builtin().map_err(|e| ExportError::Damaged("record types", e.to_string()))?,
         records: Vec::new(),
         files: BTreeMap::new(),
         ledger: Vec::new(),
@@ -277,7 +278,11 @@ fn signed(row: ReportRow, proofs: &BTreeMap<u64, Proof>) -> Option<SignedReport>
 }
 
 fn rules_of(pack: &Pack, framework: &framework::Framework) -> Vec<Rule> {
-    let named: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
+    let mut named: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
+    // A page that names no rule is about all of them.
+    if named.is_empty() {
+        named.extend(pack.rules.iter().map(|r| r.id.as_str()));
+    }
     let rule = |r: &crate::rules::Rule| Rule {
         id: r.id.clone(),
         title: r.title.clone(),

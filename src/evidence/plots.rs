@@ -126,7 +126,8 @@ pub fn coverage(weeks: &[Week], kind: &str) -> Option<String> {
     let of = |state: WindowState| weeks.iter().flat_map(|w| w.windows.columns()).filter(|(s, _)| *s == state).map(|(_, n)| n).sum::<u64>();
     let states = [WindowState::Done, WindowState::Late, WindowState::Aborted, WindowState::NotRun, WindowState::Open];
     let told: Vec<String> = states.into_iter().map(|s| format!("{} {}", of(s), s.word())).collect();
-    let worst: Vec<String> = weeks.iter().filter(|w| w.windows.not_run > 0).map(|w| format!("{} ({} of {})", w.week, w.windows.not_run, w.windows.planned)).collect();
+    let worst: Vec<String> =
+        weeks.iter().filter(|w| w.windows.not_run > 0).map(|w| format!("{} ({} of {})", w.week, w.windows.not_run, w.windows.planned)).collect();
     let caption = match worst.len() {
         0 => format!("{}. No {unit} lacks a scan.", told.join(", ")),
         1..=8 => format!("{}. Without all their scans: {}.", told.join(", "), worst.join(", ")),
@@ -255,7 +256,8 @@ pub fn conclusions(counts: &[(Conclusion, usize)]) -> String {
     let all: usize = counts.iter().map(|(_, n)| n).sum();
     let legend: Vec<(String, Fill)> = counts.iter().map(|(c, n)| (format!("{n} {}", c.word()), fill(*c))).collect();
     let words = legend.iter().map(|(w, _)| w.as_str()).collect::<Vec<_>>().join(", ");
-    let mut out = format!("<figure>\n<svg class=\"bar\" viewBox=\"0 0 {WIDTH} 22\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">\n", escape(&words));
+    let mut out =
+        format!("<figure>\n<svg class=\"bar\" viewBox=\"0 0 {WIDTH} 22\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">\n", escape(&words));
     let mut x = 1.0;
     for ((_, n), (_, fill)) in counts.iter().zip(&legend) {
         let w = (WIDTH - 2.0) * units(*n as u64) / units(all.max(1) as u64);

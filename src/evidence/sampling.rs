@@ -53,9 +53,7 @@ pub fn draw(sampling: &Sampling, control: &str, kind: &'static str, population: 
     let drawn = kept.into_sorted_vec().into_iter();
     drawn
         .zip(1..)
-        .filter_map(|((rank, item, place), number)| {
-            Some(Sample { number, kind, item: item.to_string(), title: population.get(place)?.title.clone(), rank })
-        })
+        .filter_map(|((rank, item, place), number)| Some(Sample { number, kind, item: item.to_string(), title: population.get(place)?.title.clone(), rank }))
         .collect()
 }
 

@@ -10,6 +10,11 @@ pub fn minute(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
+/// The day of a Unix time, UTC.
+pub fn day(seconds: i64) -> String {
+    super::material::day_of(seconds).to_string()
+}
+
 /// A Unix time or nothing.
 pub fn time_or(seconds: Option<i64>, otherwise: &str) -> String {
     seconds.map_or_else(|| otherwise.to_string(), time)
@@ -49,7 +54,10 @@ mod tests {
 
     #[test]
     fn spans_are_told_in_their_own_unit() {
-        assert_eq!(([0, 60, 7_199, 7_200, 172_799, 172_800, 864_000].map(span)).join(", "), "0 minutes, 1 minute, 119 minutes, 2 hours, 47 hours, 2 days, 10 days");
+        assert_eq!(
+            ([0, 60, 7_199, 7_200, 172_799, 172_800, 864_000].map(span)).join(", "),
+            "0 minutes, 1 minute, 119 minutes, 2 hours, 47 hours, 2 days, 10 days"
+        );
         assert_eq!([0, 86_399, 86_400, 129_600, 777_604].map(days), ["0.0", "0.9", "1.0", "1.5", "9.0"]);
     }
 

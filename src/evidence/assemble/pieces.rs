@@ -78,7 +78,8 @@ pub fn pieces(index: &Index<'_>, whole: &Whole<'_>, control: &ControlPaper) -> V
         }
     }
     list.extend(scans(whole, control));
-    let number = |(i, (kind, title, path)): (usize, (&'static str, Arc<str>, Arc<str>))| Piece { number: format!("{}-{:03}", control.id, i + 1), kind, title, path };
+    let number =
+        |(i, (kind, title, path)): (usize, (&'static str, Arc<str>, Arc<str>))| Piece { number: format!("{}-{:03}", control.id, i + 1), kind, title, path };
     list.into_iter().enumerate().map(number).collect()
 }
 

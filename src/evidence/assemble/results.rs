@@ -53,7 +53,8 @@ pub fn at_end<'a>(index: &'a Index<'_>, laid: &Laid, members: &[Member], rule: u
     for (host, spans) in index.by_host(rule) {
         let Some(member) = members.get(host).filter(|m| m.state.counts()) else { continue };
         let confirmed = if monthly { member.confirmed_monthly } else { member.confirmed };
-        let missing = |message: &'static str| Told { host, given: None, verdict: Verdict::NotRun, since: None, message: message.into(), confirmed, report: None };
+        let missing =
+            |message: &'static str| Told { host, given: None, verdict: Verdict::NotRun, since: None, message: message.into(), confirmed, report: None };
         if confirmed.is_none() {
             each(&missing(match member.confirmed {
                 Some(_) => "no complete monthly or on-demand scan of this host in the period",

@@ -10,8 +10,27 @@ use crate::evidence::text::{days, time, time_or};
 /// `controls.csv`
 pub fn controls(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
     let head = [
-        "control", "title", "conclusion", "sentence", "record", "rules", "hosts", "pass", "fail", "unknown", "waived", "not run", "not applicable", "scans planned",
-        "scans done", "scans late", "scans aborted", "scans not run", "scans open", "exceptions", "pieces",
+        "control",
+        "title",
+        "conclusion",
+        "sentence",
+        "record",
+        "rules",
+        "hosts",
+        "pass",
+        "fail",
+        "unknown",
+        "waived",
+        "not run",
+        "not applicable",
+        "scans planned",
+        "scans done",
+        "scans late",
+        "scans aborted",
+        "scans not run",
+        "scans open",
+        "exceptions",
+        "pieces",
     ];
     let mut rows = Rows::new(out, &head)?;
     for c in &tables.paper.controls {
@@ -39,8 +58,23 @@ fn scans(count: &WindowCount) -> [String; 6] {
 /// `population.csv`
 pub fn population(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
     let head = [
-        "host", "host id", "operating system", "state", "first seen", "last seen", "taken out", "why", "replaced by", "last complete scan", "reports",
-        "scans planned", "scans done", "scans late", "scans aborted", "scans not run", "scans open",
+        "host",
+        "host id",
+        "operating system",
+        "state",
+        "first seen",
+        "last seen",
+        "taken out",
+        "why",
+        "replaced by",
+        "last complete scan",
+        "reports",
+        "scans planned",
+        "scans done",
+        "scans late",
+        "scans aborted",
+        "scans not run",
+        "scans open",
     ];
     let mut rows = Rows::new(out, &head)?;
     for m in &tables.paper.population {
@@ -55,7 +89,7 @@ pub fn population(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
 /// `reconciliation.csv`
 pub fn reconciliation(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
     let mut rows = Rows::new(out, &["host", "found"])?;
-    for found in &tables.paper.reconciliation {
+    if let Some(found) = &tables.paper.reconciliation {
         let lists = [
             (&found.only_here, "only here: enrolled, not in the second list"),
             (&found.only_listed, "only listed: in the second list, not enrolled"),
@@ -110,8 +144,18 @@ pub fn people(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
 /// `revocations.csv`
 pub fn revocations(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
     let head = [
-        "person", "left", "host", "host id", "ways in (rules)", "last scan that saw one", "first scan that saw none", "at least (days)", "at most (days)",
-        "resolution of scans (days)", "limit (days)", "state",
+        "person",
+        "left",
+        "host",
+        "host id",
+        "ways in (rules)",
+        "last scan that saw one",
+        "first scan that saw none",
+        "at least (days)",
+        "at most (days)",
+        "resolution of scans (days)",
+        "limit (days)",
+        "state",
     ];
     let mut rows = Rows::new(out, &head)?;
     let mut failed = Ok(());

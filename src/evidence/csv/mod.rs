@@ -56,7 +56,8 @@ impl<'a> Tables<'a> {
     /// How a table was made; `rows` and `digest` are those of the written file.
     pub fn list(&self, path: &str, rows: u64, digest: Digest) -> List {
         let cover = &self.paper.cover;
-        let parameters = format!("days {} to {} (UTC, inclusive); hosts: {}; checkpoint of {} leaves", cover.from, cover.to, cover.scope, cover.checkpoint_size);
+        let parameters =
+            format!("days {} to {} (UTC, inclusive); hosts: {}; checkpoint of {} leaves", cover.from, cover.to, cover.scope, cover.checkpoint_size);
         let extra = match path {
             "findings.csv" | "history.csv" | "exceptions.csv" | "controls.csv" => format!("; rules that {} names", cover.framework),
             "samples.csv" => match &cover.sampling {
@@ -84,15 +85,21 @@ fn query(path: &str) -> &'static str {
         "changes.csv" => "entries of the ledger dated within the period that are about no report and no record, by number",
         "controls.csv" => "controls of the framework in its order, with their conclusion",
         "coverage.csv" => "planned scans counted by ISO week and by month, and by what became of them",
-        "exceptions.csv" => "spans of verdicts within the period that neither pass nor are not applicable, parted by the waivers over them; then planned scans that did not run",
-        "findings.csv" => "the verdict of each rule on each subject of each host at the last second of the period, by rule, host and subject; hosts taken out owe none",
+        "exceptions.csv" => {
+            "spans of verdicts within the period that neither pass nor are not applicable, parted by the waivers over them; then planned scans that did not run"
+        }
+        "findings.csv" => {
+            "the verdict of each rule on each subject of each host at the last second of the period, by rule, host and subject; hosts taken out owe none"
+        }
         "history.csv" => "every span of a verdict that overlaps the period, parted by the waivers over it, by rule, host, subject and time",
         "people.csv" => "everybody on a roster in force in the period, by name",
         "pieces.csv" => "numbered pieces by control",
         "population.csv" => "hosts enrolled before the end of the period and not taken out before it began, by name",
         "reconciliation.csv" => "names of hosts in the population, in the second list, or in both",
         "records.csv" => "how each record that a control needs stood through the period",
-        "revocations.csv" => "each person who left by each host that was there afterwards: the last complete scan that saw a way in and the first after it that saw none",
+        "revocations.csv" => {
+            "each person who left by each host that was there afterwards: the last complete scan that saw a way in and the first after it that saw none"
+        }
         "samples.csv" => super::sampling::RECIPE,
         "windows.csv" => "every ISO week and month that overlaps the period, for each host that was enrolled before it began and not taken out before it ended",
         _ => "",

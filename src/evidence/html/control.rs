@@ -96,9 +96,18 @@ fn design(out: &mut String, c: &ControlPaper) {
     let mut head = vec![("Rule", ""), ("Why", "m")];
     head.extend(verdicts.iter().map(|(v, _)| (v.word(), "n")));
     let rows = c.design.iter().map(|d| {
-        let verify = if d.verify.is_empty() { String::new() } else { format!("<br><span class=\"soft\">To see it on a host:</span> <code>{}</code>", escape(&d.verify)) };
+        let verify = if d.verify.is_empty() {
+            String::new()
+        } else {
+            format!("<br><span class=\"soft\">To see it on a host:</span> <code>{}</code>", escape(&d.verify))
+        };
         let severity = d.severity.map_or("unknown", |s| s.word());
-        let rule = format!("{}<br><code class=\"soft\">{}</code><br><span class=\"soft\">{severity}, {}</span>", escape(&d.title), escape(&d.rule), escape(&d.mapping));
+        let rule = format!(
+            "{}<br><code class=\"soft\">{}</code><br><span class=\"soft\">{severity}, {}</span>",
+            escape(&d.title),
+            escape(&d.rule),
+            escape(&d.mapping)
+        );
         let mut row = vec![rule, format!("{}{verify}", escape(&d.why))];
         row.extend(d.counts.columns().map(|(_, n)| n.to_string()));
         row
@@ -120,7 +129,10 @@ fn results(out: &mut String, c: &ControlPaper) {
     if missing.is_empty() {
         return;
     }
-    let rows = missing.iter().take(MAX_ROWS).map(|r| vec![mark(r.verdict, r.verdict.word()), escape(&r.name), format!("<code>{}</code>", escape(&r.rule)), escape(&r.message)]);
+    let rows = missing
+        .iter()
+        .take(MAX_ROWS)
+        .map(|r| vec![mark(r.verdict, r.verdict.word()), escape(&r.name), format!("<code>{}</code>", escape(&r.rule)), escape(&r.message)]);
     table(out, "Hosts without a result", &[("Verdict", ""), ("Host", ""), ("Rule", ""), ("Why", "m")], rows);
     more(out, missing.len(), "findings.csv");
 }
@@ -157,7 +169,8 @@ fn handling(e: &Exception) -> String {
     let mut lines = Vec::new();
     if e.verdict == Verdict::Fail || !h.owner.is_empty() {
         let owner = if h.owner.is_empty() { "no owner".to_string() } else { format!("Owner {}", escape(&h.owner)) };
-        let due = h.due.map_or_else(|| "no due date".to_string(), |due| format!("due by {}", minute(due.saturating_sub(1)).chars().take(10).collect::<String>()));
+        let due =
+            h.due.map_or_else(|| "no due date".to_string(), |due| format!("due by {}", minute(due.saturating_sub(1)).chars().take(10).collect::<String>()));
         lines.push(format!("{owner}, {due}{}", if h.overdue { ", <strong>overdue</strong>" } else { "" }));
     }
     let said = [("Cause", &h.cause), ("Resolution", &h.resolution), ("Waiver", &h.waiver)];
@@ -194,7 +207,14 @@ fn pieces(out: &mut String, c: &ControlPaper) {
     if let (true, Some(first), Some(last)) = (together, many.first(), many.last()) {
         let title = format!("Keys, enrolments and signed reports of {}, one by one in {}", count(c.population, "host", "hosts"), link("pieces.csv"));
         let place = c.pieces.iter().position(|p| of_hosts(p)).unwrap_or(rows.len()).min(rows.len());
-        rows.insert(place, vec![format!("<span class=\"v\">{} to {}</span>", escape(&first.number), escape(&last.number)), title, "<code>hosts/</code>, <code>reports/</code>".into()]);
+        rows.insert(
+            place,
+            vec![
+                format!("<span class=\"v\">{} to {}</span>", escape(&first.number), escape(&last.number)),
+                title,
+                "<code>hosts/</code>, <code>reports/</code>".into(),
+            ],
+        );
     }
     table(out, "Pieces", &[("Piece", "w"), ("Shows", "m"), ("File", "")], rows.into_iter());
 }

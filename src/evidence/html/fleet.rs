@@ -11,7 +11,8 @@ use crate::model::finding::Verdict;
 
 /// Sections in their order: id and title.
 pub(super) fn titles(paper: &Paper) -> Vec<(&'static str, &'static str)> {
-    let mut out = vec![("population", "Population"), ("operation", "Planned scans"), ("exceptions", "Exceptions"), ("revocations", "People and time to revoke")];
+    let mut out =
+        vec![("population", "Population"), ("operation", "Planned scans"), ("exceptions", "Exceptions"), ("revocations", "People and time to revoke")];
     out.push(("changes", "Changes of what is judged, by what, or by whom"));
     if paper.cover.sampling.is_some() {
         out.push(("samples", "Samples"));
@@ -48,7 +49,16 @@ fn population(out: &mut String, paper: &Paper) {
         out.push_str("<p><strong>No host was enrolled: nothing was tested.</strong></p>\n");
     } else {
         let _ = writeln!(out, "<p>At the end of the period: {}.</p>", by_state.join(", "));
-        let head = [("Host", ""), ("State", "w"), ("First seen", "w"), ("Last seen", "w"), ("Last complete scan", "w"), ("Reports", "n"), ("Scans", "n"), ("Done", "n")];
+        let head = [
+            ("Host", ""),
+            ("State", "w"),
+            ("First seen", "w"),
+            ("Last seen", "w"),
+            ("Last complete scan", "w"),
+            ("Reports", "n"),
+            ("Scans", "n"),
+            ("Done", "n"),
+        ];
         table(out, "Population", &head, paper.population.iter().take(MAX_ROWS).map(member));
         more(out, paper.population.len(), "population.csv");
     }
@@ -145,7 +155,7 @@ fn operation(out: &mut String, paper: &Paper) {
 }
 
 fn exceptions(out: &mut String, paper: &Paper) {
-    let of = |v: Verdict| paper.exceptions().filter(move |e| e.verdict == v);
+    let of = |v: Verdict| paper.exceptions.iter().filter(move |e| e.verdict == v);
     let (failed, open) = (of(Verdict::Fail).count(), of(Verdict::Fail).filter(|e| e.resolved.is_none()).count());
     let overdue = of(Verdict::Fail).filter(|e| e.handling.overdue).count();
     let unowned = of(Verdict::Fail).filter(|e| e.resolved.is_none() && e.handling.owner.is_empty()).count();
@@ -157,7 +167,7 @@ fn exceptions(out: &mut String, paper: &Paper) {
         of(Verdict::Unknown).count(),
         link("exceptions.csv")
     );
-    if let Some(plot) = plots::ages(paper.exceptions().map(|e| &**e)) {
+    if let Some(plot) = plots::ages(paper.exceptions.iter().map(|e| &**e)) {
         out.push_str(&plot);
     }
 }
@@ -215,7 +225,8 @@ fn people(out: &mut String, paper: &Paper) {
     ];
     table(out, "Time to revoke", &head, rows);
     more(out, paper.revocations.len(), "revocations.csv");
-    let limit = paper.leavers.iter().find_map(|l| l.limit).map_or_else(|| "The policy in force says no limit.".into(), |l| format!("The policy allows {}.", span(l)));
+    let limit =
+        paper.leavers.iter().find_map(|l| l.limit).map_or_else(|| "The policy in force says no limit.".into(), |l| format!("The policy allows {}.", span(l)));
     let _ = writeln!(out, "<p class=\"note\">{limit} Hosts on which no way in was ever seen are in {}.</p>", link("revocations.csv"));
 }
 
@@ -266,7 +277,14 @@ fn samples(out: &mut String, paper: &Paper) {
 /// How each list was made: the last section.
 pub(super) fn lists(out: &mut String, paper: &Paper) {
     out.push_str("<section class=\"control\">\n<h2 id=\"lists\">How each list was made</h2>\n");
-    let rows = paper.lists.iter().map(|l| vec![link(&l.path), format!("{}<br><span class=\"soft\">{}</span>", escape(&l.query), escape(&l.parameters)), l.rows.to_string(), short(&l.digest.to_string())]);
+    let rows = paper.lists.iter().map(|l| {
+        vec![
+            link(&l.path),
+            format!("{}<br><span class=\"soft\">{}</span>", escape(&l.query), escape(&l.parameters)),
+            l.rows.to_string(),
+            short(&l.digest.to_string()),
+        ]
+    });
     table(out, "Lists", &[("File", ""), ("Holds", ""), ("Rows", "n"), ("SHA-256", "")], rows);
     let _ = writeln!(out, "<p class=\"note\">The same with whole digests: {}.</p>\n</section>", link("lists.csv"));
 }
