@@ -11,6 +11,7 @@ use crate::ledger::{Kind, Verifier};
 use crate::model::finding::{Severity, UnknownReason, Verdict};
 use crate::model::ids::{Address, Digest, HostId, Salt};
 use crate::model::report::{Cadence, ScanKind, ScanState};
+use crate::records::waiver::covers;
 use crate::records::{Event, RecordType};
 pub use crate::rules::framework::{Control, Framework, Mapping};
 
@@ -294,22 +295,8 @@ impl Scope {
     /// Whether it names a host; case does not tell hosts apart.
     pub fn covers(&self, name: &str) -> bool {
         let name = name.to_lowercase();
-        self.hosts.is_empty() || self.hosts.iter().any(|pattern| named(&pattern.to_lowercase(), &name))
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| covers(&pattern.to_lowercase(), &name))
     }
-}
-
-/// Whether a pattern, in which `*` stands for any run of characters and nothing else is special, names this.
-fn named(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let mut last = None;
-    for part in parts {
-        if let Some(before) = last.replace(part) {
-            let Some((_, after)) = rest.split_once(before) else { return false };
-            rest = after;
-        }
-    }
-    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
 }
 
 /// One blob, plain.

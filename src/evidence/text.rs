@@ -10,6 +10,11 @@ pub fn minute(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
+/// The day of a Unix time, UTC.
+pub fn day(seconds: i64) -> String {
+    super::material::day_of(seconds).to_string()
+}
+
 /// A Unix time or nothing.
 pub fn time_or(seconds: Option<i64>, otherwise: &str) -> String {
     seconds.map_or_else(|| otherwise.to_string(), time)

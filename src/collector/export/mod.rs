@@ -29,6 +29,7 @@ use crate::model::ids::{Address, Digest, HostId};
 use crate::model::policy::Policy;
 use crate::model::report::Report;
 use crate::pki::keys::SigningKey;
+use crate::records::types;
 use crate::rules::{Pack, framework};
 
 /// Addresses of blobs asked for at a time.
@@ -223,7 +224,7 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
         ways,
         revoke_limit: revoke_limit(store, period).await?,
         silent_after: store.silence(),
-        record_types: Vec::new(),
+        record_types: types::builtin().map_err(|e| ExportError::Damaged("record types", e.to_string()))?,
         records: Vec::new(),
         files: BTreeMap::new(),
         ledger,
@@ -364,7 +365,11 @@ fn host_of(row: HostRow, history: &History, replaced: &BTreeMap<HostId, HostId>)
 }
 
 fn rules_of(pack: &Pack, framework: &framework::Framework) -> Vec<Rule> {
-    let named: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
+    let mut named: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
+    // A page that names no rule is about all of them.
+    if named.is_empty() {
+        named.extend(pack.rules.iter().map(|r| r.id.as_str()));
+    }
     let rule = |r: &crate::rules::Rule| Rule {
         id: r.id.clone(),
         title: r.title.clone(),

@@ -61,10 +61,10 @@ pub fn by_rules(
     Said { conclusion, sentence }
 }
 
-/// What the records of a control say; without a mapped one a person's word is missing, whatever rules say.
-pub fn by_records(tested: bool, records: &[RecordPaper]) -> Said {
+/// What the records of a control say; `elsewhere`: a rule or a table says something, too. Without a mapped one a person's word is missing, whatever rules say.
+pub fn by_records(elsewhere: bool, records: &[RecordPaper]) -> Said {
     if records.is_empty() {
-        let sentence = if tested { "What no rule tests needs a person's record." } else { "No rule tests this control: it needs a person's record." };
+        let sentence = if elsewhere { "The rest needs a person's record." } else { "No rule tests this control: it needs a person's record." };
         return Said { conclusion: Conclusion::Record, sentence: sentence.into() };
     }
     let mut conclusion = Conclusion::NoExceptions;

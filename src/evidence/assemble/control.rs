@@ -38,13 +38,13 @@ pub fn control(index: &Index<'_>, whole: &Whole<'_>, control: &Control, records:
         said.push(by_rules(&counts, &exceptions, &on, (population, standing), &operation));
     }
     if !control.record.is_empty() || !records.is_empty() {
-        said.push(by_records(tested, &records));
+        said.push(by_records(tested || !control.fleet.is_empty(), &records));
+    }
+    if !tested && (said.is_empty() || !control.fleet.is_empty()) {
+        said.insert(0, Said { conclusion: Conclusion::Derived, sentence: "No rule tests this control: it is read from the tables of this bundle.".into() });
     }
     let conclusion = said.iter().map(|s| s.conclusion).max().unwrap_or(Conclusion::Derived);
-    let sentence = match said.is_empty() {
-        true => "No rule tests this control: it is read from the tables of this bundle.".into(),
-        false => said.into_iter().map(|s| s.sentence).collect::<Vec<_>>().join(" "),
-    };
+    let sentence = said.iter().map(|s| s.sentence.as_str()).collect::<Vec<_>>().join(" ");
     let samples = index
         .material
         .sampling

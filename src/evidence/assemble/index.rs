@@ -25,7 +25,7 @@ pub struct Index<'m> {
     pub hosts: Vec<&'m Host>,
     /// Their names, to be shared.
     pub names: Vec<Arc<str>>,
-    /// Rules that the framework names, sorted; `None`: the pack does not hold it.
+    /// Rules that the framework names (all of the pack, if it names none), sorted; `None`: the pack does not hold it.
     pub rules: Vec<(Arc<str>, Option<&'m Rule>)>,
     positions: HashMap<HostId, u32>,
     reports: Vec<Vec<&'m ReportMeta>>,
@@ -48,6 +48,10 @@ impl<'m> Index<'m> {
         reports.iter_mut().for_each(|own| own.sort_by_key(|r| (r.finished, r.digest)));
         let known: BTreeMap<&str, &Rule> = material.rules.iter().map(|r| (r.id.as_str(), r)).collect();
         let mut named: Vec<&str> = material.framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
+        // A page that names no rule is about all of them: how exceptions are handled, who looked.
+        if named.is_empty() {
+            named.extend(material.rules.iter().map(|r| r.id.as_str()));
+        }
         named.sort_unstable();
         named.dedup();
         let rules: Vec<(Arc<str>, Option<&Rule>)> = named.into_iter().map(|id| (id.into(), known.get(id).copied())).collect();

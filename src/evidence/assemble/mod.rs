@@ -12,6 +12,7 @@ mod people;
 mod pieces;
 mod population;
 mod populations;
+mod records;
 pub(super) mod results;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use index::Index;
 use laid::Laid;
 use pieces::OfHost;
 use populations::Populations;
+use records::Records;
 use results::OfRule;
 
 /// Why material is no evidence.
@@ -71,20 +73,25 @@ pub fn assemble(material: &Material) -> Result<Paper, AssembleError> {
     let (leavers, revocations) = people.as_ref().map(|p| revocation::summary(&index, p)).unwrap_or_default();
     let changes = changes::changes(&index);
     let rules: Vec<OfRule> = (0..index.rules.len()).map(|rule| OfRule::new(&index, &laid, &members, rule)).collect();
-    let populations = match material.sampling {
-        Some(_) => Populations::new(&members, &windows, &changes, people.as_ref()),
-        None => Populations::default(),
-    };
+    let mut exceptions: Vec<Arc<Exception>> = rules.iter().flat_map(|r| r.exceptions.iter().cloned()).collect();
+    let missed = results::missed(&index, &windows);
+    exceptions.extend(missed.iter().cloned());
+    let records = Records::new(material, people.as_ref(), &exceptions);
+    let mut populations = Populations::default();
+    if material.sampling.is_some() {
+        populations = Populations::new(&members, &windows, &changes, people.as_ref());
+        records.fill(&mut populations);
+    }
     let whole = Whole {
         members: &members,
         standing: members.iter().filter(|m| m.state.counts()).count(),
         operation: WindowCount::of(&windows),
-        missed: &results::missed(&index, &windows),
+        missed: &missed,
         rules: &rules,
         files: &pieces::of_hosts(&index),
         populations: &populations,
     };
-    let controls = material.framework.controls.iter().map(|c| control::control(&index, &whole, c, Vec::new())).collect::<Result<_, _>>()?;
+    let controls = material.framework.controls.iter().map(|c| control::control(&index, &whole, c, records.of(c))).collect::<Result<_, _>>()?;
     Ok(Paper {
         cover: cover(&index, &members, &checkpoint),
         reconciliation: reconcile(material, &members),
@@ -95,6 +102,7 @@ pub fn assemble(material: &Material) -> Result<Paper, AssembleError> {
         changes,
         lists: Vec::new(),
         controls,
+        exceptions,
         notes: notes(&index, &members),
         population: members,
         windows,

@@ -19,7 +19,7 @@ pub fn people(material: &Material) -> Option<People> {
     let last = versions.last()?;
     let mut problems = Vec::new();
     let mut known: BTreeMap<String, (Person, usize)> = BTreeMap::new();
-    let mut readable = None;
+    let mut known_from = None;
     for (number, version) in versions.iter().enumerate() {
         let roster = match version.bytes.as_deref().map(|bytes| Roster::parse("roster", bytes)) {
             Some(Ok(roster)) => roster,
@@ -33,18 +33,20 @@ pub fn people(material: &Material) -> Option<People> {
             }
         };
         // Who is new is told beside an earlier roster, and there was none before the first that can be read.
-        let first = readable.is_none();
-        readable = Some(number);
+        let first = known_from.is_none();
+        known_from = known_from.or(Some(version.since));
         for one in roster.people {
             let entry = known.entry(one.person.to_lowercase());
             let (person, seen) = entry.or_insert_with(|| {
                 let joined = !first && version.since >= start;
-                (Person { person: one.person.clone(), listed: version.since, joined, left_at: None }, number)
+                (Person { person: one.person.clone(), listed: version.since, joined, left_at: None, dropped: None }, number)
             });
-            (person.left_at, *seen) = (one.ended_at, number);
+            (person.left_at, person.dropped, *seen) = (one.ended_at, None, number);
         }
+        let gone = known.values_mut().filter(|(p, seen)| *seen != number && p.left_at.is_none() && p.dropped.is_none());
+        gone.for_each(|(person, _)| person.dropped = Some(version.since));
     }
-    let dropped = known.values().filter(|(p, seen)| Some(*seen) != readable && p.left_at.is_none()).count();
+    let dropped = known.values().filter(|(p, _)| p.dropped.is_some()).count();
     if dropped > 0 {
         let who = count(dropped, "person is", "people are");
         problems.push(format!("{who} no longer listed, and no last day was ever given: their ways in were not looked for."));
@@ -54,9 +56,9 @@ pub fn people(material: &Material) -> Option<People> {
         problems.truncate(MAX_PROBLEMS);
         problems.push(format!("And {rest} more."));
     }
-    let employed = known.values().filter(|(p, seen)| Some(*seen) == readable && p.left_at.is_none_or(|at| at > end)).count();
+    let employed = known.values().filter(|(p, _)| p.dropped.is_none() && p.left_at.is_none_or(|at| at > end)).count();
     let people: Vec<Person> = known.into_values().map(|(p, _)| p).collect();
     let left = people.iter().filter(|p| p.left_at.is_some_and(|at| at > start && at <= end)).count();
     let joined = people.iter().filter(|p| p.joined).count();
-    Some(People { list: last.digest, people, employed, joined, left, problems })
+    Some(People { list: last.digest, known_from, people, employed, joined, left, problems })
 }

@@ -89,7 +89,7 @@ pub fn population(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
 /// `reconciliation.csv`
 pub fn reconciliation(tables: &Tables<'_>, out: &mut dyn Write) -> io::Result<u64> {
     let mut rows = Rows::new(out, &["host", "found"])?;
-    for found in &tables.paper.reconciliation {
+    if let Some(found) = &tables.paper.reconciliation {
         let lists = [
             (&found.only_here, "only here: enrolled, not in the second list"),
             (&found.only_listed, "only listed: in the second list, not enrolled"),

@@ -155,7 +155,7 @@ fn operation(out: &mut String, paper: &Paper) {
 }
 
 fn exceptions(out: &mut String, paper: &Paper) {
-    let of = |v: Verdict| paper.exceptions().filter(move |e| e.verdict == v);
+    let of = |v: Verdict| paper.exceptions.iter().filter(move |e| e.verdict == v);
     let (failed, open) = (of(Verdict::Fail).count(), of(Verdict::Fail).filter(|e| e.resolved.is_none()).count());
     let overdue = of(Verdict::Fail).filter(|e| e.handling.overdue).count();
     let unowned = of(Verdict::Fail).filter(|e| e.resolved.is_none() && e.handling.owner.is_empty()).count();
@@ -167,7 +167,7 @@ fn exceptions(out: &mut String, paper: &Paper) {
         of(Verdict::Unknown).count(),
         link("exceptions.csv")
     );
-    if let Some(plot) = plots::ages(paper.exceptions().map(|e| &**e)) {
+    if let Some(plot) = plots::ages(paper.exceptions.iter().map(|e| &**e)) {
         out.push_str(&plot);
     }
 }

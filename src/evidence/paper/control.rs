@@ -13,12 +13,12 @@ use crate::records::Standing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conclusion {
-    /// No rule tests it: the reader finds it in the tables that the collector derives.
-    Derived,
     /// No rule applies to any host.
     NotApplicable,
     /// Every rule passed on every host it applies to, in every window, during the whole period.
     NoExceptions,
+    /// No rule tests it: the reader finds it in the tables that the collector derives.
+    Derived,
     /// Failures are covered by waivers.
     Waived,
     /// Something could not be told.

@@ -5,7 +5,6 @@ mod findings;
 mod people;
 mod population;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::ser::{Serialize, Serializer};
@@ -43,21 +42,10 @@ pub struct Paper {
     pub lists: Vec<List>,
     /// In the framework's order.
     pub controls: Vec<ControlPaper>,
+    /// Every exception once, though controls share them: by rule, then the scans that did not run.
+    pub exceptions: Vec<Arc<Exception>>,
     /// What a reader must know and the tables don't show.
     pub notes: Vec<String>,
-}
-
-impl Paper {
-    /// Every exception once, though controls share them: those of a rule where the first control has it, then the scans that did not run.
-    pub fn exceptions(&self) -> impl Iterator<Item = &Arc<Exception>> {
-        let mut told: BTreeSet<&str> = BTreeSet::new();
-        let tested = || self.controls.iter().filter(|c| !c.design.is_empty());
-        let of_rules = tested().flat_map(move |control| {
-            let new: BTreeSet<&str> = control.design.iter().map(|d| d.rule.as_str()).filter(|r| told.insert(r)).collect();
-            control.exceptions.iter().filter(move |e| new.contains(&*e.rule))
-        });
-        of_rules.chain(tested().take(1).flat_map(|c| &c.exceptions).filter(|e| e.rule.is_empty()))
-    }
 }
 
 /// Cover of the paper.

@@ -9,6 +9,8 @@ use crate::model::ids::{Digest, HostId};
 pub struct People {
     /// SHA-256 of the last roster in force in the period.
     pub list: Digest,
+    /// From when on the first roster that can be read was in force, Unix seconds; `None`: none can.
+    pub known_from: Option<i64>,
     /// Everybody who worked here at some time in the period or was still listed, by name.
     pub people: Vec<Person>,
     /// Who worked here at the end of the period.
@@ -32,6 +34,8 @@ pub struct Person {
     pub joined: bool,
     /// First second after the last day, Unix.
     pub left_at: Option<i64>,
+    /// From when on no roster lists them although no last day was given, Unix seconds.
+    pub dropped: Option<i64>,
 }
 
 /// A person who left, over all hosts.
