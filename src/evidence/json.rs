@@ -72,11 +72,11 @@ pub fn blob(blob: &PlainBlob) -> Vec<u8> {
     out
 }
 
-/// A line of `records/events.jsonl`: the event or, once it is erased, its digest.
+/// A line of `records/events.jsonl`: the event; once words of it were erased, the digest that it had and what stands there now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventLine {
-    /// SHA-256 of an event that was erased.
+    /// SHA-256 of the event as it was recorded, if it is not the one that stands here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Digest>,
     /// What was recorded.
@@ -88,7 +88,8 @@ pub struct EventLine {
 
 /// The line of a recorded event.
 pub fn event(event: &RecordedEvent) -> Result<Vec<u8>, LineError> {
-    line(&EventLine { erased: None, event: Some(event.event.clone()), proof: event.proof.clone() })
+    let same = Digest::of(&canonical::to_bytes(&event.event)?) == event.digest;
+    line(&EventLine { erased: (!same).then_some(event.digest), event: Some(event.event.clone()), proof: event.proof.clone() })
 }
 
 /// A line of `ledger.jsonl`.

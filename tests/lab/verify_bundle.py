@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SPKI_HEAD = bytes.fromhex("302a300506032b6570032100")
 LAST, FULL = "manifest.json", 0xFFFFFFFF
+RECORDS = ("attestation", "register", "waiver", "approval", "sign-off")
 problems = []
 
 
@@ -214,8 +215,8 @@ def main(path, given):
     attached = {}
     for number, line in bundle.lines("records/events.jsonl"):
         value = json.loads(line)
-        digest = sha(canonical(value["event"])).hex() if "event" in value else value["erased"]
-        if canonical(value) != line or not logged(value["proof"], kind="record", reference=digest):
+        digest = value["erased"] if "erased" in value else sha(canonical(value["event"])).hex()
+        if canonical(value) != line or json.loads(value["proof"]["leaf"])["kind"] not in RECORDS or not logged(value["proof"], reference=digest):
             bad("records/events.jsonl", f"line {number}: the event is not in the ledger")
         attached |= {f["sha256"]: f["bytes"] for f in value.get("event", {}).get("files", [])}
     for path in here:
@@ -225,7 +226,7 @@ def main(path, given):
     for number, line in bundle.lines("ledger.jsonl"):
         value = json.loads(line)
         body = {"reference": sha(canonical(value["body"])).hex()} if value["body"] is not None else {}
-        if canonical(value) != line or not logged(value["proof"], **body) or json.loads(value["proof"]["leaf"])["kind"] in ("report", "record"):
+        if canonical(value) != line or not logged(value["proof"], **body) or json.loads(value["proof"]["leaf"])["kind"] in ("report", *RECORDS):
             bad("ledger.jsonl", f"line {number}: the entry is not in the ledger, or its text is another one")
 
     # Tables, pieces, samples.

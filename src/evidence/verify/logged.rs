@@ -14,8 +14,8 @@ use crate::model::ids::Digest;
 
 /// Longest line of an event or a ledger entry, bytes.
 const MAX_LINE: u64 = 16 << 20;
-/// Kind of the entries about recorded events.
-const RECORD: &str = "record";
+/// Kinds of the entries about recorded events.
+const RECORDS: [&str; 5] = ["attestation", "register", "waiver", "approval", "sign-off"];
 
 /// Records, lists and entries of the ledger.
 pub(super) fn all<R: Read + Seek>(reading: &mut Reading<'_, R>, checkpoint: Option<&Checkpoint>) -> Result<(), ArchiveError> {
@@ -37,8 +37,9 @@ fn events<R: Read + Seek>(reading: &mut Reading<'_, R>, checkpoint: Option<&Chec
             Ok((read, leaf)) => {
                 held += 1;
                 last = Some(read.proof.index);
+                erased += u64::from(read.erased.is_some());
                 match read.event {
-                    None => erased += 1,
+                    None => (),
                     Some(event) if event.at != leaf.at => found.problem(PATH, "record", format!("line {number}: its time is not the one of its entry")),
                     Some(event) => attached.extend(event.files.iter().map(|f| (f.sha256, f.bytes))),
                 }
@@ -65,12 +66,12 @@ fn event(line: &[u8], checkpoint: Option<&Checkpoint>) -> Result<(EventLine, Lea
         return Err(wrong("is not canonical JSON".into()));
     }
     let digest = match (&read.event, &read.erased) {
+        (_, Some(digest)) => *digest,
         (Some(event), None) => Digest::of(&canonical::to_bytes(event).map_err(|e| wrong(e.to_string()))?),
-        (None, Some(digest)) => *digest,
-        _ => return Err(wrong("holds neither an event nor the digest of an erased one".into())),
+        (None, None) => return Err(wrong("holds neither an event nor the digest of an erased one".into())),
     };
     let leaf = logged(checkpoint, &read.proof).map_err(|e| ("proof", e))?;
-    if leaf.kind.id() != RECORD || leaf.reference != digest {
+    if !RECORDS.contains(&leaf.kind.id()) || leaf.reference != digest {
         return Err(("proof", "the leaf is not about this event".into()));
     }
     Ok((read, leaf))
@@ -138,7 +139,7 @@ fn entry(line: &[u8], checkpoint: Option<&Checkpoint>) -> Result<(u64, bool), (&
         return Err(wrong("is not canonical JSON".into()));
     }
     let leaf = logged(checkpoint, &read.proof).map_err(|e| ("proof", e))?;
-    if leaf.kind == Kind::Report || leaf.kind.id() == RECORD {
+    if leaf.kind == Kind::Report || RECORDS.contains(&leaf.kind.id()) {
         return Err(wrong(format!("is about a {}, which has its place elsewhere", leaf.kind.id())));
     }
     let Some(body) = read.body else { return Ok((read.proof.index, false)) };
