@@ -20,8 +20,10 @@ enum Command {
     Demo(super::demo::Arguments),
     /// Make an enrolment token
     Token(super::token::Arguments),
-    /// Add a person who may sign in
+    /// Say who may sign in and what they may do
     User(super::user::Arguments),
+    /// Give lists to judge by, such as the roster, and look at their versions
+    List(super::list::Arguments),
     /// Export SOC 2 evidence
     Evidence(super::export::Arguments),
     /// List hosts, and take them out of the population
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Demo(a) => super::demo::run(a),
         Command::Token(a) => super::token::run(a),
         Command::User(a) => super::user::run(a),
+        Command::List(a) => super::list::run(a),
         Command::Evidence(a) => super::export::run(a),
         Command::Host(a) => super::hosts::run(a),
         Command::Ledger(a) => super::ledger::run(a),

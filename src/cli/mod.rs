@@ -26,6 +26,8 @@ pub mod gatherer;
 pub mod hosts;
 #[cfg(feature = "collector")]
 pub mod ledger;
+#[cfg(feature = "collector")]
+pub mod list;
 pub mod output;
 pub mod rules;
 pub mod scan;

@@ -44,6 +44,13 @@ pub struct State {
     pub state: &'static str,
 }
 
+/// A list that people keep.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ListLabel {
+    /// `roster`, `approvals`, …
+    pub list: &'static str,
+}
+
 /// What runs.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Version {
@@ -98,6 +105,10 @@ pub struct Metrics {
     pub body_memory: Gauge,
     /// Room for the data folder, bytes.
     pub disk_free: Gauge,
+    /// Hosts whose latest facts were judged again.
+    pub judged_again: Counter,
+    /// Lists whose file can't be read.
+    pub lists_refused: Family<ListLabel, Gauge>,
 }
 
 impl Metrics {
@@ -124,6 +135,8 @@ impl Metrics {
             handshakes: Family::default(),
             body_memory: Gauge::default(),
             disk_free: Gauge::default(),
+            judged_again: Counter::default(),
+            lists_refused: Family::default(),
             registry: Registry::default(),
         };
         let build: Family<Version, Gauge> = Family::default();
@@ -166,6 +179,8 @@ impl Metrics {
         r.register("tls_handshakes_failed", "TLS handshakes that failed or took too long, by listener", self.handshakes.clone());
         r.register_with_unit("body_memory", "Memory granted to bodies of requests", Unit::Bytes, self.body_memory.clone());
         r.register_with_unit("data_free", "Room on the file system of the data folder", Unit::Bytes, self.disk_free.clone());
+        r.register("hosts_judged_again", "Hosts whose latest facts were judged again without a report", self.judged_again.clone());
+        r.register("list_refused", "1 while the file of a list can't be read and an older version is in force", self.lists_refused.clone());
     }
 
     /// The whole exposition as OpenMetrics.

@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod app;
 pub mod auth;
+pub mod basis;
 mod body;
 mod door;
 mod enrol;
@@ -18,7 +19,9 @@ mod health;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+pub mod lists;
 pub mod metrics;
+pub mod rejudge;
 mod renew;
 pub mod resume;
 pub mod rotate;
@@ -31,4 +34,4 @@ pub mod ui;
 mod verify;
 
 pub use app::App;
-pub use start::{Keys, Running, lock, start};
+pub use start::{Keys, RulesChanged, Running, bounded, lock, start};

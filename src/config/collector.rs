@@ -46,6 +46,8 @@ pub struct Config {
     pub approvals: PathBuf,
     /// Declared third parties (CSV or JSON); empty: none, and rules about outbound connections are unknown.
     pub third_parties: PathBuf,
+    /// Hosts that are known elsewhere (CSV or JSON from a cloud or a configuration management database); empty: none.
+    pub inventory: PathBuf,
     /// Index of published advisories (`assay advisories import`); empty: none, and rules about them are unknown.
     pub advisories: PathBuf,
     /// A host without contact for so many hours is silent.
@@ -88,6 +90,7 @@ impl Default for Config {
             roster: PathBuf::new(),
             approvals: PathBuf::new(),
             third_parties: PathBuf::new(),
+            inventory: PathBuf::new(),
             advisories: PathBuf::new(),
             silent_after_hours: 48,
             retention: Retention::default(),

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 pub use crate::model::report::Cadence;
 pub(crate) use embedded::files_below;
-pub use evaluate::{evaluate, evaluate_drift, evaluate_in, looked_at};
+pub use evaluate::{evaluate, evaluate_drift, evaluate_in, evaluate_those, looked_at};
 pub(crate) use file::yaml;
 pub use file::{Example, MAX_FILE, Problem, Rule};
 

@@ -5,7 +5,7 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
 use super::query::Query;
-use super::transitions::{self, Span};
+use super::transitions::{self, Laying, Span};
 use super::{FindingFilter, FindingRow};
 use crate::model::finding::{Finding, Severity};
 use crate::model::ids::{Digest, HostId};
@@ -72,7 +72,7 @@ fn joined(rows: Vec<FindingRow>) -> Vec<FindingRow> {
     let mut out: Vec<FindingRow> = Vec::with_capacity(rows.len());
     for row in rows {
         match out.last_mut() {
-            Some(last) if continues(last, &row) => *last = FindingRow { since: last.since, ..row },
+            Some(last) if continues(last, &row) => *last = FindingRow { since: last.since, origin: last.origin.take(), ..row },
             _ => out.push(row),
         }
     }
@@ -91,27 +91,20 @@ const INSERT_ROWS: usize = 64;
 /// Which rules are looked at.
 pub(super) type Ours<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 
-/// Lays a report's verdicts over the stored spans inside a transaction; see
-/// [`transitions::lay`]. Only rules that are `ours` are looked at, in verdicts and in spans.
-pub(super) async fn lay(
-    transaction: &mut Transaction<'static, Any>,
-    host: &HostId,
-    (findings, ours): (&[Finding], Ours<'_>),
-    report: Digest,
-    at: i64,
-    next: Option<i64>,
-) -> Result<()> {
+/// Lays verdicts over the stored spans inside a transaction, see [`transitions::lay`]; whether anything changed. Only rules that are `ours` are
+/// looked at, in verdicts and in spans.
+pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &HostId, ours: Ours<'_>, new: &Laying<'_>) -> Result<bool> {
     let rows =
-        sqlx::query("SELECT * FROM findings WHERE host = $1 AND ((since <= $2 AND (until IS NULL OR until > $2)) OR since = $3) ORDER BY rule, subject, since")
+        sqlx::query("SELECT * FROM findings WHERE host = $1 AND (until IS NULL OR until > $2) AND ($3 IS NULL OR since <= $3) ORDER BY rule, subject, since")
             .bind(host.bytes().to_vec())
-            .bind(at)
-            .bind(next)
+            .bind(new.at)
+            .bind(new.next.map(|(next, _)| next))
             .fetch_all(&mut **transaction)
             .await?;
     let mut spans: Vec<Span> = rows.iter().map(span).collect::<Result<_>>()?;
     spans.retain(|s| ours(&s.finding.rule));
-    let findings: Vec<Finding> = findings.iter().filter(|f| ours(&f.rule)).cloned().collect();
-    let changes = transitions::lay(&spans, &findings, report, at, next);
+    let findings: Vec<Finding> = new.findings.iter().filter(|f| ours(&f.rule)).cloned().collect();
+    let changes = transitions::lay(&spans, &Laying { findings: &findings, ..*new });
     for (span, until) in changes.end.iter().filter_map(|(number, until)| Some((spans.get(*number)?, until))) {
         let mut query = Query::new("UPDATE findings SET until = ");
         query.bind(*until);
@@ -123,7 +116,7 @@ pub(super) async fn lay(
     for spans in changes.add.chunks(INSERT_ROWS) {
         insert(host, spans)?.run(&mut **transaction).await?;
     }
-    Ok(())
+    Ok(!changes.is_empty())
 }
 
 /// Narrows a statement to one span: its key is what it is about and when it began.
@@ -135,14 +128,14 @@ fn identified<'q>(query: &'q mut Query, host: &HostId, span: &Span) -> &'q mut Q
 }
 
 fn insert(host: &HostId, spans: &[Span]) -> Result<Query> {
-    let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body) VALUES ");
+    let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body, origin) VALUES ");
     for (number, span) in spans.iter().enumerate() {
         let body = serde_json::to_string(&span.finding).map_err(|e| StoreError::Database(e.to_string()))?;
         query.push(if number > 0 { ", (" } else { "(" }).bind(host.bytes().to_vec());
         query.push(", ").bind(storable(&span.finding.rule)).push(", ").bind(storable(&span.finding.subject));
         query.push(", ").bind(span.finding.verdict.id()).push(", ").bind(rank(span.finding.severity));
         query.push(", ").bind(span.since).push(", ").bind(span.until);
-        query.push(", ").bind(span.report.bytes().to_vec()).push(", ").bind(body).push(")");
+        query.push(", ").bind(span.report.bytes().to_vec()).push(", ").bind(body).push(", ").bind(span.origin.clone()).push(")");
     }
     Ok(query)
 }
@@ -159,7 +152,8 @@ const fn rank(severity: Severity) -> i64 {
 
 fn finding_row(row: &AnyRow) -> Result<FindingRow> {
     let span = span(row)?;
-    Ok(FindingRow { host: HostId::new(bytes(row, "host")?), finding: span.finding, since: span.since, until: span.until, report: span.report })
+    let host = HostId::new(bytes(row, "host")?);
+    Ok(FindingRow { host, finding: span.finding, since: span.since, until: span.until, report: span.report, origin: span.origin })
 }
 
 fn span(row: &AnyRow) -> Result<Span> {
@@ -169,5 +163,6 @@ fn span(row: &AnyRow) -> Result<Span> {
         since: row.try_get("since")?,
         until: row.try_get("until")?,
         report: Digest::new(bytes(row, "report")?),
+        origin: row.try_get("origin")?,
     })
 }

@@ -70,7 +70,10 @@ async fn accept(store: &Store, made: &Made, envelope: &[u8]) {
         leaf: None,
     };
     assert_eq!(
-        store.accept(NewReport { row, report, findings, os: None, needs: Default::default(), looked_at: Default::default() }).await.unwrap(),
+        store
+            .accept(NewReport { row, report, findings, os: None, needs: Default::default(), basis: Digest::of(b""), looked_at: Default::default() })
+            .await
+            .unwrap(),
         Accepted::New
     );
 }
