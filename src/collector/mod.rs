@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! agents ==mTLS==> server -> enrol | heartbeat | ingest -> judge -> store -> sequencer -> receipt
-//! people ==HTTPS=> server -> pages
+//! people ==HTTPS=> server -> pages | api -> records -> store
 //! ```
 
 pub mod admission;
+pub mod api;
 pub mod app;
 pub mod auth;
 mod body;
@@ -19,6 +20,7 @@ mod heartbeat;
 mod ingest;
 pub mod judge;
 pub mod metrics;
+pub mod records;
 mod renew;
 pub mod resume;
 pub mod rotate;

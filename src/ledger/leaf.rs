@@ -43,6 +43,16 @@ pub enum Kind {
     KeyRotation,
     /// Facts older than the policy keeps were erased; the reference is the digest of the statement that says which.
     Retention,
+    /// Something that must be said again by its cadence was recorded; like the four below, the reference is the digest of the event.
+    Attestation,
+    /// An entry of a register was added, changed, closed or withdrawn; or a failure was given an owner, a day, a cause or a resolution.
+    Register,
+    /// A waiver was asked for, or the request changed or withdrawn.
+    Waiver,
+    /// A second person approved, refused or revoked.
+    Approval,
+    /// A register was signed as complete.
+    SignOff,
 }
 
 /// Why bytes are not a leaf.
@@ -89,7 +99,7 @@ pub struct Leaf {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Report,
         Self::Enrolment,
         Self::Export,
@@ -101,7 +111,15 @@ impl Kind {
         Self::Erasure,
         Self::KeyRotation,
         Self::Retention,
+        Self::Attestation,
+        Self::Register,
+        Self::Waiver,
+        Self::Approval,
+        Self::SignOff,
     ];
+
+    /// Kinds whose statements are events of records.
+    pub const RECORDS: [Self; 5] = [Self::Attestation, Self::Register, Self::Waiver, Self::Approval, Self::SignOff];
 
     /// The form on disk and wire.
     pub const fn id(self) -> &'static str {
@@ -117,6 +135,11 @@ impl Kind {
             Self::Erasure => "erasure",
             Self::KeyRotation => "key-rotation",
             Self::Retention => "retention",
+            Self::Attestation => "attestation",
+            Self::Register => "register",
+            Self::Waiver => "waiver",
+            Self::Approval => "approval",
+            Self::SignOff => "sign-off",
         }
     }
 

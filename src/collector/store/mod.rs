@@ -8,6 +8,7 @@ mod hosts;
 mod leases;
 mod ledger;
 mod query;
+mod records;
 mod reports;
 mod retention;
 mod statements;
@@ -20,6 +21,7 @@ pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file}
 pub use hosts::{Enrolled, NewHost, Retirement};
 pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
+pub use records::{ErasedRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::Statement;

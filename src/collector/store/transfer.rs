@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! zstd of lines
-//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":2}
+//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":3}
 //! {"table":"hosts"}                        then one array per row, in the order of the columns below
 //! ["BASE64","web01",…]                     bytes as base64, numbers, text, null
 //! …
 //! {"digest":SHA-256 of every byte above,"rows":N}
 //! ```
-//! A backup is one state of all tables, taken while the collector works. Sessions and sign-in links are left out.
+//! A backup is one state of all tables, taken while the collector works. Sessions, sign-in links and API tokens are left out.
 //! Restoring is one transaction: a damaged or truncated file changes nothing. Keys are not in it.
 
 use std::io::{BufRead, Read, Write};
@@ -30,7 +30,7 @@ use crate::model::ids::Digest;
 /// Version that this code writes.
 const FORMAT: &str = "assay.backup.v1";
 /// Schema whose columns are listed below.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// Longest line, bytes: a row with the largest blob.
 const MAX_LINE: u64 = 96 << 20;
 /// zstd level: fast, and frames inside are compressed already.
@@ -130,6 +130,7 @@ pub const TABLES: &[Table] = &[
     // Its number is given anew; the order stays.
     Table { name: "pending_leaves", columns: &[("kind", T), ("reference", B), ("bytes", B)], tail: "ORDER BY number" },
     Table { name: "statements", columns: &[("digest", B), ("kind", T), ("at", N), ("body", B)], tail: "ORDER BY digest" },
+    Table { name: "record_files", columns: &[("digest", B), ("at", N), ("bytes", B)], tail: "ORDER BY digest" },
     Table { name: "users", columns: &[("id", B), ("name", T), ("role", T), ("password", T), ("created_at", N)], tail: "ORDER BY id" },
     Table {
         name: "secrets",

@@ -3,6 +3,7 @@
 mod blobs;
 mod hosts;
 mod ledger;
+mod records;
 mod reports;
 mod users;
 mod whole;
@@ -32,6 +33,11 @@ const CASES: &[Case] = cases![
     ledger::leaves_are_numbered_once_and_only_behind_the_last,
     ledger::statements_of_one_second_stand_in_the_order_of_the_ledger,
     ledger::only_the_holder_of_the_lease_numbers,
+    records::a_person_is_erased_from_records_and_what_was_proved_stays,
+    records::a_waiver_is_decided_once_however_many_try,
+    records::events_stand_in_the_ledger_with_their_files,
+    records::tampered_records_and_files_are_named,
+    records::what_is_refused_leaves_nothing_behind,
     reports::a_verdict_is_as_old_as_its_first_words,
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
     reports::a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_order_of_arrival,

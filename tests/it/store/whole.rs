@@ -99,7 +99,7 @@ fn keys(folder: &Path) -> Keys {
 }
 
 /// Numbers everything that waits, as a collector does; then the lease is given back.
-async fn number(store: &Store) {
+pub async fn number(store: &Store) {
     let keys = keys(store.folder());
     let (mut task, _) = Task::open(store.clone(), Arc::new(keys.signer), keys.verifier, NOW).await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -119,11 +119,11 @@ async fn filled(store: &Store) -> (Machine, Machine) {
     (one, two)
 }
 
-async fn checked(store: &Store) -> Fsck {
+pub async fn checked(store: &Store) -> Fsck {
     fsck(store, &[keys(store.folder()).verifier], &|_, _| ()).await.unwrap()
 }
 
-async fn backup(store: &Store) -> (Vec<u8>, Digest) {
+pub async fn backup(store: &Store) -> (Vec<u8>, Digest) {
     let mut bytes = Vec::new();
     let moved = store.back_up(&mut bytes, NOW, &|_| ()).await.unwrap();
     (bytes, moved.digest.unwrap())
@@ -170,7 +170,8 @@ pub async fn a_sound_store_has_no_difference(store: Store) {
     let found = checked(&store).await;
     assert!(found.is_clean(), "{:?}", found.differences);
     let counts: Vec<(&str, u64)> = found.checked.into_iter().collect();
-    let expected = [("blobs", 12), ("checkpoints", 1), ("hosts", 2), ("ledger entries", 6), ("receipts", 4), ("reports", 4), ("statements", 0)];
+    let expected =
+        [("blobs", 12), ("checkpoints", 1), ("files of records", 0), ("hosts", 2), ("ledger entries", 6), ("receipts", 4), ("reports", 4), ("statements", 0)];
     assert_eq!(counts, expected);
 }
 
