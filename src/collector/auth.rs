@@ -102,6 +102,18 @@ impl Role {
         Self::ALL.into_iter().find(|r| r.word() == word).unwrap_or(Self::Viewer)
     }
 
+    /// The one of the two that may do less.
+    #[must_use]
+    pub fn at_most(self, other: Self) -> Self {
+        let rank = |role: Self| Self::ALL.iter().position(|r| *r == role);
+        if rank(self) >= rank(other) { self } else { other }
+    }
+
+    /// Whether the person may record and decide.
+    pub const fn may_record(self) -> bool {
+        matches!(self, Self::Admin | Self::Reviewer)
+    }
+
     /// Whether evidence may leave with this person.
     pub const fn may_export(self) -> bool {
         !matches!(self, Self::Viewer)

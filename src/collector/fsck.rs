@@ -14,6 +14,7 @@ use crate::model::envelope::{Envelope, REPORT_TYPE};
 use crate::model::ids::{Address, Digest, HostId};
 use crate::model::report::{Report, ScanKind};
 use crate::pki::keys as pki_keys;
+use crate::records::Event;
 
 /// Differences that are told one by one; more are counted.
 const MAX_TOLD: usize = 1000;
@@ -70,8 +71,9 @@ pub async fn fsck(store: &Store, keys: &[Verifier], progress: &(dyn Fn(usize, us
     let enrolled: BTreeSet<HostId> = hosts.iter().map(|h| h.id).collect();
     ledger(store, keys, &enrolled, &mut found).await?;
     let gone = Gone::read(store).await?;
-    statements(store, &mut found).await?;
+    statements(store, &gone, &mut found).await?;
     lists(store, &gone, &mut found).await?;
+    records(store, &gone, &mut found).await?;
     for (number, host) in hosts.iter().enumerate() {
         progress(number, hosts.len());
         host_of(store, keys, host, &gone, &mut found).await?;
@@ -195,7 +197,7 @@ fn opened(note: &str, keys: &[Verifier]) -> Result<Checkpoint, CheckpointError> 
 }
 
 /// Texts behind entries, both ways.
-async fn statements(store: &Store, found: &mut Fsck) -> Result<(), StoreError> {
+async fn statements(store: &Store, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
     for kind in Kind::ALL.into_iter().filter(|k| k.has_statement()) {
         let statements = store.statements(kind).await?;
         let mut leaves = store.leaves_of_kind(kind.id(), 0).await?;
@@ -210,7 +212,10 @@ async fn statements(store: &Store, found: &mut Fsck) -> Result<(), StoreError> {
         found.count("statements", statements.len() as u64);
         for statement in &statements {
             let place = format!("statement {}", statement.digest);
-            if Digest::of(&statement.body) != statement.digest {
+            let body = Digest::of(&statement.body);
+            if body != statement.digest && gone.records.get(&statement.digest) == Some(&body) {
+                *found.erased.entry("erased by order").or_default() += 1;
+            } else if body != statement.digest {
                 found.add("statement-altered", &place, format!("the text of a {} is not the one the ledger refers to", kind.id()));
             } else if !told.contains(&statement.digest.to_string()) && !waiting.contains(&statement.digest) {
                 found.add("statement-unlogged", &place, format!("the ledger has no entry of this {}", kind.id()));
@@ -252,11 +257,45 @@ async fn lists(store: &Store, gone: &Gone, found: &mut Fsck) -> Result<(), Store
     Ok(())
 }
 
+/// Events of records, and the files that they name.
+async fn records(store: &Store, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
+    let mut named = BTreeSet::new();
+    for kind in Kind::RECORDS {
+        for statement in store.statements(kind).await? {
+            match Event::parse(&statement.body) {
+                Ok(event) => named.extend(event.files.iter().map(|f| (f.sha256, statement.digest))),
+                Err(e) => found.add("record-malformed", format!("statement {}", statement.digest), format!("it is no event of a record: {e}")),
+            }
+        }
+    }
+    let (here, files) = (store.record_files().await?, named.iter().map(|(file, _)| *file).collect::<BTreeSet<Digest>>());
+    found.count("files of records", here.len() as u64);
+    for digest in &here {
+        if store.record_file(digest).await?.is_some_and(|bytes| Digest::of(&bytes) != *digest) {
+            found.add("file-altered", format!("file {digest}"), "its bytes are not those that were recorded");
+        }
+        if !files.contains(digest) {
+            found.add("file-unfounded", format!("file {digest}"), "no record names it");
+        }
+    }
+    for (digest, statement) in named.iter().filter(|(digest, _)| !here.contains(digest)) {
+        if gone.files.contains(digest) {
+            *found.erased.entry("erased by order").or_default() += 1;
+        } else {
+            found.add("file-missing", format!("file {digest}"), format!("statement {statement} names it and nothing in the ledger says why it is not here"));
+        }
+    }
+    Ok(())
+}
+
 /// What the ledger says is not kept any more.
 #[derive(Debug, Default)]
 struct Gone {
     blobs: BTreeSet<(HostId, Address)>,
     lists: BTreeSet<(String, u64)>,
+    /// Statement to digest of the body that stands there now, after the last erasure.
+    records: BTreeMap<Digest, Digest>,
+    files: BTreeSet<Digest>,
     thinned: Option<Thinned>,
 }
 
@@ -266,6 +305,8 @@ impl Gone {
         for statement in store.statements(Kind::Erasure).await? {
             let erased: Erased = statement.read()?;
             gone.lists.extend(erased.lists.iter().map(|l| (l.name.clone(), l.version)));
+            gone.records.extend(erased.records.iter().map(|r| (r.statement, r.now)));
+            gone.files.extend(&erased.files);
             gone.blobs.extend(erased.hosts.iter().flat_map(|h| h.blobs.iter().map(|b| (h.host, *b))));
         }
         gone.thinned = store.statements(Kind::Retention).await?.last().map(|s| s.read()).transpose()?;

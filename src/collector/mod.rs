@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! agents ==mTLS==> server -> enrol | heartbeat | ingest -> judge -> store -> sequencer -> receipt
-//! people ==HTTPS=> server -> pages
+//! people ==HTTPS=> server -> pages | api -> records -> store
 //! ```
 
 pub mod admission;
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod basis;
@@ -22,6 +23,7 @@ mod ingest;
 pub mod judge;
 pub mod lists;
 pub mod metrics;
+pub mod records;
 pub mod rejudge;
 mod renew;
 pub mod resume;

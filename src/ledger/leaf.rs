@@ -62,6 +62,16 @@ pub enum Kind {
     Commitments,
     /// An auditor signed in; the reference is the digest of the statement that says who, by random id.
     SignIn,
+    /// Something that must be said again by its cadence was recorded; like the four below, the reference is the digest of the event.
+    Attestation,
+    /// An entry of a register was added, changed, closed or withdrawn; or a failure was given an owner, a day, a cause or a resolution.
+    Register,
+    /// A waiver was asked for, or the request changed or withdrawn.
+    Waiver,
+    /// A second person approved, refused or revoked.
+    Approval,
+    /// A register was signed as complete.
+    SignOff,
 }
 
 /// Why bytes are not a leaf.
@@ -108,7 +118,7 @@ pub struct Leaf {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Report,
         Self::Enrolment,
         Self::Export,
@@ -129,7 +139,15 @@ impl Kind {
         Self::RulePack,
         Self::Commitments,
         Self::SignIn,
+        Self::Attestation,
+        Self::Register,
+        Self::Waiver,
+        Self::Approval,
+        Self::SignOff,
     ];
+
+    /// Kinds whose statements are events of records.
+    pub const RECORDS: [Self; 5] = [Self::Attestation, Self::Register, Self::Waiver, Self::Approval, Self::SignOff];
 
     /// The form on disk and wire.
     pub const fn id(self) -> &'static str {
@@ -154,6 +172,11 @@ impl Kind {
             Self::RulePack => "rule-pack",
             Self::Commitments => "commitments",
             Self::SignIn => "sign-in",
+            Self::Attestation => "attestation",
+            Self::Register => "register",
+            Self::Waiver => "waiver",
+            Self::Approval => "approval",
+            Self::SignOff => "sign-off",
         }
     }
 

@@ -15,6 +15,8 @@ use super::{review, waiver};
 pub const MAX_FILE: usize = 16 << 20;
 /// Most files of one event.
 pub const MAX_FILES: usize = 20;
+/// Most bytes of all values of one event.
+const MAX_VALUES: usize = 256 << 10;
 /// Longest name of a file, characters.
 const MAX_FILE_NAME: usize = 200;
 
@@ -60,6 +62,9 @@ pub fn check(kind: &RecordType, before: &[Recorded], event: &mut Event) -> Resul
     let last = before.iter().filter(|r| r.event.entry == event.entry && event.entry != Event::LIST).map(|r| r.event.at).max();
     event.at = event.at.max(last.unwrap_or(event.at));
     files(event)?;
+    if event.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_VALUES {
+        return Err(Refusal::Value(format!("the values are larger than {} KiB together: attach what is long as a file", MAX_VALUES >> 10)));
+    }
     match event.action {
         Action::SignOff => sign_off(kind, event),
         Action::Add => {
@@ -300,7 +305,7 @@ mod tests {
 
     impl Book {
         fn of(id: &str) -> Self {
-            Self { kind: find(&builtin().unwrap(), id).unwrap().clone(), events: Vec::new() }
+            Self { kind: find(builtin().unwrap(), id).unwrap().clone(), events: Vec::new() }
         }
 
         fn put(&mut self, mut event: Event) -> Result<(), String> {

@@ -4,12 +4,13 @@
 //! {"action":"add","at":…,"by":"alice","entry":RANDOM16,"fields":{…},"files":[{"bytes":…,"name":…,"sha256":…}],
 //!  "format":"assay.record.v1","nonce":RANDOM16,"record":"awareness-training","subject":"m.keller"}
 //! ```
-//! The nonce keeps the digest of an erased event from being guessed.
+//! The nonce keeps the digest of an erased event from being guessed: it goes with what is erased.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::canonical;
 use crate::model::ids::{Digest, RandomId};
 
 /// Version that this code writes.
@@ -91,9 +92,23 @@ impl Event {
     /// The entry of sign-offs: the list as a whole.
     pub const LIST: RandomId = RandomId::new([0; 16]);
 
+    /// Reads the body of a statement; an error says why it is no event.
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let event: Self = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+        if event.format == FORMAT { Ok(event) } else { Err(format!("it has format {:?}, not {FORMAT:?}", event.format)) }
+    }
+
     /// Why it was done; empty when nobody said.
     pub fn note(&self) -> &str {
         self.fields.get(NOTE).map_or("", String::as_str)
+    }
+}
+
+impl Recorded {
+    /// Whether words of it were erased: its statement keeps the digest of what was recorded, and a statement of the erasure says
+    /// what stands there now.
+    pub fn is_erased(&self) -> bool {
+        canonical::to_bytes(&self.event).map(|body| Digest::of(&body)) != Ok(self.digest)
     }
 }
 

@@ -29,4 +29,4 @@ pub use entry::{Entry, entries};
 pub use event::{Action, Attachment, Event, Recorded};
 pub use kind::RecordType;
 pub use people::{Employment, People};
-pub use standing::{Standing, State, standings};
+pub use standing::{Standing, State, due, standings};

@@ -186,7 +186,7 @@ mod tests {
         let text = notification(&entries(&events, 20).remove(0), day("2026-11-28"));
         assert!(text.contains("Summary\n  a laptop\n  was lost\n") && text.contains("Data concerned\n  not known yet; it follows"), "{text}");
         let types = builtin().unwrap();
-        let kind = find(&types, INCIDENTS).unwrap();
+        let kind = find(types, INCIDENTS).unwrap();
         for field in ["description", "occurred_at", "known_at", "consequences", "reporter", "recipient", "data_concerned", "nature", "measures", "contact"] {
             assert!(kind.field(field).is_some_and(|f| f.required), "{field}");
         }

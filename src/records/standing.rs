@@ -1,6 +1,6 @@
 //! How records stand over time: what is current, due, overdue, missing, and since when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -102,6 +102,17 @@ pub fn standings(types: &[RecordType], events: &[Recorded], people: Option<&Peop
             _ => view.attestation(&mut out),
         }
     }
+    out
+}
+
+/// What wants a person's hand: each duty and entry that does not stand as it must at `at`, and what will not within so many days, at the
+/// second from which it will not. The worst first, then what comes first.
+pub fn due(types: &[RecordType], events: &[Recorded], people: Option<&People>, at: i64, within_days: u32) -> Vec<Standing> {
+    let to = at.saturating_add(i64::from(within_days) * DAY).saturating_add(1);
+    let mut seen: BTreeSet<(String, String, Option<RandomId>)> = BTreeSet::new();
+    let mut out: Vec<Standing> = standings(types, events, people, at, to).into_iter().filter(|s| s.state != State::Current).collect();
+    out.retain(|s| seen.insert((s.record.clone(), folded(&s.subject), s.entry)));
+    out.sort_by(|a, b| (a.since > at, std::cmp::Reverse(a.state), a.since).cmp(&(b.since > at, std::cmp::Reverse(b.state), b.since)));
     out
 }
 

@@ -1,6 +1,7 @@
 //! The record types that the program carries, and what must be true of one before it is used.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use super::kind::{Deadline, Field, FieldType, Per, RecordType, Shape};
 use crate::rules::{PackError, Problem, files_below, yaml};
@@ -21,8 +22,13 @@ pub const SUB_PROCESSORS: &str = "sub-processors";
 /// Longest id of a type or name of a field, bytes.
 const MAX_NAME: usize = 64;
 
-/// The types that the program carries, by id; every problem when one does not load.
-pub fn builtin() -> Result<Vec<RecordType>, PackError> {
+/// The types that the program carries, by id; every problem when one does not load. Read once per process.
+pub fn builtin() -> Result<&'static [RecordType], PackError> {
+    static BUILTIN: OnceLock<Result<Vec<RecordType>, PackError>> = OnceLock::new();
+    BUILTIN.get_or_init(read).as_deref().map_err(Clone::clone)
+}
+
+fn read() -> Result<Vec<RecordType>, PackError> {
     let (mut types, mut problems) = (Vec::new(), Vec::new());
     for (path, bytes) in &files_below(FOLDER) {
         let parsed = std::str::from_utf8(bytes).map_err(|_| problem(path, 1, "the file is not UTF-8: save it as UTF-8".into()));

@@ -42,7 +42,7 @@ fn every_promise_of_a_person_has_a_record_behind_it() {
             assert!(sentence.records.iter().any(|r| r == id), "{id} says that it proves {row}, and the page does not name it");
         }
     }
-    for kind in &types {
+    for kind in types {
         for row in &kind.promises {
             let sentence = pages.iter().find_map(|p| p.control(row)).unwrap_or_else(|| panic!("{} proves {row}, which no page has", kind.id));
             assert!(sentence.records.contains(&kind.id), "{} says that it proves {row}, and the page does not name it", kind.id);

@@ -40,10 +40,15 @@ const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = F
 /// What every PostgreSQL connection is set to. A lock that can't be had in time fails the request, which is sent again.
 const POSTGRES_SETTINGS: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET TimeZone = 'UTC';";
 /// Schema steps of SQLite and the version that each makes (`PRAGMA user_version`).
-const SQLITE_SCHEMA: &[Step] =
-    &[(1, include_str!("schema/sqlite/001.sql")), (2, include_str!("schema/sqlite/002.sql")), (4, include_str!("schema/sqlite/004.sql"))];
+const SQLITE_SCHEMA: &[Step] = &[
+    (1, include_str!("schema/sqlite/001.sql")),
+    (2, include_str!("schema/sqlite/002.sql")),
+    (3, include_str!("schema/sqlite/003.sql")),
+    (4, include_str!("schema/sqlite/004.sql")),
+];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
-const POSTGRES_SCHEMA: &[Step] = &[(2, include_str!("schema/postgres/002.sql")), (4, include_str!("schema/postgres/004.sql"))];
+const POSTGRES_SCHEMA: &[Step] =
+    &[(2, include_str!("schema/postgres/002.sql")), (3, include_str!("schema/postgres/003.sql")), (4, include_str!("schema/postgres/004.sql"))];
 /// A host not heard of for this long is silent, seconds.
 pub const SILENT_AFTER: i64 = 2 * 86_400;
 

@@ -8,11 +8,11 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, storable};
 use super::query::Query;
-use super::{ErasedList, ListVersion, Statement};
+use super::{ErasedList, ErasedRecord, ListVersion, Statement};
 use crate::ledger::Kind;
 use crate::model::blob;
 use crate::model::envelope::Envelope;
-use crate::model::ids::{Address, HostId};
+use crate::model::ids::{Address, Digest, HostId};
 use crate::model::report::{Report, ScanKind};
 
 /// Addresses in one statement to the database.
@@ -38,19 +38,25 @@ pub struct Thinned {
     pub horizon: Horizon,
 }
 
-/// An erasure that a person ordered. It names blobs and hosts, never the person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An erasure that a person ordered. It names blobs, hosts and records, never the person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erased {
     /// When, Unix seconds.
     pub at: i64,
     /// Who did it.
     pub by: String,
+    /// Files of records that were erased.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Digest>,
     /// What was erased of which host.
     pub hosts: Vec<ErasedOfHost>,
     /// Versions of lists whose bytes were erased.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<ErasedList>,
+    /// Events of records whose words were replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<ErasedRecord>,
     /// The reason given.
     pub why: String,
 }
@@ -120,18 +126,19 @@ impl Store {
         let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
         remove(&mut transaction, &host, &blobs).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
-        let erased = Erased { at, by: by.into(), hosts: vec![ErasedOfHost { blobs, findings, host, whole: true }], lists: Vec::new(), why: why.into() };
+        let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
+        let erased = Erased { at, by: by.into(), hosts, why: why.into(), ..Erased::default() };
         super::statements::put(&mut transaction, &Statement::of(Kind::Erasure, at, &erased)?, Some(host)).await?;
         transaction.commit().await?;
         Ok(true)
     }
 
-    /// Erases a word that stands for a person (a login name, a mail address) from everything kept of every host:
-    /// blobs that hold it go, verdicts that name it have it replaced by `pseudonym`. One transaction per host, with the
-    /// statement that names what went; what all of them say together. Bytes of lists go, too, but for the versions in force: see
-    /// [`Store::lists_naming`].
+    /// Erases a word that stands for a person (a login name, a mail address) from everything kept of every host and from the records:
+    /// blobs that hold it go, verdicts and records that name it have it replaced by `pseudonym`. One transaction per host and one for the
+    /// records, with the statement that names what went; what all of them say together. Bytes of lists go, too, but for the versions in force:
+    /// see [`Store::lists_naming`].
     pub async fn erase_person(&self, word: &str, pseudonym: &str, by: &str, why: &str, at: i64) -> Result<Erased> {
-        let mut erased = Erased { at, by: by.into(), hosts: Vec::new(), lists: Vec::new(), why: why.into() };
+        let mut erased = Erased { at, by: by.into(), why: why.into(), ..Erased::default() };
         for row in self.hosts(Some(i64::MAX)).await? {
             let blobs = self.blobs_with(&row.id, word).await?;
             let mut transaction = self.begin().await?;
@@ -148,6 +155,7 @@ impl Store {
             erased.hosts.push(own);
         }
         erased.lists = self.erase_lists(word, &erased).await?;
+        (erased.records, erased.files) = self.erase_person_of_records(word, pseudonym, &erased).await?;
         Ok(erased)
     }
 
@@ -288,11 +296,13 @@ fn places<'t>(text: &'t [u8], word: &'t [u8]) -> impl Iterator<Item = usize> + '
         .map(|(at, _)| at)
 }
 
-fn names(text: &[u8], word: &[u8]) -> bool {
+/// Whether a word stands by itself in a text.
+pub(super) fn names(text: &[u8], word: &[u8]) -> bool {
     !word.is_empty() && places(text, word).next().is_some()
 }
 
-fn replaced(text: &str, word: &str, by: &str) -> String {
+/// The text with the word replaced wherever it stands by itself.
+pub(super) fn replaced(text: &str, word: &str, by: &str) -> String {
     let (mut out, mut done) = (String::new(), 0);
     for at in places(text.as_bytes(), word.as_bytes()) {
         if at >= done {

@@ -8,7 +8,7 @@
 //! …
 //! {"digest":SHA-256 of every byte above,"rows":N}
 //! ```
-//! A backup is one state of all tables, taken while the collector works. Sessions and sign-in links are left out.
+//! A backup is one state of all tables, taken while the collector works. Sessions, sign-in links and API tokens are left out.
 //! Restoring is one transaction: a damaged or truncated file changes nothing. Keys are not in it. Columns that an older schema lacked stand last
 //! in their table and are null in its rows.
 
@@ -142,6 +142,7 @@ pub const TABLES: &[Table] = &[
     // Its number is given anew; the order stays.
     Table { name: "pending_leaves", columns: &[("kind", T), ("reference", B), ("bytes", B)], tail: "ORDER BY number" },
     Table { name: "statements", columns: &[("digest", B), ("kind", T), ("at", N), ("body", B)], tail: "ORDER BY digest" },
+    Table { name: "record_files", columns: &[("digest", B), ("at", N), ("bytes", B)], tail: "ORDER BY digest" },
     Table { name: "users", columns: &[("id", B), ("name", T), ("role", T), ("password", T), ("created_at", N), ("removed_at", N)], tail: "ORDER BY id" },
     Table {
         name: "lists",

@@ -25,7 +25,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::{App, tiles};
+use super::{App, api, tiles};
 pub use site::{Catalogue, Site};
 
 /// Largest form, bytes.
@@ -77,6 +77,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/static/app.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/static/icon.svg", get(|| asset("image/svg+xml", ICON)))
+        .merge(api::router())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .layer(middleware::from_fn_with_state(site.clone(), guard))

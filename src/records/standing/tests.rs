@@ -1,15 +1,12 @@
 //! Standings of made-up events, by the types that the program carries.
 
-use std::sync::LazyLock;
-
 use super::super::people::Employment;
 use super::super::testing::{about, day, event, recorded};
 use super::super::types::{builtin, find};
 use super::*;
 
 fn kind(id: &str) -> RecordType {
-    static TYPES: LazyLock<Vec<RecordType>> = LazyLock::new(|| builtin().unwrap());
-    find(&TYPES, id).unwrap().clone()
+    find(builtin().unwrap(), id).unwrap().clone()
 }
 
 fn add(record: &str, entry: u8, subject: &str, at: i64, fields: &[(&str, &str)]) -> Recorded {
@@ -199,6 +196,28 @@ fn a_request_may_take_longer_once_the_person_was_told_in_time() {
     assert_eq!((state("", "2026-02-10"), state("", "2026-02-28"), state("", "2026-03-01")), (State::Current, State::Due, State::Overdue));
     assert_eq!((state("2026-02-28", "2026-03-01"), state("2026-02-28", "2026-05-01")), (State::Current, State::Overdue));
     assert_eq!(state("2026-03-01", "2026-03-02"), State::Overdue);
+}
+
+#[test]
+fn what_is_due_is_the_worst_first_and_what_comes() {
+    let at = day("2026-11-28");
+    let events = [
+        add(
+            "hosting-certificates",
+            1,
+            "Centre",
+            day("2026-01-01"),
+            &[("standard", "x"), ("issuer", "x"), ("scope", "x"), ("valid_from", "2026-01-01"), ("valid_until", "2027-02-01")],
+        ),
+        act("hosting-certificates", 0, Action::SignOff, at - 10 * DAY, &[]),
+        add("capacity-reviews", 1, "", at - 10 * DAY, &[("reviewed_on", "2025-11-28"), ("reviewer", "x"), ("use", "x"), ("forecast", "x"), ("decision", "x")]),
+    ];
+    let types = [kind("capacity-reviews"), kind("hosting-certificates"), kind("conduct")];
+    let told = |within| -> Vec<(String, State, i64)> { due(&types, &events, None, at, within).into_iter().map(|s| (s.record, s.state, s.since)).collect() };
+    let now = [("capacity-reviews".to_string(), State::Overdue, at), ("conduct".to_string(), State::Missing, at)];
+    assert_eq!(told(0), now);
+    let soon = ("hosting-certificates".to_string(), State::Due, day("2027-02-02") - 60 * DAY);
+    assert_eq!(told(30), [&now[..], &[soon]].concat());
 }
 
 /// Pseudo-random numbers (xorshift64, Marsaglia 2003), the same in each run.

@@ -5,6 +5,7 @@ mod hosts;
 mod judged;
 mod ledger;
 mod lists;
+mod records;
 mod reports;
 mod users;
 mod whole;
@@ -38,6 +39,11 @@ const CASES: &[Case] = cases![
     ledger::only_the_holder_of_the_lease_numbers,
     lists::a_version_is_in_force_until_the_next_and_the_same_bytes_are_none,
     lists::versions_are_told_at_any_time_and_gone_bytes_are_erased_or_missing,
+    records::a_person_is_erased_from_records_and_what_was_proved_stays,
+    records::a_waiver_is_decided_once_however_many_try,
+    records::events_stand_in_the_ledger_with_their_files,
+    records::tampered_records_and_files_are_named,
+    records::what_is_refused_leaves_nothing_behind,
     reports::a_verdict_is_as_old_as_its_first_words,
     reports::a_retired_host_is_refused_inside_the_transaction,
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,

@@ -1,0 +1,51 @@
+//! The API on the people's listener: JSON in, JSON out.
+//!
+//! ```text
+//! GET  /api/v1/record-types                              types with their fields, deadlines and promises
+//! GET  /api/v1/records/TYPE?as_of=DAY                    entries and how they stand
+//! POST /api/v1/records/TYPE                              {"subject":…,"fields":{…},"files":[{"name":…,"content":BASE64}]} -> 201
+//! POST /api/v1/records/TYPE/sign-off                     {"note":…}: the list is complete -> 201
+//! GET  /api/v1/records/TYPE/ENTRY?as_of=DAY              one entry with each of its events
+//! POST /api/v1/records/TYPE/ENTRY                        {"action":"change"|"close"|"withdraw","fields":{…},"files":[…],"note":…}
+//! GET  /api/v1/record-files/SHA256                       the bytes of a file
+//! GET  /api/v1/waivers?as_of=DAY                         waivers with their stage
+//! POST /api/v1/waivers                                   {"rule":…,"host":…,"subject":…,"reason":…,"control":…,"expires":DAY} -> 201; ?dry_run=true: what it would cover
+//! POST /api/v1/waivers/ENTRY                             {"action":"approve"|"refuse"|"revoke"|"withdraw","note":…}
+//! GET  /api/v1/due?within=DAYS                           what is overdue, missing or wrong, and what will be
+//! ```
+//! Who asks is known by the session's cookie or by `Authorization: Bearer TOKEN`. With a cookie, what changes something must come from this site
+//! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
+//! A refusal is `{"error":ID,"message":SENTENCE}`.
+
+pub mod caller;
+mod problem;
+mod records;
+pub mod token;
+mod waivers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::ui::Site;
+use problem::Problem;
+
+/// Where the API begins.
+pub const ROOT: &str = "/api/v1";
+
+/// The routes of the API.
+pub fn router() -> Router<Arc<Site>> {
+    let routes = Router::new()
+        .route("/record-types", get(records::types))
+        .route("/records/{type}", get(records::list).post(records::add))
+        .route("/records/{type}/sign-off", post(records::sign_off))
+        .route("/records/{type}/{entry}", get(records::show).post(records::act))
+        .route("/record-files/{digest}", get(records::file))
+        .route("/waivers", get(waivers::list).post(waivers::request))
+        .route("/waivers/{entry}", post(waivers::act))
+        .route("/due", get(records::due))
+        .fallback(|| async { Problem::NotFound("such a resource".into()) })
+        .method_not_allowed_fallback(|| async { Problem::NotFound("this method on it".into()) });
+    Router::new().nest(ROOT, routes)
+}

@@ -1,0 +1,91 @@
+//! What a caller of the API is told when something is not done: an id that never changes and a sentence. Causes go to the log.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::collector::auth::AuthError;
+use crate::collector::error::ApiError;
+use crate::collector::store::{RecordError, StoreError};
+use crate::records::Refusal;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// Nobody is known by the cookie or token, or there is none.
+    #[error("sign in, or send a living API token as Authorization: Bearer TOKEN; make one with `assay-collector token api`")]
+    NotSignedIn,
+    /// The role does not permit it, or another site sent it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing.
+    #[error("there is not {0}")]
+    NotFound(String),
+    /// A parameter makes no sense.
+    #[error("{0}")]
+    Parameter(String),
+    /// What was sent may not be recorded.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The body did not come as it must.
+    #[error(transparent)]
+    Body(#[from] ApiError),
+    /// Ours. The cause is in the log.
+    #[error("the collector failed; its log says why")]
+    Internal(String),
+}
+
+impl From<StoreError> for Problem {
+    fn from(e: StoreError) -> Self {
+        Self::Internal(e.to_string())
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(e: AuthError) -> Self {
+        Self::Internal(e.to_string())
+    }
+}
+
+impl From<RecordError> for Problem {
+    fn from(e: RecordError) -> Self {
+        match e {
+            RecordError::Refused(refusal) => Self::Refused(refusal),
+            RecordError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, id) = match &self {
+            Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not-signed-in"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
+            Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
+            Self::Refused(refusal) => (status_of(refusal), refusal.id()),
+            Self::Body(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        if let Self::Internal(cause) = &self {
+            tracing::error!(cause, "a request of the API failed");
+        }
+        match self {
+            Self::Body(e) => e.into_response(),
+            Self::NotSignedIn => {
+                let body = Json(json!({ "error": id, "message": self.to_string() }));
+                (status, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
+            }
+            other => (status, Json(json!({ "error": id, "message": other.to_string() }))).into_response(),
+        }
+    }
+}
+
+const fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::UnknownType(_) | Refusal::UnknownEntry(..) => StatusCode::NOT_FOUND,
+        Refusal::Value(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::State(_) => StatusCode::CONFLICT,
+        Refusal::SamePerson(_) => StatusCode::FORBIDDEN,
+    }
+}

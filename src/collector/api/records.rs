@@ -1,0 +1,194 @@
+//! `/api/v1/records`: what people must say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::caller::Caller;
+use super::problem::Problem;
+use crate::collector::body;
+use crate::collector::error::ApiError;
+use crate::collector::records::{self as desk, Book, Order};
+use crate::collector::ui::Site;
+use crate::model::ids::Digest;
+use crate::records::check::MAX_FILE;
+use crate::records::event::NOTE;
+use crate::records::types::WAIVER;
+use crate::records::value::{day, midnight};
+use crate::records::{self, Action, RecordType, Recorded, Refusal};
+
+/// Largest body, bytes: one file of the largest size as base64, and the values.
+pub const MAX_BODY: usize = MAX_FILE / 3 * 4 + (1 << 20);
+/// Most days that `within` looks ahead.
+const MAX_WITHIN: u32 = 3_660;
+
+/// What `GET` may ask.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    #[serde(default)]
+    as_of: String,
+    #[serde(default)]
+    within: String,
+}
+
+impl Asked {
+    /// The second that is meant: the last of a day, but never later than now.
+    pub fn at(&self, now: i64) -> Result<i64, Problem> {
+        if self.as_of.is_empty() {
+            return Ok(now);
+        }
+        let date = day(&self.as_of).ok_or_else(|| Problem::Parameter("as_of is no day; write as_of=YYYY-MM-DD".into()))?;
+        Ok(midnight(date).saturating_add(86_399).min(now))
+    }
+}
+
+/// What a new entry, a change or another action says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Said {
+    action: String,
+    subject: String,
+    fields: BTreeMap<String, String>,
+    files: Vec<File>,
+    note: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    content: String,
+}
+
+impl Said {
+    fn order(self, by: &str) -> Result<Order, Problem> {
+        let file = |f: File| match STANDARD.decode(f.content.as_bytes()) {
+            Ok(bytes) => Ok((f.name, bytes)),
+            Err(_) => Err(Problem::Refused(Refusal::Value(format!("the content of file {:?} is no base64", f.name)))),
+        };
+        let mut fields = self.fields;
+        if !self.note.is_empty() {
+            fields.insert(NOTE.into(), self.note);
+        }
+        let files = self.files.into_iter().map(file).collect::<Result<_, _>>()?;
+        Ok(Order { entry: None, subject: self.subject, fields, files, by: by.into() })
+    }
+}
+
+/// Reads a body as JSON, once its sender is known.
+pub async fn said<T: DeserializeOwned>(site: &Site, headers: &HeaderMap, request: Body) -> Result<T, Problem> {
+    let received = body::receive(&site.app, headers, request, body::JSON, MAX_BODY).await?;
+    serde_json::from_slice(&received.bytes).map_err(|e| ApiError::malformed("the body", &e).into())
+}
+
+/// Records and answers what was recorded.
+pub async fn recorded(site: &Site, kind: &RecordType, action: Action, order: Order) -> Result<Response, Problem> {
+    let Recorded { digest, event } = desk::record(site.store(), kind, action, order).await?;
+    site.app.sequencer.wake();
+    Ok((StatusCode::CREATED, Json(json!({ "entry": event.entry, "event": digest, "at": event.at }))).into_response())
+}
+
+/// `GET /record-types`
+pub async fn types(_caller: Caller) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({ "types": desk::carried()? })))
+}
+
+/// `GET /records/{type}`
+pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
+    let at = asked.at(caller.now)?;
+    let book = Book::read(site.store()).await?;
+    let kind = book.kind(&id)?;
+    Ok(Json(book.document(kind, desk::people(&site.app).as_ref(), at)))
+}
+
+/// `POST /records/{type}`
+pub async fn add(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    caller.must_record(&headers)?;
+    let kind = kind_of(&id)?;
+    let said: Said = said(&site, &headers, body).await?;
+    if !matches!(said.action.as_str(), "" | "add") {
+        return Err(Problem::Refused(Refusal::Value("a new entry is added; other actions name an entry".into())));
+    }
+    recorded(&site, kind, Action::Add, said.order(&caller.name)?).await
+}
+
+/// `POST /records/{type}/sign-off`
+pub async fn sign_off(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    caller.must_record(&headers)?;
+    let kind = kind_of(&id)?;
+    let said: Said = said(&site, &headers, body).await?;
+    recorded(&site, kind, Action::SignOff, said.order(&caller.name)?).await
+}
+
+/// `GET /records/{type}/{entry}`
+pub async fn show(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    Path((id, entry)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Value>, Problem> {
+    let at = asked.at(caller.now)?;
+    let book = Book::read(site.store()).await?;
+    let (kind, found) = book.find(Some(book.kind(&id)?), &entry)?;
+    let entry = book.entry(kind, found, at).ok_or_else(|| Problem::NotFound("this entry on that day".into()))?;
+    Ok(Json(book.story(kind, &entry, desk::people(&site.app).as_ref(), at)))
+}
+
+/// `POST /records/{type}/{entry}`
+pub async fn act(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    Path((id, entry)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.must_record(&headers)?;
+    let kind = kind_of(&id)?;
+    let said: Said = said(&site, &headers, body).await?;
+    let action = match said.action.as_str() {
+        "change" => Action::Change,
+        "close" => Action::Close,
+        "withdraw" => Action::Withdraw,
+        other => return Err(Problem::Refused(Refusal::Value(format!("action is none of change, close, withdraw: {other:?}")))),
+    };
+    let (_, found) = Book::read(site.store()).await?.find(Some(kind), &entry)?;
+    recorded(&site, kind, action, Order { entry: Some(found), ..said.order(&caller.name)? }).await
+}
+
+/// `GET /record-files/{digest}`: never shown by a browser, whatever it is.
+pub async fn file(State(site): State<Arc<Site>>, _caller: Caller, Path(digest): Path<String>) -> Result<Response, Problem> {
+    let gone = || Problem::NotFound("this file; it may have been erased".into());
+    let digest: Digest = digest.parse().map_err(|_| gone())?;
+    let bytes = site.store().record_file(&digest).await?.ok_or_else(gone)?;
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, "attachment")];
+    Ok((headers, bytes).into_response())
+}
+
+/// `GET /due`
+pub async fn due(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
+    let within = if asked.within.is_empty() { Some(0) } else { asked.within.parse().ok().filter(|days| *days <= MAX_WITHIN) };
+    let within = within.ok_or_else(|| Problem::Parameter(format!("within is no number of days up to {MAX_WITHIN}")))?;
+    let at = asked.at(caller.now)?;
+    let book = Book::read(site.store()).await?;
+    let due = records::due(book.types, &book.events, desk::people(&site.app).as_ref(), at, within);
+    Ok(Json(json!({ "as_of": at, "within_days": within, "due": due })))
+}
+
+/// A type that is recorded here; waivers have their own address, where a second person is asked for.
+fn kind_of(id: &str) -> Result<&'static RecordType, Problem> {
+    if id == WAIVER {
+        return Err(Problem::Refused(Refusal::State("waivers are asked for and decided under /api/v1/waivers".into())));
+    }
+    Ok(crate::records::types::find(desk::carried()?, id).ok_or_else(|| Refusal::UnknownType(id.into()))?)
+}
