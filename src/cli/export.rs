@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 use super::data::{DATA, block_on, keys};
 use super::exit::Exit;
 use super::output;
+use crate::collector::commitments::pages;
 use crate::collector::export::{Order, Source, bundle};
+use crate::collector::rotate::KEY_FILE;
 use crate::collector::store::Store;
 use crate::evidence::material::{Scope, day_of};
 use crate::evidence::text::count;
@@ -48,7 +50,7 @@ Both days are included, in UTC. The same day twice is evidence as of that day (T
 
 #[derive(Args, Debug)]
 struct ExportArguments {
-    /// Framework: its id, or its id without the version
+    /// Framework: its id, or its id without the version; or a page of commitments by its id, the company's own included
     #[arg(long)]
     framework: String,
     /// First day, YYYY-MM-DD, UTC
@@ -83,8 +85,7 @@ fn key(data: &Path) -> anyhow::Result<Exit> {
 
 fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     let period = Period::parse(&arguments.from, &arguments.to).context("--from, --to")?;
-    let frameworks = framework::builtin()?;
-    let framework = find(&frameworks, &arguments.framework)?;
+    let framework = &named(&arguments.data, &arguments.framework)?;
     let keys = keys(&arguments.data)?;
     let schemas = facts::schemas();
     let pack = arguments.rules.as_ref().map_or_else(|| Pack::builtin(schemas), |dir| Pack::load(dir, schemas))?;
@@ -105,9 +106,19 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn find<'f>(frameworks: &'f [Framework], name: &str) -> anyhow::Result<&'f Framework> {
-    let known = || frameworks.iter().map(|f| f.id.as_str()).collect::<Vec<_>>().join(", ");
-    framework::find(frameworks, name).with_context(|| format!("--framework {name:?} is unknown; there is {}", known()))
+/// A framework that the program carries, or a page of the company's own that is in force.
+fn named(data: &Path, name: &str) -> anyhow::Result<Framework> {
+    let mut all = framework::builtin()?;
+    if framework::find(&all, name).is_none() && data.join(KEY_FILE).is_file() {
+        all = block_on(async {
+            let store = Store::open(data).await?;
+            let all = pages::frameworks(&store, clock::unix_now()).await?;
+            store.close().await;
+            Ok(all)
+        })?;
+    }
+    let known = || all.iter().map(|f| f.id.as_str()).collect::<Vec<_>>().join(", ");
+    framework::find(&all, name).cloned().with_context(|| format!("--framework {name:?} is unknown; there is {}", known()))
 }
 
 fn print(out: &Path, made: &Bundle, key: &str) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ pub mod app;
 pub mod auth;
 pub mod basis;
 mod body;
+pub mod commitments;
 mod door;
 mod enrol;
 pub mod error;
