@@ -24,6 +24,8 @@ enum Command {
     User(super::user::Arguments),
     /// Give lists to judge by, such as the roster, and look at their versions
     List(super::list::Arguments),
+    /// The company's own sentences: whether each is true, since when, where not; and a status page for the public
+    Commitments(super::commitments::Arguments),
     /// Export SOC 2 evidence
     Evidence(super::export::Arguments),
     /// List hosts, and take them out of the population
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Token(a) => super::token::run(a),
         Command::User(a) => super::user::run(a),
         Command::List(a) => super::list::run(a),
+        Command::Commitments(a) => super::commitments::run(a),
         Command::Evidence(a) => super::export::run(a),
         Command::Host(a) => super::hosts::run(a),
         Command::Ledger(a) => super::ledger::run(a),

@@ -7,6 +7,8 @@ pub mod backup;
 #[cfg(feature = "collector")]
 pub mod collector;
 #[cfg(feature = "collector")]
+pub mod commitments;
+#[cfg(feature = "collector")]
 mod data;
 #[cfg(feature = "collector")]
 pub mod demo;
