@@ -96,7 +96,7 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     let order = Order { framework: framework.clone(), period, scope: Scope::default(), sampling: None, today: day_of(clock::unix_now()) };
     let made = block_on(async {
         let store = Store::open(&arguments.data).await?;
-        let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack: Arc::new(pack) };
+        let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack: Arc::new(pack), revoke_limit: None };
         let made = bundle(&source, &order).await;
         source.store.close().await;
         anyhow::Ok(made?)

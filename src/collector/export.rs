@@ -10,13 +10,14 @@ use jiff::civil::Date;
 
 use super::store::{FindingFilter, FindingRow, HostRow, ReportRow, Store, StoreError};
 use crate::evidence::material::{Bulk, Host, HostBulk, Material, Period, PlainBlob, Proof, ReportMeta, Rule, Sampling, Scope, SignedReport, Transition};
-use crate::evidence::{Bundle, BundleError};
+use crate::evidence::{Bundle, BundleError, revocation};
 use crate::ledger::{CheckpointError, Kind, Tree, Verifier, checkpoint, tree};
 use crate::model::blob::{self, BlobError};
 use crate::model::envelope::Envelope;
 use crate::model::ids::{Address, HostId, Salt};
 use crate::model::report::Report;
 use crate::pki::keys::SigningKey;
+use crate::records::types;
 use crate::rules::{Pack, framework};
 
 /// Leaves read at a time.
@@ -59,6 +60,8 @@ pub struct Source {
     pub verifier: Verifier,
     /// What was judged by.
     pub pack: Arc<Pack>,
+    /// What the policy allows until every way in of a person who left is closed, seconds; `None`: not known here.
+    pub revoke_limit: Option<i64>,
 }
 
 /// What to export.
@@ -107,19 +110,28 @@ pub async fn material(source: &Source, order: &Order) -> Result<(Material, Store
     let findings = transitions(store.findings(&filter).await?);
     let salts = hosts.iter().map(|h| (h.id, h.salt)).collect();
     found.reports.sort_by_key(|r| (r.finished, r.digest));
+    let mut ways = Vec::new();
+    for rule in revocation::RULES {
+        ways.extend(transitions(store.spans(rule, period.start(), period.end()).await?));
+    }
+    let replaced: BTreeMap<HostId, HostId> = hosts.iter().filter_map(|h| Some((h.replaces?, h.id))).collect();
     let material = Material {
+        company: String::new(),
         framework: order.framework.clone(),
         rules: rules_of(&source.pack, &order.framework),
         pack: source.pack.digest(),
         period,
         as_of: order.today,
-        hosts: hosts.into_iter().map(|h| host_of(h, &enrolments, &proofs)).collect(),
+        hosts: hosts.into_iter().map(|h| host_of(h, &enrolments, &proofs, &replaced)).collect(),
         scope: order.scope.clone(),
         reports: found.reports,
         erased: found.erased,
         unsequenced: found.late,
         findings,
-        record_types: Vec::new(),
+        ways,
+        revoke_limit: source.revoke_limit,
+        silent_after: store.silence(),
+        record_types: types::builtin().map_err(|e| ExportError::Damaged("record types", e.to_string()))?.to_vec(),
         records: Vec::new(),
         files: BTreeMap::new(),
         ledger: Vec::new(),
@@ -244,8 +256,9 @@ impl StoreBulk {
     }
 }
 
-fn host_of(row: HostRow, enrolments: &BTreeMap<HostId, u64>, proofs: &BTreeMap<u64, Proof>) -> Host {
+fn host_of(row: HostRow, enrolments: &BTreeMap<HostId, u64>, proofs: &BTreeMap<u64, Proof>, replaced: &BTreeMap<HostId, HostId>) -> Host {
     Host {
+        replaced_by: replaced.get(&row.id).copied(),
         enrolment: enrolments.get(&row.id).and_then(|i| proofs.get(i)).cloned(),
         id: row.id,
         name: row.name,
@@ -265,7 +278,11 @@ fn signed(row: ReportRow, proofs: &BTreeMap<u64, Proof>) -> Option<SignedReport>
 }
 
 fn rules_of(pack: &Pack, framework: &framework::Framework) -> Vec<Rule> {
-    let named: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
+    let mut named: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
+    // A page that names no rule is about all of them.
+    if named.is_empty() {
+        named.extend(pack.rules.iter().map(|r| r.id.as_str()));
+    }
     let rule = |r: &crate::rules::Rule| Rule {
         id: r.id.clone(),
         title: r.title.clone(),

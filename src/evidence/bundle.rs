@@ -42,8 +42,8 @@ pub struct Bundle {
 impl Bundle {
     /// Makes the bundle; `sign` is Ed25519 by the ledger key. The same material gives the same bytes.
     pub fn of(material: &Material, bulk: &mut dyn Bulk, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<Self, BundleError> {
-        let paper = assemble(material)?;
-        let mut files = documents(&paper)?;
+        let mut paper = assemble(material)?;
+        let mut files = documents(material, &mut paper)?;
         proofs(material, bulk, &mut files)?;
         let manifest = Manifest::of(head(&paper), &files).seal(&material.verifier.keyid(), sign)?;
         files.insert(manifest::PATH.into(), manifest);
@@ -64,16 +64,18 @@ fn head(paper: &Paper) -> Head {
     }
 }
 
-/// What people read.
-fn documents(paper: &Paper) -> Result<BTreeMap<String, Vec<u8>>, CanonicalError> {
-    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::from([
-        ("index.html".into(), html::render(paper).into_bytes()),
-        ("controls.csv".into(), csv::controls(paper)),
-        ("findings.csv".into(), csv::findings(paper)),
-        ("population.csv".into(), csv::population(paper)),
-        ("windows.csv".into(), csv::windows(paper)),
-        ("pieces.csv".into(), csv::pieces(paper)),
-    ]);
+/// What people read: tables first, for the page tells how each was made.
+fn documents(material: &Material, paper: &mut Paper) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let failed = |e: std::io::Error| BundleError::Bulk(e.to_string());
+    for (list, bytes) in csv::all(material, paper).map_err(failed)? {
+        files.insert(list.path.clone(), bytes);
+        paper.lists.push(list);
+    }
+    let mut lists = Vec::new();
+    csv::lists(&paper.lists, &mut lists).map_err(failed)?;
+    files.insert(csv::LISTS.into(), lists);
+    files.insert("index.html".into(), html::render(paper).into_bytes());
     for control in &paper.controls {
         files.insert(format!("controls/{}.json", control.id), json::control(control)?);
     }

@@ -149,7 +149,13 @@ impl Site {
         let framework = framework::find(&all, framework).ok_or_else(|| PageError::NotFound(format!("A framework “{framework}”")))?;
         let period = Period::parse(from, to).map_err(|e| PageError::Bad(format!("The period can’t be exported: {e}.")))?;
         let app = &self.app;
-        let source = export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.pack.clone() };
+        let source = export::Source {
+            store: app.store.clone(),
+            signer: app.signer.clone(),
+            verifier: app.verifier.clone(),
+            pack: app.basis.now().pack.clone(),
+            revoke_limit: Some(app.basis.now().policy.leaver_limit_days.saturating_mul(86_400)),
+        };
         let order = export::Order { framework: framework.clone(), period, scope: Scope::default(), sampling: None, today: day_of(clock::unix_now()) };
         let bundle = export::bundle(&source, &order).await.map_err(|e| failed(&e))?;
         app.sequencer.wake();

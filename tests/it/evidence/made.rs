@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use assay::evidence::archive;
 use assay::evidence::material::{
-    Bulk, Control, Framework, Host, HostBulk, Mapping, Material, Period, PlainBlob, Proof, ReportMeta, Rule, Scope, SignedReport, Transition, day_start,
+    Bulk, Control, Framework, Host, HostBulk, LedgerEvent, ListVersion, Mapping, Material, Period, PlainBlob, Proof, RecordedEvent, ReportMeta, Rule, Scope,
+    SignedReport, Transition, day_start,
 };
+use assay::evidence::paper::Paper;
 use assay::evidence::{Bundle, Verification, verify};
 use assay::ledger::tree::{Tree, leaf_hash};
 use assay::ledger::{Kind, Leaf, Verifier, checkpoint};
@@ -16,6 +18,7 @@ use assay::model::finding::{Counts, Finding, Severity, Verdict};
 use assay::model::ids::{Digest, HostId, Lineage, RandomId, Salt};
 use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
 use assay::pki::keys::spki_of;
+use assay::records::{Action, Event};
 use jiff::civil::{Date, date};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
@@ -103,6 +106,7 @@ impl Made {
             cadence: Cadence::Weekly,
         };
         let material = Material {
+            company: "Example & Sons".into(),
             framework: framework(),
             rules: vec![rule("tls-version-minimum"), rule("ssh-root-login")],
             pack: Digest::of(b"pack"),
@@ -114,6 +118,9 @@ impl Made {
             erased: 0,
             unsequenced: 0,
             findings: Vec::new(),
+            ways: Vec::new(),
+            revoke_limit: Some(86_400),
+            silent_after: 100 * 86_400,
             record_types: Vec::new(),
             records: Vec::new(),
             files: BTreeMap::new(),
@@ -143,6 +150,7 @@ impl Made {
             seen_at: Some(at),
             retired_at: None,
             retired_why: String::new(),
+            replaced_by: None,
             enrolment: None,
         });
         id
@@ -224,6 +232,69 @@ impl Made {
             until: until.map(at),
             report,
         });
+    }
+
+    /// Words of a rule about people who left.
+    pub fn way(&mut self, host: HostId, finding: Finding, since: Date, until: Option<Date>) {
+        self.transition(host, finding, since, until, Digest::of(b"way"));
+        let span = self.material.findings.pop().unwrap();
+        self.material.ways.push(span);
+    }
+
+    /// A version of a list, in force from the start of a day on.
+    pub fn list(&mut self, name: &str, since: Date, text: &str) {
+        let rows = text.lines().count() as u64 - 1;
+        let since = day_start(since);
+        if let Some(before) = self.material.lists.iter_mut().rfind(|l| l.name == name) {
+            before.until = Some(since);
+        }
+        let bytes = text.as_bytes().to_vec();
+        self.material.lists.push(ListVersion { name: name.into(), since, until: None, digest: Digest::of(&bytes), rows, bytes: Some(bytes) });
+    }
+
+    /// An entry of the ledger about no report.
+    pub fn entry(&mut self, kind: Kind, day: Date, host: Option<HostId>, body: Option<serde_json::Value>) {
+        let body = body.map(|b| canonical::to_bytes(&b).unwrap());
+        let reference = Digest::of(body.as_deref().unwrap_or(b"none"));
+        let at = day_start(day) + 60;
+        self.leaves.push(Leaf::new(kind, RandomId::new([0xee; 16]), reference, host, at));
+        let proof = Proof { index: self.leaves.len() as u64 - 1, leaf: String::new(), proof: Vec::new() };
+        self.material.ledger.push(LedgerEvent { kind, at, host, body, reference, proof });
+    }
+
+    /// Something that a person recorded.
+    pub fn record(&mut self, record: &str, entry: u8, action: Action, (day, by): (Date, &str), subject: &str, fields: &[(&str, &str)]) {
+        let event = Event {
+            action,
+            at: day_start(day) + 3600,
+            by: by.into(),
+            entry: RandomId::new([entry; 16]),
+            fields: fields.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            files: Vec::new(),
+            format: assay::records::event::FORMAT.into(),
+            nonce: RandomId::new([self.material.records.len() as u8; 16]),
+            record: record.into(),
+            subject: subject.into(),
+        };
+        let body = canonical::to_bytes(&event).unwrap();
+        let proof = Proof { index: 0, leaf: String::new(), proof: Vec::new() };
+        self.material.records.push(RecordedEvent { digest: Digest::of(&body), body, event, proof });
+    }
+
+    /// What it says.
+    pub fn paper(&self) -> Paper {
+        assay::evidence::assemble::assemble(&self.logged().material).unwrap()
+    }
+
+    /// A table of it.
+    pub fn table(&self, path: &str) -> String {
+        let material = self.logged().material;
+        let paper = assay::evidence::assemble::assemble(&material).unwrap();
+        let all = assay::evidence::csv::all(&material, &paper).unwrap();
+        let (list, bytes) = all.into_iter().find(|(l, _)| l.path == path).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(list.rows as usize, text.lines().count() - 1, "{path}");
+        text
     }
 
     /// Logs everything: proofs and checkpoint.

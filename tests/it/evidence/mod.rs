@@ -5,3 +5,4 @@ mod commands;
 mod exporting;
 mod made;
 mod tampering;
+mod telling;
