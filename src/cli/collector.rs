@@ -18,10 +18,14 @@ enum Command {
     Serve(super::serve::Arguments),
     /// Try everything on this machine: a collector, this machine enrolled and scanned, the pages
     Demo(super::demo::Arguments),
-    /// Make an enrolment token
+    /// Make tokens: for hosts that enrol, for programs that use the API
     Token(super::token::Arguments),
     /// Add a person who may sign in
     User(super::user::Arguments),
+    /// Record what people must say: incidents, sub-processors, trainings, reviews and the like
+    Record(super::record::Arguments),
+    /// Accept a failure for a time: asked for by one person, approved by another
+    Waiver(super::waiver::Arguments),
     /// Export SOC 2 evidence
     Evidence(super::export::Arguments),
     /// List hosts, and take them out of the population
@@ -56,6 +60,8 @@ pub fn main() -> ExitCode {
         Command::Demo(a) => super::demo::run(a),
         Command::Token(a) => super::token::run(a),
         Command::User(a) => super::user::run(a),
+        Command::Record(a) => super::record::run(a),
+        Command::Waiver(a) => super::waiver::run(a),
         Command::Evidence(a) => super::export::run(a),
         Command::Host(a) => super::hosts::run(a),
         Command::Ledger(a) => super::ledger::run(a),

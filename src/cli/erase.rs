@@ -35,7 +35,7 @@ enum What {
         #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
     },
-    /// Erase a person's login name or mail address from the facts and verdicts of every host
+    /// Erase a person's login name or mail address from the facts and verdicts of every host, and from the records
     #[command(after_help = ERASE_PERSON)]
     Person {
         /// The word that stands for the person, such as a login name
@@ -57,7 +57,8 @@ const ERASE_PERSON: &str = "Examples:
   assay-collector erase person m.keller --why 'request 2026-114'
   assay-collector erase person m.keller@example.com --why 'request 2026-114' --data ./data
 
-A host on which the person still has an account tells it again with its next report: remove the account first.";
+A host on which the person still has an account tells it again with its next report: remove the account first.
+Files of records are searched for the word as it is: what a compressed or scanned file says of the person is found by its entry alone.";
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -82,6 +83,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                 let erased = store.erase_person(word, &pseudonym, &actor(), why, clock::unix_now()).await?;
                 let (blobs, findings): (usize, u64) = erased.hosts.iter().fold((0, 0), |(b, f), h| (b + h.blobs.len(), f + h.findings));
                 output::line(&format!("{blobs} facts of {} hosts erased, {findings} verdicts say {pseudonym} now", erased.hosts.len()))?;
+                if !erased.records.is_empty() || !erased.files.is_empty() {
+                    output::line(&format!("{} events of records say {pseudonym} now, {} of their files erased", erased.records.len(), erased.files.len()))?;
+                }
                 store.close().await;
             }
         }

@@ -27,6 +27,8 @@ pub mod hosts;
 #[cfg(feature = "collector")]
 pub mod ledger;
 pub mod output;
+#[cfg(feature = "collector")]
+pub mod record;
 pub mod rules;
 pub mod scan;
 #[cfg(feature = "collector")]
@@ -36,3 +38,5 @@ pub mod service;
 pub mod token;
 #[cfg(feature = "collector")]
 pub mod user;
+#[cfg(feature = "collector")]
+pub mod waiver;
