@@ -26,6 +26,7 @@ impl Api {
             let arguments = ["user", "add", name, "--role", role, "--password-file", text(&password), "--data", text(collector_.data())];
             assert_eq!(run(collector(), &arguments).0, 0);
         }
+        assay::pki::install_provider();
         let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(60)).build().unwrap();
         Self { collector: collector_, http }
     }
