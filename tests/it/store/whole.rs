@@ -214,18 +214,17 @@ pub async fn a_sound_store_has_no_difference(store: Store) {
     let found = checked(&store).await;
     assert!(found.is_clean(), "{:?}", found.differences);
     let counts: Vec<(&str, u64)> = found.checked.into_iter().collect();
-    let expected =
-        [
-            ("blobs", 12),
-            ("checkpoints", 1),
-            ("files of records", 0),
-            ("hosts", 2),
-            ("ledger entries", 6),
-            ("receipts", 4),
-            ("reports", 4),
-            ("statements", 0),
-            ("versions of lists", 0),
-        ];
+    let expected = [
+        ("blobs", 12),
+        ("checkpoints", 1),
+        ("files of records", 0),
+        ("hosts", 2),
+        ("ledger entries", 6),
+        ("receipts", 4),
+        ("reports", 4),
+        ("statements", 0),
+        ("versions of lists", 0),
+    ];
     assert_eq!(counts, expected);
 }
 
