@@ -19,11 +19,12 @@ use self::ticket::Ticket;
 use super::lists::List;
 use super::store::{FindingFilter, FindingRow, HostRow, ReportRow, Statement, Store, StoreError};
 use crate::evidence::bundle::{self, Progress, Written};
-use crate::evidence::material::{Host, LedgerEvent, ListVersion, Material, Period, Proof, ReportMeta, Rule, Sampling, Scope, Transition};
+use crate::evidence::material::{Host, LedgerEvent, ListVersion, Material, Period, Proof, RecordedEvent, ReportMeta, Rule, Sampling, Scope, Transition};
 use crate::evidence::work::{Noted, Work, WorkError};
 use crate::evidence::{BundleError, revocation};
 use crate::host::{clock, durable};
-use crate::ledger::{CheckpointError, Kind, Verifier};
+use crate::ledger::{CheckpointError, Kind, Leaf, Verifier};
+use crate::model::canonical;
 use crate::model::envelope::Envelope;
 use crate::model::ids::{Address, Digest, HostId};
 use crate::model::policy::Policy;
@@ -206,6 +207,8 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
     }
     let replaced: BTreeMap<HostId, HostId> = hosts.iter().filter_map(|h| Some((h.replaces?, h.id))).collect();
     let ledger = entries(store, &history, period, &inside).await?;
+    let records = records(store, &history).await?;
+    let files = files(store, &order.framework, &records).await?;
     let salts = hosts.iter().map(|h| (h.id, h.salt)).collect();
     found.reports.sort_by_key(|r| (r.finished, r.digest));
     let material = Material {
@@ -224,9 +227,9 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
         ways,
         revoke_limit: revoke_limit(store, period).await?,
         silent_after: store.silence(),
-        record_types: types::builtin().map_err(|e| ExportError::Damaged("record types", e.to_string()))?,
-        records: Vec::new(),
-        files: BTreeMap::new(),
+        record_types: types::builtin().map_err(|e| ExportError::Damaged("record types", e.to_string()))?.to_vec(),
+        records,
+        files,
         ledger,
         lists: lists(store, order).await?,
         sampling: order.sampling.clone(),
@@ -256,16 +259,42 @@ async fn lists(store: &Store, order: &Order) -> Result<Vec<ListVersion>, ExportE
     Ok(out)
 }
 
-/// Entries of the period that are about no report, with the texts behind them.
+/// Everything that was recorded under the checkpoint, in the order of the ledger.
+async fn records(store: &Store, history: &History) -> Result<Vec<RecordedEvent>, ExportError> {
+    let about = |(leaf, _): &&(Leaf, Proof)| Kind::RECORDS.contains(&leaf.kind);
+    let proofs: BTreeMap<Digest, &Proof> = history.events.iter().filter(about).map(|(leaf, proof)| (leaf.reference, proof)).collect();
+    let mut out = Vec::new();
+    for recorded in store.record_events().await? {
+        let Some(proof) = proofs.get(&recorded.digest) else { continue };
+        let body = canonical::to_bytes(&recorded.event).map_err(|e| ExportError::Damaged("event of a record", e.to_string()))?;
+        out.push(RecordedEvent { digest: recorded.digest, body, event: recorded.event, proof: (*proof).clone() });
+    }
+    out.sort_by_key(|r| r.proof.index);
+    Ok(out)
+}
+
+/// The files of the records that the framework asks for.
+async fn files(store: &Store, framework: &framework::Framework, records: &[RecordedEvent]) -> Result<BTreeMap<Digest, Vec<u8>>, ExportError> {
+    let asked: BTreeSet<&str> = framework.controls.iter().flat_map(|c| c.records.iter().map(String::as_str)).collect();
+    let mut out = BTreeMap::new();
+    for file in records.iter().filter(|r| asked.contains(r.event.record.as_str())).flat_map(|r| &r.event.files) {
+        if let Some(bytes) = store.record_file(&file.sha256).await? {
+            out.insert(file.sha256, bytes);
+        }
+    }
+    Ok(out)
+}
+
+/// Entries of the period that are about no report and no record, with the texts behind them.
 async fn entries(store: &Store, history: &History, period: Period, hosts: &BTreeSet<HostId>) -> Result<Vec<LedgerEvent>, ExportError> {
-    let inside = |at: i64| at >= period.start() && at < period.end();
-    let kinds: BTreeSet<Kind> = history.events.iter().filter(|(leaf, _)| inside(leaf.at)).map(|(leaf, _)| leaf.kind).collect();
+    let inside = |leaf: &Leaf| leaf.at >= period.start() && leaf.at < period.end() && !Kind::RECORDS.contains(&leaf.kind);
+    let kinds: BTreeSet<Kind> = history.events.iter().filter(|(leaf, _)| inside(leaf)).map(|(leaf, _)| leaf.kind).collect();
     let mut texts: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
     for kind in kinds {
         texts.extend(store.statements(kind).await?.into_iter().map(|s| (s.digest, s.body)));
     }
     let ours = |host: Option<HostId>| host.is_none_or(|h| hosts.contains(&h));
-    let event = |(leaf, proof): &(crate::ledger::Leaf, Proof)| LedgerEvent {
+    let event = |(leaf, proof): &(Leaf, Proof)| LedgerEvent {
         kind: leaf.kind,
         at: leaf.at,
         host: leaf.host,
@@ -273,7 +302,7 @@ async fn entries(store: &Store, history: &History, period: Period, hosts: &BTree
         reference: leaf.reference,
         proof: proof.clone(),
     };
-    Ok(history.events.iter().filter(|(leaf, _)| inside(leaf.at) && ours(leaf.host)).map(event).collect())
+    Ok(history.events.iter().filter(|(leaf, _)| inside(leaf) && ours(leaf.host)).map(event).collect())
 }
 
 /// What the first look at all reports of the period finds.

@@ -14,8 +14,6 @@ use crate::model::ids::Digest;
 
 /// Longest line of an event or a ledger entry, bytes.
 const MAX_LINE: u64 = 16 << 20;
-/// Kinds of the entries about recorded events.
-const RECORDS: [&str; 5] = ["attestation", "register", "waiver", "approval", "sign-off"];
 
 /// Records, lists and entries of the ledger.
 pub(super) fn all<R: Read + Seek>(reading: &mut Reading<'_, R>, checkpoint: Option<&Checkpoint>) -> Result<(), ArchiveError> {
@@ -71,7 +69,7 @@ fn event(line: &[u8], checkpoint: Option<&Checkpoint>) -> Result<(EventLine, Lea
         (None, None) => return Err(wrong("holds neither an event nor the digest of an erased one".into())),
     };
     let leaf = logged(checkpoint, &read.proof).map_err(|e| ("proof", e))?;
-    if !RECORDS.contains(&leaf.kind.id()) || leaf.reference != digest {
+    if !Kind::RECORDS.contains(&leaf.kind) || leaf.reference != digest {
         return Err(("proof", "the leaf is not about this event".into()));
     }
     Ok((read, leaf))
@@ -139,7 +137,7 @@ fn entry(line: &[u8], checkpoint: Option<&Checkpoint>) -> Result<(u64, bool), (&
         return Err(wrong("is not canonical JSON".into()));
     }
     let leaf = logged(checkpoint, &read.proof).map_err(|e| ("proof", e))?;
-    if leaf.kind == Kind::Report || RECORDS.contains(&leaf.kind.id()) {
+    if leaf.kind == Kind::Report || Kind::RECORDS.contains(&leaf.kind) {
         return Err(wrong(format!("is about a {}, which has its place elsewhere", leaf.kind.id())));
     }
     let Some(body) = read.body else { return Ok((read.proof.index, false)) };
