@@ -157,7 +157,7 @@ pub fn carried() -> Result<&'static [RecordType], StoreError> {
 
 /// Who works here, for duties per person; `None`: no roster.
 pub fn people(app: &App) -> Option<People> {
-    app.roster.as_ref().map(|roster| People::of(roster, i64::MIN))
+    app.basis.now().roster.as_deref().map(|roster| People::of(roster, i64::MIN))
 }
 
 /// Open failures that a waiver with these words would cover: name of the host, the verdict.

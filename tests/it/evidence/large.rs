@@ -35,7 +35,7 @@ fn week(monday: Date) -> String {
 fn company() -> Made {
     let mut made = Made::empty();
     made.material.period = Period { from: date(2026, 6, 1), to: date(2026, 11, 29) };
-    made.material.record_types = types::builtin().unwrap();
+    made.material.record_types = types::builtin().unwrap().to_vec();
     made.material.sampling = Some(Sampling { seed: "Example audit 2026".into(), size: 5 });
     made.material.silent_after = 8 * 86_400;
     let hosts: Vec<HostId> = NAMES.iter().zip(1..).map(|(name, n)| made.host(n, &format!("{name}.example.org"))).collect();

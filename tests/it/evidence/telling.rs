@@ -209,7 +209,7 @@ fn weeks_are_counted_by_what_became_of_them() {
 
 fn waived(expires: &str) -> Made {
     let mut made = Made::empty();
-    made.material.record_types = types::builtin().unwrap();
+    made.material.record_types = types::builtin().unwrap().to_vec();
     let host = made.host(1, "web01");
     let fail = finding("tls-version-minimum", "0.0.0.0:443/tcp", Verdict::Fail);
     let first = made.report(1, ScanKind::Monthly, "2026-11", date(2026, 11, 2), std::slice::from_ref(&fail));
@@ -245,7 +245,7 @@ fn a_waiver_is_laid_over_a_failure_and_an_expired_one_shows_it_again() {
 #[test]
 fn what_people_do_about_a_failure_is_told_and_overdue_is_marked() {
     let mut made = super::made::small();
-    made.material.record_types = types::builtin().unwrap();
+    made.material.record_types = types::builtin().unwrap().to_vec();
     let about = [("rule", "tls-version-minimum"), ("host", "*"), ("subject", "*")];
     let said = [("owner", "ops"), ("due", "2026-11-05"), ("cause", "old template")];
     made.record("handling", 1, Action::Add, (date(2026, 11, 4), "ada"), "", &[&about[..], &said[..]].concat());
@@ -260,7 +260,7 @@ fn what_people_do_about_a_failure_is_told_and_overdue_is_marked() {
 
 fn with_records(records: &[&str], rules: &[&str]) -> Made {
     let mut made = super::made::small();
-    made.material.record_types = types::builtin().unwrap();
+    made.material.record_types = types::builtin().unwrap().to_vec();
     made.material.findings.remove(0);
     made.material.findings[0].since = day_start(date(2026, 11, 1));
     let tls = made.material.framework.controls[0].clone();
