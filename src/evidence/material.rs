@@ -1,6 +1,6 @@
 //! What a bundle is made from: plain values, loaded elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::ToSpan as _;
@@ -193,19 +193,12 @@ pub struct ReportMeta {
     pub limits: Vec<String>,
 }
 
-/// The heavy parts of a bundle, asked for host by host so that memory does not grow with their number.
+/// The heavy parts of a bundle, asked for host by host and handed over one by one, so that memory does not grow with their number.
 pub trait Bulk {
-    /// Reports of a host in the order of [`Material::reports`], and the blobs they name that are still kept, by address.
-    fn host(&mut self, host: &HostId) -> Result<HostBulk, String>;
-}
-
-/// The heavy parts of one host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostBulk {
-    /// Signed reports.
-    pub reports: Vec<SignedReport>,
-    /// Blobs, by address.
-    pub blobs: Vec<PlainBlob>,
+    /// Hands over the reports of a host in the order of [`Material::reports`]; gives back the addresses of the blobs they name.
+    fn reports(&mut self, host: &HostId, take: &mut dyn FnMut(SignedReport) -> Result<(), String>) -> Result<BTreeSet<Address>, String>;
+    /// Hands over those of the blobs that are still kept, by address.
+    fn blobs(&mut self, host: &HostId, named: &BTreeSet<Address>, take: &mut dyn FnMut(PlainBlob) -> Result<(), String>) -> Result<(), String>;
 }
 
 /// One verdict over a span of time: the collector's own. Texts are shared: a fleet says the same thing many times.

@@ -1,21 +1,24 @@
 //! Material with real keys, signatures, blobs and a real ledger; every value is fixed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read as _};
 
-use assay::evidence::archive;
+use assay::evidence::archive::{Archive, ArchiveError, Container, Facts, Method, Pack};
+use assay::evidence::bundle::{self, BundleError};
+use assay::evidence::manifest;
 use assay::evidence::material::{
-    Bulk, Control, Framework, Host, HostBulk, LedgerEvent, ListVersion, Mapping, Material, Period, PlainBlob, Proof, RecordedEvent, ReportMeta, Rule, Scope,
+    Bulk, Control, Framework, Host, LedgerEvent, ListVersion, Mapping, Material, Period, PlainBlob, Proof, RecordedEvent, ReportMeta, Rule, Scope,
     SignedReport, Transition, day_start,
 };
 use assay::evidence::paper::Paper;
-use assay::evidence::{Bundle, Verification, verify};
+use assay::evidence::{Verification, verify};
 use assay::ledger::tree::{Tree, leaf_hash};
 use assay::ledger::{Kind, Leaf, Verifier, checkpoint};
 use assay::model::blob::Blob;
 use assay::model::canonical;
 use assay::model::envelope::{Envelope, REPORT_TYPE};
 use assay::model::finding::{Counts, Finding, Severity, Verdict};
-use assay::model::ids::{Digest, HostId, Lineage, RandomId, Salt};
+use assay::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
 use assay::pki::keys::spki_of;
 use assay::records::{Action, Event};
@@ -54,10 +57,21 @@ pub struct Logged {
 }
 
 impl Bulk for Logged {
-    fn host(&mut self, host: &HostId) -> Result<HostBulk, String> {
-        let envelope = |digest: &Digest| self.reports.iter().find(|r| digest_of(r) == *digest).cloned().ok_or("no such report");
-        let reports = self.material.reports.iter().filter(|r| r.host == *host).map(|r| envelope(&r.digest)).collect::<Result<_, _>>()?;
-        Ok(HostBulk { reports, blobs: self.blobs.iter().filter(|b| b.host == *host).cloned().collect() })
+    fn reports(&mut self, host: &HostId, take: &mut dyn FnMut(SignedReport) -> Result<(), String>) -> Result<BTreeSet<Address>, String> {
+        let mut named = BTreeSet::new();
+        for meta in self.material.reports.iter().filter(|r| r.host == *host) {
+            let signed = self.reports.iter().find(|r| digest_of(r) == meta.digest).cloned().ok_or("no such report")?;
+            let payload = Envelope::parse(&signed.envelope).unwrap().payload_bytes().unwrap();
+            named.extend(serde_json::from_slice::<Report>(&payload).unwrap().addresses());
+            take(signed)?;
+        }
+        Ok(named)
+    }
+
+    fn blobs(&mut self, host: &HostId, named: &BTreeSet<Address>, take: &mut dyn FnMut(PlainBlob) -> Result<(), String>) -> Result<(), String> {
+        let mut own: Vec<PlainBlob> = self.blobs.iter().filter(|b| b.host == *host && named.contains(&b.address)).cloned().collect();
+        own.sort_by_key(|b| b.address);
+        own.into_iter().try_for_each(take)
     }
 }
 
@@ -311,7 +325,7 @@ impl Made {
                     reports[report].proof = proof(i);
                     report += 1;
                 }
-                _ => (),
+                _ => material.ledger.iter_mut().filter(|e| e.proof.index == i as u64).for_each(|e| e.proof = proof(i)),
             }
         }
         material.checkpoint = checkpoint::sign(&verifier(), tree.size(), &tree.root(), |m| pair(LEDGER).0.sign(m).as_ref().to_vec());
@@ -323,10 +337,24 @@ impl Made {
     }
 }
 
+/// A bundle in memory.
+pub struct Bundle {
+    pub bytes: Vec<u8>,
+    pub paper: Paper,
+}
+
 /// Sealed by the ledger key.
-pub fn bundle(mut logged: Logged) -> Bundle {
+pub fn bundle(logged: Logged) -> Bundle {
     let material = logged.material.clone();
-    Bundle::of(&material, &mut logged, |m| pair(LEDGER).0.sign(m).as_ref().to_vec()).unwrap()
+    sealed(logged, &material, LEDGER).unwrap()
+}
+
+/// Sealed by the key of a seed.
+pub fn sealed(mut logged: Logged, material: &Material, seed: u8) -> Result<Bundle, BundleError> {
+    let (mut pack, mut bytes) = (Pack::new(Cursor::new(Vec::new())), Vec::new());
+    let written = bundle::write(material, &mut logged, |m| pair(seed).0.sign(m).as_ref().to_vec(), &mut pack, &mut (), &mut bytes)?;
+    assert_eq!((written.digest, written.bytes), (Digest::of(&bytes), bytes.len() as u64));
+    Ok(Bundle { bytes, paper: written.paper })
 }
 
 /// One host, both weeks, one failure that was resolved.
@@ -341,12 +369,48 @@ pub fn small() -> Made {
     made
 }
 
+/// Entries of a bundle by path.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Every file of a bundle.
+pub fn files(bytes: &[u8]) -> Files {
+    let mut archive = Archive::open(Cursor::new(bytes)).unwrap();
+    let mut files = Files::new();
+    for entry in archive.entries().to_vec() {
+        let mut content = Vec::new();
+        archive.content(&entry.path, entry.bytes).unwrap().read_to_end(&mut content).unwrap();
+        files.insert(entry.path, content);
+    }
+    files
+}
+
+/// Packed as the product packs.
+fn packed(files: &Files) -> Pack<Cursor<Vec<u8>>> {
+    let mut pack = Pack::new(Cursor::new(Vec::new()));
+    for (path, bytes) in files {
+        let method = if path == manifest::PATH || path.ends_with(".xlsx") { Method::Store } else { Method::Auto };
+        pack.add::<_, ArchiveError>(path, method, |out| Ok(out.write_all(bytes)?)).unwrap();
+    }
+    pack
+}
+
+/// What a manifest lists of these files.
+pub fn facts(files: &Files) -> Vec<Facts> {
+    packed(files).entries().iter().map(|(f, _)| f.clone()).collect()
+}
+
 /// The bundle with other files.
-pub fn changed(bytes: &[u8], change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Vec<u8> {
-    let archive = archive::read(bytes).unwrap();
-    let mut files = archive.files.iter().map(|(p, b)| (p.clone(), b.to_vec())).collect();
+pub fn changed(bytes: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
+    let mut files = files(bytes);
     change(&mut files);
-    archive::write(&files).unwrap()
+    let mut pack = packed(&files);
+    let mut entries = pack.entries().to_vec();
+    entries.sort_by_key(|(f, _)| f.path == manifest::PATH);
+    let mut container = Container::new(Vec::new());
+    for entry in entries {
+        container.entry(&entry.0, pack.packed(&entry).unwrap()).unwrap();
+    }
+    container.finish().unwrap()
 }
 
 /// Problems as `path id`.
@@ -355,5 +419,5 @@ pub fn problems(found: &Verification) -> Vec<String> {
 }
 
 pub fn checked(bytes: &[u8]) -> Verification {
-    verify(bytes, Some(&verifier()))
+    verify(Cursor::new(bytes), Some(&verifier())).unwrap()
 }
