@@ -138,7 +138,7 @@ fn pack(rules: Option<&Path>) -> anyhow::Result<Pack> {
 }
 
 fn check(place: &Path, rules: Option<&Path>) -> anyhow::Result<Exit> {
-    let known = Known::new(&pack(rules)?, &records::types::builtin()?)?;
+    let known = Known::new(&pack(rules)?, records::types::builtin()?)?;
     let files = Files::read(place)?;
     match files.pages(&known) {
         Ok(pages) if pages.is_empty() => bail!("{}: there is no page (*.yaml) here", place.display()),
@@ -193,7 +193,7 @@ impl View {
 
     async fn told(&self, pages: &[Page]) -> anyhow::Result<Vec<Vec<Status>>> {
         let frameworks: Vec<_> = pages.iter().map(|p| &p.framework).collect();
-        let grounds = grounds::load(&self.store, &self.pack, &frameworks, BTreeMap::new(), self.at).await?;
+        let grounds = grounds::load(&self.store, &self.pack, &frameworks, self.at).await?;
         Ok(frameworks.iter().map(|page| status(page, &grounds, self.at)).collect())
     }
 }

@@ -143,6 +143,21 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// A framework that the program carries, or a page of the company's own that is in force.
+fn named(data: &Path, name: &str) -> anyhow::Result<Framework> {
+    let mut all = framework::builtin()?;
+    if framework::find(&all, name).is_none() && data.join(KEY_FILE).is_file() {
+        all = block_on(async {
+            let store = Store::open(data).await?;
+            let all = pages::frameworks(&store, clock::unix_now()).await?;
+            store.close().await;
+            Ok(all)
+        })?;
+    }
+    let known = || all.iter().map(|f| f.id.as_str()).collect::<Vec<_>>().join(", ");
+    framework::find(&all, name).cloned().with_context(|| format!("--framework {name:?} is unknown; there is {}", known()))
+}
+
 fn period(arguments: &ExportArguments) -> anyhow::Result<Period> {
     match (&arguments.date, &arguments.from, &arguments.to) {
         (Some(day), ..) => Period::parse(day, day).context("--date"),
@@ -179,21 +194,6 @@ fn steps() -> Tell {
         }
         true
     })
-}
-
-/// A framework that the program carries, or a page of the company's own that is in force.
-fn named(data: &Path, name: &str) -> anyhow::Result<Framework> {
-    let mut all = framework::builtin()?;
-    if framework::find(&all, name).is_none() && data.join(KEY_FILE).is_file() {
-        all = block_on(async {
-            let store = Store::open(data).await?;
-            let all = pages::frameworks(&store, clock::unix_now()).await?;
-            store.close().await;
-            Ok(all)
-        })?;
-    }
-    let known = || all.iter().map(|f| f.id.as_str()).collect::<Vec<_>>().join(", ");
-    framework::find(&all, name).cloned().with_context(|| format!("--framework {name:?} is unknown; there is {}", known()))
 }
 
 fn print(out: &Path, made: &Written, key: &str) -> anyhow::Result<()> {

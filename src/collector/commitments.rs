@@ -63,7 +63,7 @@ impl Truth {
 pub struct Held {
     /// `pass`: recorded, complete and in time. `not_run`: nobody recorded it.
     pub verdict: Verdict,
-    /// Since when it stands so, Unix seconds.
+    /// Since when it stands so, Unix seconds; 0: as long as anything is known.
     pub since: i64,
     /// One sentence.
     pub message: String,
@@ -234,7 +234,7 @@ impl Sentence<'_> {
             };
             let told = if held.verdict == Verdict::NotRun { Truth::NoRecord } else { Truth::of(held.verdict) };
             beside.truth = beside.truth.max(told);
-            beside.since = beside.since.max(Some(held.since));
+            beside.since = beside.since.max((held.since > 0).then_some(held.since));
             if told == Truth::False {
                 beside.false_since = Some(beside.false_since.map_or(held.since, |since| since.min(held.since)));
             }

@@ -193,7 +193,7 @@ pub struct Watch {
 /// What a changed file says.
 enum Said {
     List(List, Parsed, Vec<u8>),
-    Policy(Policy),
+    Policy(Box<Policy>),
     Advisories(Index),
     Commitments(Files, Vec<Page>),
 }
@@ -335,7 +335,7 @@ async fn given(store: &Store, basis: Basis, said: Said, now: i64) -> Result<Basi
         }
         Said::Policy(policy) => {
             record_policy(store, &policy, now).await?;
-            basis.with_policy(policy)
+            basis.with_policy(*policy)
         }
         Said::Commitments(files, pages) => {
             let last = store.list_history(Kind::Commitments.id()).await?.pop();
@@ -383,7 +383,7 @@ fn read(what: What, path: &Path, pack: &Pack) -> anyhow::Result<Said> {
     Ok(match what {
         What::Commitments => {
             let files = Files::read(path)?;
-            let pages = files.pages(&Known::new(pack, &records::types::builtin()?)?).with_context(|| path.display().to_string())?;
+            let pages = files.pages(&Known::new(pack, records::types::builtin()?)?).with_context(|| path.display().to_string())?;
             Said::Commitments(files, pages)
         }
         What::List(list) => {
@@ -391,7 +391,7 @@ fn read(what: What, path: &Path, pack: &Pack) -> anyhow::Result<Said> {
             let parsed = list.parse(&path.display().to_string(), &bytes)?;
             Said::List(list, parsed, bytes)
         }
-        What::Policy => Said::Policy(Config { policy: path.into(), ..Config::default() }.thresholds()?),
+        What::Policy => Said::Policy(Box::new(Config { policy: path.into(), ..Config::default() }.thresholds()?)),
         What::Advisories => Said::Advisories(Index::open(path).with_context(|| format!("{}: advisories can't be read", path.display()))?),
     })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::material::{ListVersion, Material};
 use super::paper::{Member, Reconciliation};
-use crate::model::table;
+use crate::model::inventory::Inventory;
 
 /// Compares the hosts with the inventory in force at the end of the period; `None`: there is none.
 pub fn reconcile(material: &Material, population: &[Member]) -> Option<Reconciliation> {
@@ -37,19 +37,12 @@ pub fn reconcile(material: &Material, population: &[Member]) -> Option<Reconcili
 /// Names of a list, and how many of its lines have none.
 fn names(version: &ListVersion) -> Result<(Vec<String>, u64), String> {
     let Some(bytes) = &version.bytes else { return Err("The list was erased.".into()) };
-    let table = table::parse("inventory", bytes, "inventory", "hosts").map_err(|e| format!("The list can't be read: {e}."))?;
-    let column = table.columns.iter().position(|(name, _)| NAMES.contains(&table::plain_name(name).as_str()));
-    let name = |row: &table::Row| {
-        let cell = row.cells.iter().find(|c| Some(c.column) == column)?;
-        Some(cell.text.trim_end_matches('.').to_string()).filter(|n| !n.is_empty())
-    };
-    let named: Vec<String> = table.rows.iter().filter_map(name).collect();
-    let unnamed = (table.rows.len() - named.len()) as u64;
+    let machines = Inventory::parse("inventory", bytes).map_err(|e| format!("The list can't be read: {e}."))?.items;
+    let all = machines.len();
+    let named: Vec<String> = machines.into_iter().map(|m| m.name).filter(|n| !n.is_empty()).collect();
+    let unnamed = (all - named.len()) as u64;
     Ok((named, unnamed))
 }
-
-/// Columns that hold the name of a host, lower case, without blanks, `_` and `-`.
-const NAMES: [&str; 9] = ["name", "host", "hostname", "fqdn", "dnsname", "server", "vmname", "computername", "instancename"];
 
 /// One name on either side.
 #[derive(Debug, Default)]

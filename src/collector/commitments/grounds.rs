@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Grounds, Held, Member};
+use crate::collector::records::Book;
 use crate::collector::store::{Retirement, Store, StoreError};
 use crate::ledger::Kind;
 use crate::model::finding::Verdict;
 use crate::model::ids::HostId;
-use crate::records::Standing;
+use crate::model::roster::Roster;
+use crate::records::{People, Standing, standings};
 use crate::rules::Pack;
 use crate::rules::framework::Framework;
 
-/// All that the sentences of these pages rest on at `at` (Unix seconds), beside `records`: how the record types stand.
-pub async fn load(store: &Store, pack: &Pack, pages: &[&Framework], records: BTreeMap<String, Held>, at: i64) -> Result<Grounds, StoreError> {
+/// All that the sentences of these pages rest on at `at`, Unix seconds.
+pub async fn load(store: &Store, pack: &Pack, pages: &[&Framework], at: i64) -> Result<Grounds, StoreError> {
     let named: BTreeSet<&str> = pages.iter().flat_map(|p| p.controls.iter()).flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
     let retired: BTreeMap<HostId, i64> =
         store.statements(Kind::Retirement).await?.iter().map(|s| s.read().map(|r: Retirement| (r.host, r.at))).collect::<Result<_, _>>()?;
@@ -20,9 +22,23 @@ pub async fn load(store: &Store, pack: &Pack, pages: &[&Framework], records: BTr
     Ok(Grounds {
         spells: store.spells(&named.iter().copied().collect::<Vec<_>>(), at).await?,
         hosts: hosts.into_iter().map(|h| Member { from: h.enrolled_at, until: retired.get(&h.id).copied(), id: h.id, name: h.name }).collect(),
-        records,
+        records: records(store, at).await?,
         rules: pack.rules.iter().filter(|r| named.contains(r.id.as_str())).map(|r| (r.id.clone(), r.severity)).collect(),
     })
+}
+
+/// How each record type stands at `at` (Unix seconds), by what people recorded and by the rosters that were in force.
+pub async fn records(store: &Store, at: i64) -> Result<BTreeMap<String, Held>, StoreError> {
+    let book = Book::read(store).await?;
+    let mut rosters = Vec::new();
+    for version in store.list_versions(Kind::Roster.id(), 0, at.saturating_add(1)).await? {
+        // What does not read any more, or was erased, tells of nobody.
+        let read = version.bytes.as_deref().and_then(|bytes| Roster::parse(&version.name, bytes).ok());
+        rosters.extend(read.map(|roster| (version.since, roster)));
+    }
+    let versions: Vec<(i64, &Roster)> = rosters.iter().map(|(since, roster)| (*since, roster)).collect();
+    let people = (!versions.is_empty()).then(|| People::of_versions(&versions));
+    Ok(held(&standings(book.types, &book.events, people.as_ref(), 0, at.saturating_add(1)), at))
 }
 
 /// How each record type stands at `at` (Unix seconds), by the standings of its duties and entries: as the worst of them. A type of which nothing is

@@ -48,17 +48,6 @@ impl Store {
         if filter.period.is_some() { found.map(joined) } else { found }
     }
 
-    /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
-    pub async fn spans(&self, rule: &str, from: i64, to: i64) -> Result<Vec<FindingRow>> {
-        let rows = sqlx::query("SELECT * FROM findings WHERE rule = $1 AND since < $2 AND (until IS NULL OR until > $3) ORDER BY host, subject, since")
-            .bind(storable(rule))
-            .bind(to)
-            .bind(from)
-            .fetch_all(&self.reader)
-            .await?;
-        rows.iter().map(finding_row).collect()
-    }
-
     /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.
     pub async fn spells(&self, rules: &[&str], at: i64) -> Result<Vec<Spell>> {
         if rules.is_empty() {
@@ -68,6 +57,17 @@ impl Store {
         query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" ORDER BY since, host, rule, subject");
         let rows = query.all(&self.reader).await?;
         rows.iter().map(spell).collect()
+    }
+
+    /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
+    pub async fn spans(&self, rule: &str, from: i64, to: i64) -> Result<Vec<FindingRow>> {
+        let rows = sqlx::query("SELECT * FROM findings WHERE rule = $1 AND since < $2 AND (until IS NULL OR until > $3) ORDER BY host, subject, since")
+            .bind(storable(rule))
+            .bind(to)
+            .bind(from)
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(finding_row).collect()
     }
 
     /// Every verdict a rule gave on a subject of a host, in each of its words, oldest first.

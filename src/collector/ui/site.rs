@@ -166,7 +166,8 @@ impl Site {
         let framework = framework::find(&all, wanted.framework).ok_or_else(|| PageError::NotFound(format!("A framework “{}”", wanted.framework)))?;
         let period = Period::parse(wanted.from, wanted.to).map_err(|e| PageError::Bad(format!("The period can’t be exported: {e}.")))?;
         let app = self.app.clone();
-        let source = export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.pack.clone() };
+        let source =
+            export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.basis.now().pack.clone() };
         let (scope, sampling) = (wanted.scope.clone(), wanted.sampling.clone());
         let order = export::Order { framework: framework.clone(), period, scope, sampling, inventory: None, today: day_of(now) };
         let (id, name) = (random_id()?, format!("assay-{}-{}-{}.zip", framework.id, wanted.from, wanted.to));

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::index::Index;
 use crate::evidence::material::LedgerEvent;
 use crate::evidence::paper::Change;
-use crate::evidence::text::{count, time};
+use crate::evidence::text::count;
 
 /// In the order of the ledger.
 pub fn changes(index: &Index<'_>) -> Vec<Change> {
@@ -24,18 +24,18 @@ fn sentence(index: &Index<'_>, event: &LedgerEvent) -> String {
     let host = event.host.map(|h| index.name(&h)).or_else(|| said.host(index, "host")).unwrap_or_else(|| "unknown".into());
     let what = match event.kind.id() {
         "enrolment" => format!("Host {host} was enrolled"),
-        "export" => format!("An evidence bundle was exported, SHA-256 {}", event.reference),
-        "user" => said.about("A user was added, changed or removed", &["action", "user", "id", "role"]),
+        "export" => said.about("An evidence bundle was exported", &["bundle", "framework", "from", "to"]),
+        "user" => said.about("A user was added, changed or removed", &["action", "user", "role"]),
         "token" => "A token that enrols hosts was made".into(),
         "ledger-start" => "The ledger began".into(),
         "retirement" => match said.host(index, "replaced_by") {
             Some(next) => format!("Host {host} was taken out, {next} took its place"),
             None => format!("Host {host} was taken out"),
         },
-        "resumption" => "The ledger went on from a restored database".into(),
-        "erasure" => said.about("What was kept of a host or a person was erased", &["what", "blobs"]),
+        "resumption" => said.about("The ledger went on from a restored database", &["kept", "lost"]),
+        "erasure" => said.counted("What was kept of a host or a person was erased", &["hosts", "records", "files", "lists"]),
         "key-rotation" => "The ledger went on under a new key".into(),
-        "retention" => said.about("Facts older than the policy keeps were erased", &["blobs", "before"]),
+        "retention" => "Facts older than the policy keeps were erased".into(),
         "roster" => said.version("the roster"),
         "approvals" => said.version("the list of approved access"),
         "third-parties" => said.version("the list of third parties"),
@@ -43,8 +43,8 @@ fn sentence(index: &Index<'_>, event: &LedgerEvent) -> String {
         "policy" => said.version("the thresholds"),
         "advisories" => said.version("the index of advisories"),
         "commitments" => said.version("the company's pages of commitments"),
-        "rule-pack" => said.about("Another pack of rules judges from now on", &["old", "from", "new", "to", "digest"]),
-        "sign-in" => "An auditor signed in".into(),
+        "rule-pack" => said.about("Another pack of rules judges from now on", &["version", "rules", "digest", "old"]),
+        "sign-in" => said.about("An auditor signed in", &["user"]),
         other => format!("An entry of the kind {other} was made"),
     };
     let gone = if event.body.is_none() && !WORDLESS.contains(&event.kind.id()) { " (the text behind the entry was erased)" } else { "" };
@@ -62,7 +62,6 @@ impl Said {
     fn text(&self, key: &str) -> Option<String> {
         let text = match self.0.get(key)? {
             Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
-            Value::Number(number) if matches!(key, "before" | "at") => number.as_i64().map_or_else(|| number.to_string(), time),
             Value::Number(number) => number.to_string(),
             _ => return None,
         };
@@ -84,6 +83,13 @@ impl Said {
 
     fn about(&self, what: &str, keys: &[&str]) -> String {
         let told: Vec<String> = keys.iter().filter_map(|key| self.text(key).map(|text| format!("{key} {text}"))).collect();
+        if told.is_empty() { what.into() } else { format!("{what} ({})", told.join(", ")) }
+    }
+
+    /// How many entries lists have.
+    fn counted(&self, what: &str, keys: &[&str]) -> String {
+        let of = |key: &&str| self.0.get(*key).and_then(Value::as_array).map(Vec::len).filter(|n| *n > 0).map(|n| format!("{key} {n}"));
+        let told: Vec<String> = keys.iter().filter_map(of).collect();
         if told.is_empty() { what.into() } else { format!("{what} ({})", told.join(", ")) }
     }
 

@@ -78,7 +78,7 @@ pub enum RevocationState {
     Closed,
     /// No way in is left; whether it took longer than the limit lies between two scans.
     Undecided,
-    /// No way in is left, and even the shortest time that it can have taken is beyond the limit.
+    /// Even the shortest time that it can have taken is beyond the limit; no way in is known to be left.
     Late,
     /// No scan could tell.
     Unknown,

@@ -4,6 +4,8 @@ mod assembling;
 mod commands;
 mod exporting;
 mod formats;
+mod large;
 mod made;
 mod tampering;
 mod telling;
+mod year;

@@ -83,6 +83,8 @@ fn a_scan_that_could_not_tell_is_neither_seen_nor_gone() {
     assert_eq!((found.first_gone, found.state()), (None, RevocationState::Overdue));
     // Taken out before anybody looked again: nobody knows.
     made.material.hosts[0].retired_at = Some(day_start(date(2026, 11, 20)));
+    assert_eq!(made.paper().revocations[0].state(), RevocationState::Late, "it was seen past the limit");
+    made.material.revoke_limit = Some(30 * 86_400);
     assert_eq!(made.paper().revocations[0].state(), RevocationState::Unknown);
     // Closed accounts prove nothing while a database could not be read.
     made.material.hosts[0].retired_at = None;
@@ -126,7 +128,7 @@ fn the_population_is_held_against_a_second_list() {
         made.host(n, name);
     }
     made.material.hosts[4].retired_at = Some(day_start(date(2026, 11, 5)));
-    let list = "Name,IP\nweb01.example.org,10.0.0.1\nDB01,\nmail.a.org,\nmail.b.org,\ntwin,\ntwin,\nold,\na.two.org,\n,10.0.0.9\n";
+    let list = "Name,IP\nweb01.example.org,10.0.0.1\nDB01,\nmail.a.org,\nmail.b.org,\ntwin,\ntwin,10.0.0.7\nold,\na.two.org,\n,10.0.0.9\n";
     made.list("inventory", date(2026, 10, 1), list);
     let found = made.paper().reconciliation.unwrap();
     assert_eq!(found.both.join(" "), "Web01 db01.example.org twin");
