@@ -205,7 +205,7 @@ fn over(entry: &Entry) -> [String; 2] {
     match (&entry.withdrawn, &entry.closed) {
         (Some(mark), _) => ["withdrawn".into(), shown(&format!("by {} on {}: {}", mark.by, time(mark.at), mark.why))],
         (None, Some(mark)) => ["closed".into(), shown(&format!("by {} on {} {}", mark.by, time(mark.at), mark.why))],
-        (None, None) => ["kept".into(), "another entry stands for the duty".into()],
+        (None, None) => ["kept".into(), "another entry stands for the duty, or nobody of this name works here".into()],
     }
 }
 
