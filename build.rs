@@ -28,9 +28,7 @@ fn main() -> io::Result<()> {
         }
     }
     std::fs::write(out.join("rules.bin"), packed.finish()?)?;
-    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
-    packed.write_all(shortened(&std::fs::read_to_string(home.join(SCHEMAS))?).as_bytes())?;
-    std::fs::write(out.join("schemas.bin"), packed.finish()?)?;
+    std::fs::write(out.join("schemas.bin"), schemas(&std::fs::read_to_string(home.join(SCHEMAS))?)?)?;
     println!("cargo::rerun-if-changed={SCHEMAS}");
     println!("cargo::rustc-env=ASSAY_BUILT_AT={}", built_at()?);
     println!("cargo::rerun-if-changed=rules");
@@ -38,7 +36,25 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The schemas without their descriptions and indentation: those are for people, who read the reference page. The file has one key a
+/// Each family's schema packed by itself, so that nobody unpacks all of them for one (`src/model/schemas.rs` draws the format). The
+/// file has a family's name on a line of its own, two blanks from the margin.
+fn schemas(text: &str) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(name) = line.strip_prefix("  \"").and_then(|l| l.strip_suffix("\": {")) else { continue };
+        let body: Vec<&str> = lines.by_ref().take_while(|l| *l != "  }" && *l != "  },").collect();
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(shortened(&format!("{{\n{}\n}}", body.join("\n"))).as_bytes())?;
+        for piece in [name.as_bytes(), &packed.finish()?] {
+            out.extend(u32::try_from(piece.len()).map_err(io::Error::other)?.to_be_bytes());
+            out.extend(piece);
+        }
+    }
+    Ok(out)
+}
+
+/// A schema without its descriptions and indentation: those are for people, who read the reference page. The file has one key a
 /// line, as serde_json writes it, and a description that ends an object leaves a comma behind on the line before.
 fn shortened(text: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();

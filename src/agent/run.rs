@@ -105,7 +105,7 @@ impl Outcome {
     pub fn documents(&self) -> impl Iterator<Item = (StableFacts, VolatileFacts)> {
         self.observation.families.iter().filter_map(|(name, value)| {
             let family = facts::family(name)?;
-            Some(fact::split(family.name, family.version, family.schema(), value.clone()))
+            Some(fact::split(family.name, family.version, &family.schema(), value.clone()))
         })
     }
 }
@@ -146,7 +146,7 @@ pub fn scan(request: Request<'_>, progress: &(dyn Fn(Progress) + Sync)) -> anyho
 
 /// The rules that are part of the program.
 pub fn builtin_rules() -> Result<Pack, ScanError> {
-    Pack::builtin(facts::schemas()).map_err(|e| ScanError::Rules(e.to_string()))
+    Pack::builtin(&fresh_schemas()).map_err(|e| ScanError::Rules(e.to_string()))
 }
 
 /// The same, compiled anew and not kept: for an agent that is idle for days between two scans.
@@ -156,14 +156,14 @@ pub fn fresh_rules() -> Result<Pack, ScanError> {
 
 /// The schemas of the families, for this caller alone.
 pub(super) fn fresh_schemas() -> Vec<(&'static str, Value)> {
-    FAMILIES.iter().map(|f| (f.name, f.schema().clone())).collect()
+    FAMILIES.iter().map(|f| (f.name, f.schema())).collect()
 }
 
 /// The rules that are part of the program and read nothing but what endpoints say. A survey of one endpoint takes less time than
 /// reading all the others.
 pub fn endpoint_rules() -> Result<Pack, ScanError> {
     let families = FAMILIES.iter().filter(|f| services::FAMILIES.contains(&f.name));
-    let schemas: Vec<(&'static str, Value)> = families.map(|f| (f.name, f.schema().clone())).collect();
+    let schemas: Vec<(&'static str, Value)> = families.map(|f| (f.name, f.schema())).collect();
     Pack::builtin_of(&["services", "tls"], &schemas).map_err(|e| ScanError::Rules(e.to_string()))
 }
 

@@ -11,7 +11,8 @@ use super::spool::SpoolError;
 use super::watch::Blind;
 use crate::config::agent::AgentConfig;
 use crate::facts::services::Plan;
-use crate::facts::{Family, Side};
+use crate::facts::time_sync::TimeSync;
+use crate::facts::{Document as _, Family, Side};
 use crate::host::{Host, clock};
 use crate::model::against::Against;
 use crate::model::gap::{Gaps, reason};
@@ -27,6 +28,15 @@ struct By<'a> {
     policy: &'a Policy,
 }
 
+/// What the agent knows and no family can read.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Which changes may have escaped since the scan before.
+    pub blind: Vec<Blind>,
+    /// By how much the collector's clock was ahead at the last heartbeat, seconds.
+    pub collector_offset: Option<i64>,
+}
+
 /// A scan that begins now.
 pub fn started(config: &AgentConfig) -> Started {
     Started::now(Duration::from_secs(config.scan_deadline_seconds.into()))
@@ -34,10 +44,10 @@ pub fn started(config: &AgentConfig) -> Started {
 
 /// Scans with rules that are loaded for it, and makes the blobs of its report: what a scan needs
 /// lives no longer than it does. Families too large for a report are left out and named.
-pub fn sealed(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, blind: &[Blind], identity: &Identity) -> Result<Sealed, ScanError> {
+pub fn sealed(started: Started, config: &AgentConfig, policy: &Policy, purpose: &Purpose, known: &Known, identity: &Identity) -> Result<Sealed, ScanError> {
     let rules = Rules::of(&config.state_dir, &config.rules_key)?;
     let by = By { pack: &rules.pack, policy };
-    let mut outcome = scan(started, config, &by, purpose, blind)?;
+    let mut outcome = scan(started, config, &by, purpose, known)?;
     rules.name_limit(&mut outcome, clock::unix_now());
     let mut sealed = Sealed::of(&outcome, identity, purpose.clone());
     if let Err(SpoolError::Oversized(families)) = &sealed.draft
@@ -68,12 +78,12 @@ impl Sealed {
 }
 
 /// Scans for this purpose: through the gatherer, or in this process if the configuration says so.
-/// `blind` says which changes may have escaped since the scan before.
-fn scan(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpose, blind: &[Blind]) -> Result<Outcome, ScanError> {
+fn scan(started: Started, config: &AgentConfig, by: &By<'_>, purpose: &Purpose, known: &Known) -> Result<Outcome, ScanError> {
     let planned = planned(config, by.pack, purpose)?;
     let hosted: Vec<_> = planned.iter().copied().filter(|f| matches!(f.side, Side::Host(_))).collect();
     let mut gathered = gather(started, config, &hosted)?;
-    gathered.gaps.extend(blindness(blind, &hosted));
+    gathered.gaps.extend(blindness(&known.blind, &hosted));
+    compare_clocks(&mut gathered, known.collector_offset);
     run::conclude(started, gathered, &planned, judging(config, by, purpose), &|_| {})
 }
 
@@ -120,6 +130,13 @@ fn gather(started: Started, config: &AgentConfig, hosted: &[&'static Family]) ->
         tracing::error!("{e}");
         gatherer::failed(&names, &e)
     }))
+}
+
+/// Puts the collector's clock beside what the host says of its own.
+fn compare_clocks(gathered: &mut Gathered, offset: Option<i64>) {
+    if let Some(time_sync) = gathered.families.get_mut(TimeSync::NAME).and_then(serde_json::Value::as_object_mut) {
+        time_sync.insert("collector_offset".into(), offset.into());
+    }
 }
 
 /// No rule reads the path `drift`: what was read holds, changes in between may have been missed.

@@ -13,7 +13,7 @@ use super::identity::{Identity, IdentityError};
 use super::pace;
 use super::renew::{self, Renewal};
 use super::run::{self, LIMIT_BLOB, LIMIT_GATHERER, LIMIT_INTERRUPTED, LIMIT_SPOOL, LIMIT_STOPPED, ScanError, Started};
-use super::scan::{self, Sealed};
+use super::scan::{self, Known, Sealed};
 use super::schedule::Calendar;
 use super::seal::{Draft, Purpose};
 use super::spool::{Begun, Bounds, Spool, SpoolError};
@@ -105,6 +105,8 @@ struct Service {
     attempts: u32,
     /// Families of a drift scan that an earlier life of the agent never ended.
     interrupted: Vec<String>,
+    /// By how much the collector's clock was ahead at the last heartbeat, seconds.
+    collector_offset: Option<i64>,
 }
 
 /// How a scan ended.
@@ -143,6 +145,7 @@ impl Service {
             requested: None,
             attempts: 0,
             interrupted: Vec::new(),
+            collector_offset: None,
         };
         service.report_interrupted()?;
         Ok(service)
@@ -274,8 +277,8 @@ impl Service {
 
     async fn scan(&self, started: Started, purpose: &Purpose, blind: &[Blind]) -> Result<Sealed, ServiceError> {
         let (config, identity, policy) = (Arc::clone(&self.config), Arc::clone(&self.identity), self.policy.clone());
-        let (purpose, blind) = (purpose.clone(), blind.to_vec());
-        let scanning = tokio::task::spawn_blocking(move || scan::sealed(started, &config, &policy, &purpose, &blind, &identity));
+        let (purpose, known) = (purpose.clone(), Known { blind: blind.to_vec(), collector_offset: self.collector_offset });
+        let scanning = tokio::task::spawn_blocking(move || scan::sealed(started, &config, &policy, &purpose, &known, &identity));
         let sealed = scanning.await.map_err(|e| ServiceError::Start(std::io::Error::other(e.to_string())))??;
         Ok(sealed)
     }
@@ -407,6 +410,7 @@ impl Service {
             Ok(answer) => {
                 self.spool.told(clock::now(), answer.now);
                 let skew = answer.now.saturating_sub(clock::unix_now());
+                self.collector_offset = Some(skew);
                 if skew.abs() > 60 {
                     tracing::warn!(seconds = skew, "this clock and the collector's differ");
                 }

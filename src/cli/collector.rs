@@ -20,8 +20,12 @@ enum Command {
     Demo(super::demo::Arguments),
     /// Make tokens: for hosts that enrol, for programs that use the API
     Token(super::token::Arguments),
-    /// Add a person who may sign in
+    /// Say who may sign in and what they may do
     User(super::user::Arguments),
+    /// Give lists to judge by, such as the roster, and look at their versions
+    List(super::list::Arguments),
+    /// The company's own sentences: whether each is true, since when, where not; and a status page for the public
+    Commitments(super::commitments::Arguments),
     /// Record what people must say: incidents, sub-processors, trainings, reviews and the like
     Record(super::record::Arguments),
     /// Accept a failure for a time: asked for by one person, approved by another
@@ -60,6 +64,8 @@ pub fn main() -> ExitCode {
         Command::Demo(a) => super::demo::run(a),
         Command::Token(a) => super::token::run(a),
         Command::User(a) => super::user::run(a),
+        Command::List(a) => super::list::run(a),
+        Command::Commitments(a) => super::commitments::run(a),
         Command::Record(a) => super::record::run(a),
         Command::Waiver(a) => super::waiver::run(a),
         Command::Evidence(a) => super::export::run(a),

@@ -99,7 +99,7 @@ async fn show(arguments: &Arguments, folder: &Folder) -> anyhow::Result<Running>
     let checkpoint = receipt.checkpoint.lines().nth(1).unwrap_or_default();
     line(&format!("\nreport {} accepted: ledger leaf {} of {checkpoint}, receipt verified", short(&receipt.report.to_string()), receipt.index))?;
     let admin = UserRow { id: auth::random_id()?, name: "demo".into(), role: "admin".into(), password: String::new(), created_at: clock::unix_now() };
-    running.app.store.put_user(&admin).await?;
+    running.app.store.put_user(&admin, "demo", admin.created_at).await?;
     let link = auth::issue_link(&running.app.store, &admin.id, clock::unix_now()).await?;
     line(&format!(
         "\nopen      {}/signin/once?token={link}\n          signs you in once as admin; Ctrl-C ends the demo and removes its data",

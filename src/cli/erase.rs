@@ -83,6 +83,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                 let erased = store.erase_person(word, &pseudonym, &actor(), why, clock::unix_now()).await?;
                 let (blobs, findings): (usize, u64) = erased.hosts.iter().fold((0, 0), |(b, f), h| (b + h.blobs.len(), f + h.findings));
                 output::line(&format!("{blobs} facts of {} hosts erased, {findings} verdicts say {pseudonym} now", erased.hosts.len()))?;
+                if !erased.lists.is_empty() {
+                    output::line(&format!("the bytes of {} past versions of lists erased", erased.lists.len()))?;
+                }
+                for list in store.lists_naming(word).await? {
+                    output::line(&format!("the {} in force (version {}) still names it: put a version without it, then erase again", list.name, list.version))?;
+                }
                 if !erased.records.is_empty() || !erased.files.is_empty() {
                     output::line(&format!("{} events of records say {pseudonym} now, {} of their files erased", erased.records.len(), erased.files.len()))?;
                 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::data::{DATA, actor, block_on, existing};
+use super::data::{DATA, actor, block_on, existing, time};
 use super::exit::Exit;
 use super::output::{self, Format};
 use crate::collector::store::{HostRow, Retirement};
@@ -99,7 +99,7 @@ fn table(hosts: &[HostRow]) -> String {
     let mut rows = Builder::default();
     rows.push_record(["HOST", "STATE", "SYSTEM", "LAST HEARD", "ID"]);
     for host in hosts {
-        let seen = host.seen_at.and_then(|at| jiff::Timestamp::from_second(at).ok()).map_or_else(|| "never".into(), |t| t.strftime("%F %R UTC").to_string());
+        let seen = host.seen_at.map_or_else(|| "never".into(), time);
         let short: String = host.id.to_string().chars().take(16).collect();
         rows.push_record([host.name.as_str(), host.state.word(), &host.os, &seen, &short]);
     }
@@ -120,7 +120,7 @@ async fn retire(data: &Path, host: &str, replaced_by: Option<&str>, why: &str) -
             None => bail!("{} was taken out before", old.name),
         }
     }
-    output::line(&format!("{} is retired; its certificate is refused within seconds", old.name))?;
+    output::line(&format!("{} is retired: no report of it is accepted from now on, and its certificate is refused within seconds", old.name))?;
     store.close().await;
     Ok(Exit::Ok)
 }

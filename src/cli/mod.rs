@@ -7,6 +7,8 @@ pub mod backup;
 #[cfg(feature = "collector")]
 pub mod collector;
 #[cfg(feature = "collector")]
+pub mod commitments;
+#[cfg(feature = "collector")]
 mod data;
 #[cfg(feature = "collector")]
 pub mod demo;
@@ -26,6 +28,8 @@ pub mod gatherer;
 pub mod hosts;
 #[cfg(feature = "collector")]
 pub mod ledger;
+#[cfg(feature = "collector")]
+pub mod list;
 pub mod output;
 #[cfg(feature = "collector")]
 pub mod record;

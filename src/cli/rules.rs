@@ -233,7 +233,7 @@ pub(super) fn indent(text: &str) -> String {
 fn test(place: Option<&Path>) -> anyhow::Result<Exit> {
     let pack = match place {
         Some(place) => Pack::load(place, facts::schemas())?,
-        None => Pack::builtin(facts::schemas())?,
+        None => Pack::builtin_with_examples(facts::schemas())?,
     };
     let outcome = selftest::run(&pack);
     let mut text: String = outcome.failures.iter().map(|f| format!("{f}\n")).collect();

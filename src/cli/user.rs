@@ -3,17 +3,18 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use tabled::builder::Builder;
+use tabled::settings::Style;
 
-use super::data::{DATA, block_on};
+use super::data::{DATA, actor, block_on, existing, time};
 use super::exit::Exit;
-use super::output;
+use super::output::{self, Format};
 use crate::collector::auth;
 use crate::collector::store::{Store, UserRow};
 use crate::host::clock;
-use crate::ledger::Kind;
-use crate::model::ids::{Digest, RandomId};
+use crate::model::ids::RandomId;
 
 /// Arguments of `assay-collector user`.
 #[derive(Args, Debug)]
@@ -35,6 +36,37 @@ enum Command {
         /// File that holds the password; without it a one-time sign-in link is printed
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// Give a person another role, from the next request on
+    #[command(after_help = CHANGE)]
+    Change {
+        /// Name to sign in with
+        name: String,
+        /// What the person may do from now on
+        #[arg(long)]
+        role: Role,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// Let a person sign in no longer, and end the sessions
+    #[command(after_help = REMOVE)]
+    Remove {
+        /// Name to sign in with
+        name: String,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// List who may sign in and who might once, with the id by which the ledger knows them
+    #[command(after_help = LIST)]
+    List {
+        /// How to print
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
         /// Data folder of the collector
         #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
@@ -65,18 +97,85 @@ const EXAMPLES: &str = "Examples:
   assay-collector user add bob --role reviewer --password-file ./password
   assay-collector user add carol --role auditor --data ./data";
 
+const CHANGE: &str = "Examples:
+  assay-collector user change bob --role viewer
+  assay-collector user change carol --role auditor --data ./data
+  assay-collector user change alice --role admin";
+
+const REMOVE: &str = "Examples:
+  assay-collector user remove bob
+  assay-collector user remove carol --data ./data
+  assay-collector user add bob --role viewer      (lets bob in again, under the same id)";
+
+const LIST: &str = "Examples:
+  assay-collector user list
+  assay-collector user list --format json
+  assay-collector user list --data ./data";
+
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let Command::Add { name, role, password_file, data } = &arguments.command;
+    match &arguments.command {
+        Command::Add { name, role, password_file, data } => run_add(name, *role, password_file.as_deref(), data)?,
+        Command::Change { name, role, data } => {
+            block_on(async {
+                let store = existing(data).await?;
+                if !store.change_user(name, role.word(), &actor(), clock::unix_now()).await? {
+                    bail!("there is no user {name:?}; see assay-collector user list");
+                }
+                store.close().await;
+                Ok(())
+            })?;
+            output::line(&format!("{name} is {} from now on", role.word()))?;
+        }
+        Command::Remove { name, data } => {
+            block_on(async {
+                let store = existing(data).await?;
+                if !store.remove_user(name, &actor(), clock::unix_now()).await? {
+                    bail!("there is no user {name:?}; see assay-collector user list");
+                }
+                store.close().await;
+                Ok(())
+            })?;
+            output::line(&format!("{name} can sign in no longer"))?;
+        }
+        Command::List { format, data } => list(data, *format)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(data: &Path, format: Format) -> anyhow::Result<()> {
+    let users = block_on(async {
+        let store = existing(data).await?;
+        let users = store.users().await?;
+        store.close().await;
+        Ok(users)
+    })?;
+    match format {
+        Format::Json => {
+            let document = |(user, removed_at): &(UserRow, Option<i64>)| serde_json::json!({"created_at": user.created_at, "id": user.id, "name": user.name, "removed_at": removed_at, "role": user.role});
+            output::line(&serde_json::to_string_pretty(&users.iter().map(document).collect::<Vec<_>>())?)
+        }
+        Format::Table => {
+            let mut rows = Builder::default();
+            rows.push_record(["NAME", "ROLE", "SINCE", "UNTIL", "ID"]);
+            for (user, removed_at) in &users {
+                let until = removed_at.map_or_else(String::new, time);
+                rows.push_record([user.name.as_str(), &user.role, &time(user.created_at), &until, &user.id.to_string()]);
+            }
+            output::line(&rows.build().with(Style::blank()).to_string())
+        }
+    }
+}
+
+fn run_add(name: &str, role: Role, password_file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
     let fits = !name.is_empty() && name.len() <= auth::MAX_NAME_BYTES && !name.chars().any(|c| c.is_control() || c.is_whitespace());
     anyhow::ensure!(fits, "{name:?} can't be a name to sign in with; use up to {} bytes without spaces", auth::MAX_NAME_BYTES);
-    let password = password_file.as_deref().map(password).transpose()?;
-    let link = block_on(add(data, name, *role, password))?;
+    let password = password_file.map(password).transpose()?;
+    let link = block_on(add(data, name, role, password))?;
     output::line(&match link {
         Some(token) => format!("open once, within {} minutes: /signin/once?token={token}", auth::LINK_SECONDS / 60),
         None => format!("{name} may sign in as {}", role.word()),
-    })?;
-    Ok(Exit::Ok)
+    })
 }
 
 async fn add(data: &Path, name: &str, role: Role, password: Option<String>) -> anyhow::Result<Option<String>> {
@@ -84,11 +183,10 @@ async fn add(data: &Path, name: &str, role: Role, password: Option<String>) -> a
     let store = Store::open(data).await?;
     let hash = password.as_deref().map(auth::hash_password).transpose()?.unwrap_or_default();
     let user = UserRow { id: RandomId::new(crate::pki::random()?), name: name.into(), role: role.word().into(), password: hash, created_at: now };
-    store.put_user(&user).await?;
-    store.append_leaf(Kind::User.id(), &Digest::of(user.id.bytes()), None).await?;
+    let id = store.put_user(&user, &actor(), now).await?;
     let link = match password {
         Some(_) => None,
-        None => Some(auth::issue_link(&store, &user.id, now).await?),
+        None => Some(auth::issue_link(&store, &id, now).await?),
     };
     store.close().await;
     Ok(link)

@@ -6,22 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use super::admission::Admission;
+use super::basis::InForce;
+use super::lists::Refused;
 use super::metrics::Shared;
 use super::resume::{Asked, Resumption};
 use super::sequencer::Sequencer;
 use super::store::{HostRow, Store, StoreError};
-use crate::advisory::Index;
 use crate::ledger::Verifier;
 use crate::ledger::rotation::Rotation;
-use crate::model::against::Against;
-use crate::model::approvals::Approvals;
 use crate::model::ids::{HostId, RandomId, Salt};
-use crate::model::policy::Policy;
-use crate::model::roster::Roster;
-use crate::model::third_parties::ThirdParties;
 use crate::pki::authority::Authority;
 use crate::pki::keys::{self, SigningKey};
-use crate::rules::{Needs, Pack};
+use crate::rules::Pack;
 
 /// Requests with a body that one host may have under way.
 const REQUESTS_PER_HOST: usize = 4;
@@ -30,7 +26,7 @@ const BODY_UNITS: usize = 4096;
 /// What a unit of body memory is, bytes.
 pub const BODY_UNIT: usize = 16 << 10;
 /// Reports judged at once: each may hold some hundred MiB of plain blobs.
-const JUDGES: usize = 2;
+pub const JUDGES: usize = 2;
 /// Large blobs checked at once: each may hold a window of 4 MiB.
 const CHECKS: usize = 2;
 /// Enrolments at once.
@@ -41,20 +37,12 @@ const ENROLMENTS: usize = 8;
 pub struct App {
     /// What is remembered.
     pub store: Store,
-    /// What is judged by.
+    /// Rules that judge; the basis holds the same.
     pub pack: Arc<Pack>,
-    /// What each of its rules needs of a report to be judged by it.
-    pub needs: Arc<Needs>,
-    /// Thresholds.
-    pub policy: Policy,
-    /// Who works here; `None`: rules about leavers are unknown.
-    pub roster: Option<Roster>,
-    /// Who may have which privileged access; `None`: rules about it are unknown.
-    pub approvals: Option<Approvals>,
-    /// To whom machines may send; `None`: rules about it are unknown.
-    pub third_parties: Option<ThirdParties>,
-    /// Published advisories; `None`: rules about them are unknown.
-    pub advisories: Option<Index>,
+    /// What is judged by: rules, thresholds, lists, advisories.
+    pub basis: InForce,
+    /// Lists whose file can't be read at the moment.
+    pub refused: Refused,
     /// Issues host certificates.
     pub authority: Authority,
     /// The ledger key: signs checkpoints, receipts and bundles.
@@ -93,13 +81,6 @@ pub struct App {
     pub admission: Admission,
     /// What is counted.
     pub metrics: Shared,
-}
-
-impl App {
-    /// The lists that facts are judged against.
-    pub fn against(&self) -> Against<'_> {
-        Against { roster: self.roster.as_ref(), approvals: self.approvals.as_ref(), third_parties: self.third_parties.as_ref() }
-    }
 }
 
 impl App {

@@ -203,10 +203,12 @@ impl Gate {
         Ok(())
     }
 
-    /// Begins a session; the cookie's value.
+    /// Begins a session; the cookie's value. That an auditor signed in is an entry of the ledger.
     pub async fn open_session(&self, store: &Store, user: &RandomId, now: i64) -> Result<String, AuthError> {
+        let user = store.user(user).await?.ok_or(AuthError::Link)?;
         let cookie = format!("{}.{now}", random_text()?);
-        store.put_secret("session", &Digest::of(cookie.as_bytes()), &user.to_string(), now + SESSION_IDLE_SECONDS, 0).await?;
+        let is_logged = Role::of(&user.role) == Role::Auditor;
+        store.begin_session(&Digest::of(cookie.as_bytes()), &user, now, now + SESSION_IDLE_SECONDS, is_logged).await?;
         Ok(cookie)
     }
 

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::store::{Erased, HostRow, ReportRow, Store, StoreError, Thinned};
+use super::store::{Erased, HostRow, ListGiven, ReportRow, Statement, Store, StoreError, Thinned};
+use super::verdicts::Judged;
 use super::{sequencer, tiles};
 use crate::ledger::{self, Checkpoint, CheckpointError, Kind, Leaf, Tree, Verifier, checkpoint, tree};
 use crate::model::blob::Blob;
@@ -72,10 +73,12 @@ pub async fn fsck(store: &Store, keys: &[Verifier], progress: &(dyn Fn(usize, us
     ledger(store, keys, &enrolled, &mut found).await?;
     let gone = Gone::read(store).await?;
     statements(store, &gone, &mut found).await?;
+    lists(store, &gone, &mut found).await?;
     records(store, &gone, &mut found).await?;
+    let judged = Judged::read(store).await?;
     for (number, host) in hosts.iter().enumerate() {
         progress(number, hosts.len());
-        host_of(store, keys, host, &gone, &mut found).await?;
+        host_of(store, keys, host, (&gone, &judged), &mut found).await?;
     }
     progress(hosts.len(), hosts.len());
     Ok(found)
@@ -197,10 +200,15 @@ fn opened(note: &str, keys: &[Verifier]) -> Result<Checkpoint, CheckpointError> 
 
 /// Texts behind entries, both ways.
 async fn statements(store: &Store, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
-    let others = [Kind::Retirement, Kind::Resumption, Kind::Erasure, Kind::KeyRotation, Kind::Retention];
-    for kind in others.into_iter().chain(Kind::RECORDS) {
+    for kind in Kind::ALL.into_iter().filter(|k| k.has_statement()) {
         let statements = store.statements(kind).await?;
-        let told: BTreeSet<String> = store.leaves_of_kind(kind.id(), 0).await?.into_iter().map(|l| l.reference).collect();
+        let mut leaves = store.leaves_of_kind(kind.id(), 0).await?;
+        if kind == Kind::User {
+            // Before there were statements, entries about users referred to the digest of the id.
+            let first = leaves.iter().filter(|l| statements.iter().any(|s| s.digest.to_string() == l.reference)).map(|l| l.index).min();
+            leaves.retain(|l| first.is_some_and(|first| l.index >= first));
+        }
+        let told: BTreeSet<String> = leaves.into_iter().map(|l| l.reference).collect();
         let waiting = store.pending_references(kind.id()).await?;
         let here: BTreeSet<String> = statements.iter().map(|s| s.digest.to_string()).collect();
         found.count("statements", statements.len() as u64);
@@ -217,6 +225,35 @@ async fn statements(store: &Store, gone: &Gone, found: &mut Fsck) -> Result<(), 
         }
         for missing in told.difference(&here) {
             found.add("statement-deleted", format!("statement {missing}"), format!("the ledger has an entry of this {} and its text is not here", kind.id()));
+        }
+    }
+    Ok(())
+}
+
+/// Versions of lists against their statements and their bytes.
+async fn lists(store: &Store, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
+    for kind in Kind::ALL.into_iter().filter(|k| k.is_list()) {
+        let mut given: Vec<ListGiven> = store.statements(kind).await?.iter().map(Statement::read).collect::<Result<_, _>>()?;
+        let versions = store.list_history(kind.id()).await?;
+        found.count("versions of lists", versions.len() as u64);
+        for version in &versions {
+            let place = format!("{} version {}", version.name, version.version);
+            let told = |g: &ListGiven| (g.at, g.digest, g.rows, &g.by) == (version.since, version.digest, version.rows, &version.by);
+            match given.iter().position(told) {
+                Some(at) => drop(given.remove(at)),
+                None => found.add("list-unlogged", &place, "no statement of the ledger says the same of it"),
+            }
+            match store.list_bytes(&version.name, version.version).await {
+                Ok(Some(bytes)) if Digest::of(&bytes) != version.digest => found.add("list-altered", &place, "its bytes are not those that were given"),
+                Ok(None) if kind == Kind::Advisories => {}
+                Ok(None) if gone.lists.contains(&(version.name.clone(), version.version)) => *found.erased.entry("erased by order").or_default() += 1,
+                Ok(None) => found.add("list-missing", &place, "its bytes are not here and nothing in the ledger says why"),
+                Err(e) => found.add("list-altered", &place, e.to_string()),
+                Ok(Some(_)) => {}
+            }
+        }
+        for lost in given.iter().filter(|g| !versions.iter().any(|v| (v.since, v.digest) == (g.at, g.digest))) {
+            found.add("list-deleted", format!("{} of {} (Unix time)", lost.name, lost.at), "the ledger says that it was given and it is not here");
         }
     }
     Ok(())
@@ -257,6 +294,7 @@ async fn records(store: &Store, gone: &Gone, found: &mut Fsck) -> Result<(), Sto
 #[derive(Debug, Default)]
 struct Gone {
     blobs: BTreeSet<(HostId, Address)>,
+    lists: BTreeSet<(String, u64)>,
     /// Statement to digest of the body that stands there now, after the last erasure.
     records: BTreeMap<Digest, Digest>,
     files: BTreeSet<Digest>,
@@ -268,6 +306,7 @@ impl Gone {
         let mut gone = Self::default();
         for statement in store.statements(Kind::Erasure).await? {
             let erased: Erased = statement.read()?;
+            gone.lists.extend(erased.lists.iter().map(|l| (l.name.clone(), l.version)));
             gone.records.extend(erased.records.iter().map(|r| (r.statement, r.now)));
             gone.files.extend(&erased.files);
             gone.blobs.extend(erased.hosts.iter().flat_map(|h| h.blobs.iter().map(|b| (h.host, *b))));
@@ -287,7 +326,7 @@ impl Gone {
     }
 }
 
-async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
+async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, (gone, judged): (&Gone, &Judged), found: &mut Fsck) -> Result<(), StoreError> {
     found.count("hosts", 1);
     let public_key = pki_keys::raw_of(&host.public_key);
     if public_key.is_none_or(|_| HostId::of_spki(&host.public_key) != host.id) {
@@ -296,6 +335,7 @@ async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, gone: &Gone, 
     let blobs = blobs_of(store, host, found).await?;
     let reports = store.reports(Some(&host.id), None, 0).await?;
     found.count("reports", reports.len() as u64);
+    let mut read = Vec::new();
     for row in &reports {
         let Some(report) = public_key.and_then(|key| report_of(row, host, &key, found)) else { continue };
         leaf_of(store, keys, row, found).await?;
@@ -305,6 +345,12 @@ async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, gone: &Gone, 
                 None => found.add("blob-missing", format!("report {}", row.id), format!("blob {address} is not here and nothing in the ledger says why")),
             }
         }
+        read.push((row, report));
+    }
+    let (altered, compared) = judged.compare(store, host, &read).await?;
+    found.count("verdicts that hosts signed", compared);
+    for altered in altered {
+        found.add("verdict-altered", format!("report {}", altered.report), altered.text());
     }
     for rule in store.overlapping_findings(&host.id).await? {
         found.add("finding-overlap", format!("host {}", host.id), format!("verdicts of {rule} overlap in time, or end before they begin"));

@@ -39,7 +39,7 @@ const LEAST_ROOM: u64 = 256 << 20;
 /// One thing that must be so.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// `store`, `ledger` or `disk`.
+    /// `store`, `ledger`, `disk` or `lists`.
     name: &'static str,
     /// Whether it is.
     ok: bool,
@@ -98,7 +98,17 @@ async fn ready(State(operations): State<Arc<Operations>>) -> Response {
 }
 
 async fn check(app: &App) -> Vec<Check> {
-    vec![store(app).await, ledger(app).await, disk(app)]
+    vec![store(app).await, ledger(app).await, disk(app), lists(app)]
+}
+
+/// A file that can't be read is told and stops nothing: an older version is in force. The log names the place, which may hold a person's name.
+fn lists(app: &App) -> Check {
+    let refused: Vec<String> = app.refused.all().into_iter().map(|(list, at)| format!("{list} since {at} (Unix time)")).collect();
+    let detail = match refused.as_slice() {
+        [] => "what the files say is in force".to_string(),
+        _ => format!("older versions are in force, for these can't be read: {}; the log says where", refused.join(", ")),
+    };
+    Check { name: "lists", ok: true, detail }
 }
 
 /// A real write: a database that only reads answers everything else.

@@ -110,6 +110,10 @@ pub async fn post_report(State(app): State<Arc<App>>, Extension(peer): Extension
             return receipt(&app, &id, None).await;
         }
         Ok(Accepted::Fork) => return Err(ApiError::Fork),
+        Ok(Accepted::Retired) => {
+            app.keys.remove(&host.id);
+            return Err(ApiError::Retired);
+        }
         Err(StoreError::BlobsMissing(_)) => return Err(ApiError::Missing(app.store.missing_blobs(&host.id, &addresses).await?)),
         Err(e) => return Err(e.into()),
     }
@@ -137,7 +141,8 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
         let begun = Instant::now();
         let plains = inflate(&host, &frames)?;
         let observation = judge::observation(&report, &plains);
-        let findings = judge::judge(&app, &report, &observation);
+        let basis = app.basis.now();
+        let findings = judge::judge(&basis, &report, &observation);
         let looked_at = crate::rules::looked_at(&observation);
         app.metrics.judge.observe(metrics::seconds(begun.elapsed()));
         let row = ReportRow {
@@ -152,11 +157,11 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
             finished: report.times.finished,
             received,
             counts: crate::model::finding::Counts::of(&findings),
-            disagrees: judge::disagrees(&app, &report, &plains, &findings),
+            disagrees: judge::disagrees(&basis, &report, &plains, &findings),
             envelope: envelope.to_bytes(),
             leaf: None,
         };
-        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, needs: app.needs.clone(), looked_at })
+        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, needs: basis.needs.clone(), basis: basis.digest, looked_at })
     });
     // A panic of the engine is a defect of ours: the host keeps its report and sends it again.
     task.await.map_err(|e| ApiError::Internal(e.to_string()))?

@@ -1,11 +1,11 @@
 //! From blobs to verdicts: the same engine as on the host, on the raw facts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::app::App;
+use super::basis::Basis;
 use crate::advisory;
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::{Counts, Finding, Verdict};
@@ -58,20 +58,37 @@ fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> 
 
 /// The collector's verdicts on the observation of a report: its own thresholds and lists, the
 /// rules that its kind of scan is for; a drift scan is for those that read only what it looked at.
-pub fn judge(app: &App, report: &Report, observation: &Observation) -> Vec<Finding> {
-    let advisories = app.advisories.as_ref().map(|index| advisory::derive(observation, index));
-    let input = Input { observation, policy: &app.policy, against: app.against(), advisories: advisories.as_ref() };
+pub fn judge(basis: &Basis, report: &Report, observation: &Observation) -> Vec<Finding> {
+    let advisories = basis.advisories.as_ref().map(|index| advisory::derive(observation, index));
+    let input = Input { observation, policy: &basis.policy, against: basis.against(), advisories: advisories.as_ref() };
     match report.scan.kind {
-        ScanKind::Drift => rules::evaluate_drift(&app.pack, &input),
-        kind => rules::evaluate_in(&app.pack, &input, kind.cadence()),
+        ScanKind::Drift => rules::evaluate_drift(&basis.pack, &input),
+        kind => rules::evaluate_in(&basis.pack, &input, kind.cadence()),
     }
+}
+
+/// Verdicts of these rules on an observation of before: those that time alone can move at `now` (Unix seconds), the others at the time at which the
+/// facts were gathered, for only a scan tells what became of them since.
+pub fn again(basis: &Basis, observation: Observation, now: i64, rules: &BTreeSet<String>) -> Vec<Finding> {
+    let advisories = basis.advisories.as_ref().map(|index| advisory::derive(&observation, index));
+    let then = observation.gathered_at;
+    let mut findings = Vec::new();
+    let mut observation = observation;
+    for (is_moved, at) in [(false, then), (true, now.max(then))] {
+        observation.gathered_at = at;
+        let input = Input { observation: &observation, policy: &basis.policy, against: basis.against(), advisories: advisories.as_ref() };
+        if basis.pack.rules.iter().any(|r| r.time_alone == is_moved && rules.contains(&r.id)) {
+            findings.extend(rules::evaluate_those(&basis.pack, &input, &|rule| rule.time_alone == is_moved && rules.contains(&rule.id)));
+        }
+    }
+    findings
 }
 
 /// Whether the host came to other verdicts although it judged by the same pack and thresholds. A
 /// roster or an index of advisories, which the agents do not have, makes the two not comparable.
-pub fn disagrees(app: &App, report: &Report, plains: &Plains, own: &[Finding]) -> bool {
-    let same_input =
-        report.software.pack == app.pack.digest() && report.software.policy == app.policy.digest() && app.against().is_empty() && app.advisories.is_none();
+pub fn disagrees(basis: &Basis, report: &Report, plains: &Plains, own: &[Finding]) -> bool {
+    let without_lists = basis.against().is_empty() && basis.third_parties.is_none() && basis.advisories.is_none();
+    let same_input = report.software.pack == basis.parts.rules && report.software.policy == basis.parts.policy && without_lists;
     if !same_input {
         return false;
     }

@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::ledger::Kind;
+
 /// Media type of [`Metrics::open_metrics`].
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Media type of [`Metrics::text`].
@@ -42,6 +44,13 @@ pub struct What {
 pub struct State {
     /// `active`, `silent`, `retired` or `replaced`.
     pub state: &'static str,
+}
+
+/// A list that people keep.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ListLabel {
+    /// `roster`, `approvals`, …
+    pub list: &'static str,
 }
 
 /// What runs.
@@ -98,6 +107,10 @@ pub struct Metrics {
     pub body_memory: Gauge,
     /// Room for the data folder, bytes.
     pub disk_free: Gauge,
+    /// Hosts whose latest facts were judged again.
+    pub judged_again: Counter,
+    /// Lists whose file can't be read.
+    pub lists_refused: Family<ListLabel, Gauge>,
 }
 
 impl Metrics {
@@ -124,6 +137,8 @@ impl Metrics {
             handshakes: Family::default(),
             body_memory: Gauge::default(),
             disk_free: Gauge::default(),
+            judged_again: Counter::default(),
+            lists_refused: Family::default(),
             registry: Registry::default(),
         };
         let build: Family<Version, Gauge> = Family::default();
@@ -139,6 +154,9 @@ impl Metrics {
         }
         for state in ["active", "silent", "retired", "replaced"] {
             drop(metrics.hosts.get_or_create(&State { state }));
+        }
+        for list in Kind::ALL.into_iter().filter(|kind| kind.is_list()) {
+            drop(metrics.lists_refused.get_or_create(&ListLabel { list: list.id() }));
         }
         drop(metrics.refused.get_or_create(&Why { reason: "busy" }));
         for listener in ["agents", "people"] {
@@ -166,6 +184,8 @@ impl Metrics {
         r.register("tls_handshakes_failed", "TLS handshakes that failed or took too long, by listener", self.handshakes.clone());
         r.register_with_unit("body_memory", "Memory granted to bodies of requests", Unit::Bytes, self.body_memory.clone());
         r.register_with_unit("data_free", "Room on the file system of the data folder", Unit::Bytes, self.disk_free.clone());
+        r.register("hosts_judged_again", "Hosts whose latest facts were judged again without a report", self.judged_again.clone());
+        r.register("list_refused", "1 while the file of a list can't be read and an older version is in force", self.lists_refused.clone());
     }
 
     /// The whole exposition as OpenMetrics.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 use rustls::ServerConfig;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,22 +17,20 @@ use tokio::time::sleep;
 
 use super::admission::Admission;
 use super::app::{App, BODY_UNIT, Contacts, KeyTable, Limits, ScanRequests};
+use super::basis::InForce;
 use super::health;
+use super::lists::{self, Refused};
 use super::metrics::Metrics;
 use super::sequencer::Task;
 use super::server;
-use super::store::{Horizon, Store, StoreError};
+use super::store::{Horizon, Statement, Store, StoreError};
 use super::ui;
-use super::{resume, rotate, tiles};
-use crate::advisory::Index;
+use super::{rejudge, resume, rotate, tiles};
 use crate::config::collector::Config;
 use crate::facts;
 use crate::host::clock;
-use crate::ledger::{Verifier, rotation};
-use crate::model::approvals::Approvals;
-use crate::model::roster::Roster;
-use crate::model::table::{TABLE_LIMIT, TableError};
-use crate::model::third_parties::ThirdParties;
+use crate::ledger::{Kind, Verifier, rotation};
+use crate::model::ids::Digest;
 use crate::pki::authority::Authority;
 use crate::pki::keys::SigningKey;
 use crate::pki::tls;
@@ -52,6 +51,22 @@ const THIN_EVERY: i64 = 7 * 86_400;
 const ORPHAN_AFTER: i64 = 2 * 86_400;
 /// Largest certificate or key file for people, bytes.
 const MAX_PEM: u64 = 1 << 20;
+
+/// What the ledger says when other rules judge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesChanged {
+    /// From when on, Unix seconds.
+    pub at: i64,
+    /// Digest of the pack that judges.
+    pub digest: Digest,
+    /// Digest of the one before; `None`: there was none.
+    pub old: Option<Digest>,
+    /// How many rules it has.
+    pub rules: u64,
+    /// Its version, as it calls itself.
+    pub version: String,
+}
 
 /// A collector that serves.
 #[derive(Debug)]
@@ -113,12 +128,8 @@ impl Keys {
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     config.check("collector configuration")?;
     let now = clock::unix_now();
-    let policy = config.thresholds()?;
-    let roster = list(&config.roster, Roster::parse)?;
-    let approvals = list(&config.approvals, Approvals::parse)?;
-    let third_parties = list(&config.third_parties, ThirdParties::parse)?;
-    let advisories = advisories(&config.advisories)?;
-    let pack = rules(&config, now)?;
+    config.thresholds()?;
+    let pack = Arc::new(rules(&config, now)?);
     let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
     let lock = lock(&config.data)?;
     let Keys { authority, signer, verifier } = Keys::load_or_create(&config.data, now)?;
@@ -127,6 +138,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     anyhow::ensure!(!half.exists(), "{}: a change of the ledger's key was interrupted; finish it with assay-collector ledger rotate", half.display());
     let rotations = rotate::all(&store).await?;
     let (sequencer_task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await?;
+    // Behind the first entry of a new ledger.
+    let refused = Refused::default();
+    let (basis, watched) = lists::begin(&store, &config, pack.clone(), &refused, now).await?;
+    record_rules(&store, &pack, now).await?;
     let (agents_listener, people_listener) = (bind(config.agents, "agents").await?, bind(config.people, "people").await?);
     let (agents, people) = (agents_listener.local_addr()?, people_listener.local_addr()?);
     let operations_listener = match config.operations {
@@ -144,8 +159,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         people_url: url(scheme, &config, people),
         agents_url: url("https", &config, agents),
         plain_http: config.plain_http,
-        needs: Arc::new(pack.needs()),
-        pack: Arc::new(pack),
+        pack,
+        basis: InForce::new(basis),
+        refused,
         contacts: Contacts::default(),
         scan_requests: ScanRequests::default(),
         limits: Limits::default(),
@@ -157,11 +173,6 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         rotations,
         resumption: resume::all(&store).await?.pop().filter(|r| r.asks(now)),
         store,
-        policy,
-        roster,
-        approvals,
-        third_parties,
-        advisories,
         authority,
         signer,
         verifier,
@@ -181,6 +192,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         tokio::spawn(sequencer_task.run(stopped.clone())),
         tokio::spawn(tiles::follow(app.store.clone(), app.sequencer.size(), stopped.clone())),
         tokio::spawn(watch_retirements(app.clone(), stopped.clone())),
+        tokio::spawn(lists::follow(app.clone(), watched, stopped.clone())),
+        tokio::spawn(rejudge::follow(app.clone(), stopped.clone())),
         tokio::spawn(housekeeping(
             app.clone(),
             Horizon { facts_days: config.retention.facts_days, monthly_facts_days: config.retention.monthly_facts_days },
@@ -220,6 +233,17 @@ async fn thin(app: &App, horizon: Horizon, now: i64) -> Result<(), StoreError> {
         app.sequencer.wake();
     }
     Ok(())
+}
+
+/// The ledger is told when other rules judge than at the last start.
+async fn record_rules(store: &Store, pack: &Pack, now: i64) -> Result<(), StoreError> {
+    let old = store.statements(Kind::RulePack).await?.last().map(Statement::read::<RulesChanged>).transpose()?;
+    if old.as_ref().is_some_and(|old| old.digest == pack.digest()) {
+        return Ok(());
+    }
+    let changed =
+        RulesChanged { at: now, digest: pack.digest(), old: old.map(|old| old.digest), rules: pack.rules.len() as u64, version: pack.version.clone() };
+    store.put_statement(&Statement::of(Kind::RulePack, now, &changed)?, None).await
 }
 
 /// The rules that judge. A signed pack whose time is over goes on judging, and the log says so.
@@ -293,22 +317,6 @@ async fn bind(address: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("can't listen for {whom} on {address}; free the address or choose another with --{whom}"))
 }
 
-/// A list that people keep; `None` without a path.
-fn list<T>(path: &Path, parse: impl Fn(&str, &[u8]) -> Result<T, TableError>) -> anyhow::Result<Option<T>> {
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let bytes = bounded(path, TABLE_LIMIT as u64)?;
-    Ok(Some(parse(&path.display().to_string(), &bytes)?))
-}
-
-fn advisories(path: &Path) -> anyhow::Result<Option<Index>> {
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Index::open(path).with_context(|| format!("{}: advisories can't be read", path.display()))?))
-}
-
 fn people_tls(config: &Config, authority: &Authority, names: &[String], now: i64) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     if config.plain_http {
         return Ok(None);
@@ -324,7 +332,8 @@ fn people_tls(config: &Config, authority: &Authority, names: &[String], now: i64
     Ok(Some(Arc::new(tls::people_server(certificate)?)))
 }
 
-fn bounded(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+/// A regular file's bytes, at most `limit` of them.
+pub fn bounded(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     use std::io::Read as _;
     let name = path.display();
     let file = File::open(path).with_context(|| format!("can't read {name}"))?;

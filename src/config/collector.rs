@@ -46,8 +46,12 @@ pub struct Config {
     pub approvals: PathBuf,
     /// Declared third parties (CSV or JSON); empty: none, and rules about outbound connections are unknown.
     pub third_parties: PathBuf,
+    /// Hosts that are known elsewhere (CSV or JSON from a cloud or a configuration management database); empty: none.
+    pub inventory: PathBuf,
     /// Index of published advisories (`assay advisories import`); empty: none, and rules about them are unknown.
     pub advisories: PathBuf,
+    /// Folder of the company's own pages of commitments (or one page); empty: none.
+    pub commitments: PathBuf,
     /// A host without contact for so many hours is silent.
     pub silent_after_hours: u32,
     /// How long raw facts are kept; verdicts, reports and the ledger stay.
@@ -88,7 +92,9 @@ impl Default for Config {
             roster: PathBuf::new(),
             approvals: PathBuf::new(),
             third_parties: PathBuf::new(),
+            inventory: PathBuf::new(),
             advisories: PathBuf::new(),
+            commitments: PathBuf::new(),
             silent_after_hours: 48,
             retention: Retention::default(),
         }

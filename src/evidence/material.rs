@@ -1,13 +1,18 @@
 //! What a bundle is made from: plain values, loaded elsewhere.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Verifier;
-use crate::model::finding::{Finding, Severity};
+use crate::ledger::{Kind, Verifier};
+use crate::model::finding::{Severity, UnknownReason, Verdict};
 use crate::model::ids::{Address, Digest, HostId, Salt};
-use crate::model::report::Cadence;
+use crate::model::report::{Cadence, ScanKind, ScanState};
+use crate::records::waiver::covers;
+use crate::records::{Event, RecordType};
 pub use crate::rules::framework::{Control, Framework, Mapping};
 
 /// Longest period of one bundle, days.
@@ -144,8 +149,12 @@ pub struct Host {
     pub enrolled_at: i64,
     /// Last heartbeat or report, Unix seconds.
     pub seen_at: Option<i64>,
-    /// Taken out by a person.
-    pub retired: bool,
+    /// Taken out by a person, Unix seconds.
+    pub retired_at: Option<i64>,
+    /// Why it was taken out; empty while it counts.
+    pub retired_why: String,
+    /// The host that took its place.
+    pub replaced_by: Option<HostId>,
     /// Leaf of its enrolment; `None` when the ledger holds none.
     pub enrolment: Option<Proof>,
 }
@@ -161,19 +170,133 @@ pub struct SignedReport {
     pub proof: Proof,
 }
 
-/// One verdict over a span of time: the collector's own.
+/// What the paper needs to know of an accepted report; the signed bytes come through [`Bulk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportMeta {
+    /// SHA-256 of the payload.
+    pub digest: Digest,
+    /// Who.
+    pub host: HostId,
+    /// Why it ran.
+    pub kind: ScanKind,
+    /// How far it got.
+    pub state: ScanState,
+    /// Window it names.
+    pub window: Option<String>,
+    /// Unix seconds, the host's clock.
+    pub started: i64,
+    /// Unix seconds, the host's clock.
+    pub finished: i64,
+    /// Unix seconds, the collector's clock.
+    pub received: i64,
+    /// Limits that stopped it.
+    pub limits: Vec<String>,
+}
+
+/// The heavy parts of a bundle, asked for host by host and handed over one by one, so that memory does not grow with their number.
+pub trait Bulk {
+    /// Hands over the reports of a host in the order of [`Material::reports`]; gives back the addresses of the blobs they name.
+    fn reports(&mut self, host: &HostId, take: &mut dyn FnMut(SignedReport) -> Result<(), String>) -> Result<BTreeSet<Address>, String>;
+    /// Hands over those of the blobs that are still kept, by address.
+    fn blobs(&mut self, host: &HostId, named: &BTreeSet<Address>, take: &mut dyn FnMut(PlainBlob) -> Result<(), String>) -> Result<(), String>;
+}
+
+/// One verdict over a span of time: the collector's own. Texts are shared: a fleet says the same thing many times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// Host.
     pub host: HostId,
-    /// The verdict.
-    pub finding: Finding,
+    /// Rule id.
+    pub rule: Arc<str>,
+    /// What was judged; empty for the host as a whole.
+    pub subject: Arc<str>,
+    /// The answer.
+    pub verdict: Verdict,
+    /// How bad a failure is.
+    pub severity: Severity,
+    /// What was found.
+    pub message: Arc<str>,
+    /// Why it is unknown.
+    pub reason: Option<Arc<UnknownReason>>,
     /// First seen so, Unix seconds.
     pub since: i64,
     /// No longer so from this time on.
     pub until: Option<i64>,
     /// Report that brought it.
     pub report: Digest,
+}
+
+/// An event of the records with its place in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// SHA-256 of its canonical bytes: the reference of its leaf.
+    pub digest: Digest,
+    /// Canonical JSON.
+    pub body: Vec<u8>,
+    /// What it says.
+    pub event: Event,
+    /// Its leaf.
+    pub proof: Proof,
+}
+
+/// Something that changed what is judged, by what, or by whom: from the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEvent {
+    /// Kind of the leaf.
+    pub kind: Kind,
+    /// When, Unix seconds.
+    pub at: i64,
+    /// The host it concerns.
+    pub host: Option<HostId>,
+    /// Text behind the entry, canonical JSON; `None` when it has none or was erased.
+    pub body: Option<Vec<u8>>,
+    /// SHA-256 that the entry refers to.
+    pub reference: Digest,
+    /// Its leaf.
+    pub proof: Proof,
+}
+
+/// One version of a list that facts are judged against or that the population is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListVersion {
+    /// `roster`, `approvals`, `third-parties` or `inventory`.
+    pub name: String,
+    /// In force from this second on, Unix.
+    pub since: i64,
+    /// In force until this second, exclusive.
+    pub until: Option<i64>,
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// Rows in it.
+    pub rows: u64,
+    /// The file; `None` when it was erased.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// How samples are drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// What the auditor chose, up to 100 characters.
+    pub seed: String,
+    /// Items per control.
+    pub size: u32,
+}
+
+/// Which part of the population the bundle is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// Names of hosts, `*` standing for any characters; empty: all hosts.
+    pub hosts: Vec<String>,
+}
+
+impl Scope {
+    /// Whether it names a host; case does not tell hosts apart.
+    pub fn covers(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| covers(&pattern.to_lowercase(), &name))
+    }
 }
 
 /// One blob, plain.
@@ -190,6 +313,8 @@ pub struct PlainBlob {
 /// Everything a bundle is made from.
 #[derive(Clone, Debug)]
 pub struct Material {
+    /// Whose servers these are, for the cover; may be empty.
+    pub company: String,
     /// What it is judged against.
     pub framework: Framework,
     /// Rules of the pack that the framework names.
@@ -202,14 +327,35 @@ pub struct Material {
     pub as_of: Date,
     /// Hosts enrolled before the end of the period.
     pub hosts: Vec<Host>,
-    /// Reports finished within [`Period::padded`] and within the checkpoint.
-    pub reports: Vec<SignedReport>,
+    /// Which hosts were asked for.
+    pub scope: Scope,
+    /// Reports finished within [`Period::padded`] and within the checkpoint, by time and digest.
+    pub reports: Vec<ReportMeta>,
+    /// Blobs that these reports name and that are not kept any more.
+    pub erased: u64,
     /// Reports of the period that the checkpoint does not cover yet.
     pub unsequenced: u64,
-    /// Transitions that overlap the period.
+    /// Transitions that overlap the period; those that follow each other and differ in words alone are one.
     pub findings: Vec<Transition>,
-    /// Blobs of the reports; one that is erased is left out.
-    pub blobs: Vec<PlainBlob>,
+    /// Spans of the rules about people who left ([`super::revocation::RULES`]) that overlap the period, in each of their words: a pass may
+    /// say that a way in is still open within the limit.
+    pub ways: Vec<Transition>,
+    /// What the policy allows until every way in of a person who left is closed, seconds; `None`: it says nothing.
+    pub revoke_limit: Option<i64>,
+    /// After so many seconds without a word a host is silent.
+    pub silent_after: i64,
+    /// What may be recorded.
+    pub record_types: Vec<RecordType>,
+    /// Everything that was recorded up to the checkpoint, oldest first.
+    pub records: Vec<RecordedEvent>,
+    /// Files of the records, by digest; one that was erased is left out.
+    pub files: BTreeMap<Digest, Vec<u8>>,
+    /// Entries of the ledger within the period that are about no report and no record, by index.
+    pub ledger: Vec<LedgerEvent>,
+    /// Versions of the lists that were in force in the period, by name and time.
+    pub lists: Vec<ListVersion>,
+    /// How samples are drawn; `None`: none are.
+    pub sampling: Option<Sampling>,
     /// Ledger key and name.
     pub verifier: Verifier,
     /// Signed checkpoint the bundle is fixed to.
@@ -231,6 +377,14 @@ mod tests {
         for bad in ["", "2026-1-1", "01.11.2026", "2026-02-30", "20261101", "2026-11-01T00:00"] {
             assert!(matches!(Period::parse(bad, "2026-11-30"), Err(PeriodError::Date(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_scope_names_hosts_by_patterns() {
+        let scope = |patterns: &[&str]| Scope { hosts: patterns.iter().map(|p| (*p).into()).collect() };
+        assert!(Scope::default().covers("anything") && scope(&["db1", "WEB*"]).covers("web01.example.org"));
+        assert!(!scope(&["web*"]).covers("xweb01") && !scope(&["a*a"]).covers("a") && !scope(&["web"]).covers("web01"));
+        assert!(scope(&["*.example.org"]).covers("a.b.example.org") && scope(&["a*b*c"]).covers("aXbbXc"));
     }
 
     #[test]

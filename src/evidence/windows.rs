@@ -3,7 +3,7 @@
 //! Every ISO week and every month that overlaps the period is a window for each host of the
 //! population. A complete report that names the window fulfils it; a monthly scan fulfils the week
 //! it started in, too. The window in which a host was enrolled counts only if it was fulfilled; a
-//! retired host has no windows after it was last seen; a window that ends after the day of the
+//! host owes nothing after it was taken out; a window that ends after the day of the
 //! export is open. Everything else that has no report did not run.
 
 use std::collections::BTreeMap;
@@ -12,17 +12,21 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, ISOWeekDate};
 use serde::Serialize;
 
-use super::material::{Host, Period, day_of, day_start};
+use super::material::{Host, Period, ReportMeta, day_of, day_start};
 use crate::model::ids::{Digest, HostId};
-use crate::model::report::{Report, ScanKind, ScanState};
+use crate::model::report::{ScanKind, ScanState};
 
 /// What became of a planned scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowState {
-    /// A complete report fulfils it.
+    /// A complete report fulfils it in time.
     Done,
-    /// It ended without a complete report.
+    /// A complete report fulfils it that ended after the window, or reached the collector more than [`GRACE`] after it.
+    Late,
+    /// It ended without a complete report; a scan was begun and stopped early.
+    Aborted,
+    /// It ended without any report.
     NotRun,
     /// It has not ended.
     Open,
@@ -33,6 +37,8 @@ impl WindowState {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Done => "done",
+            Self::Late => "late",
+            Self::Aborted => "aborted",
             Self::NotRun => "not run",
             Self::Open => "open",
         }
@@ -60,24 +66,31 @@ pub struct Window {
     pub finished: Option<i64>,
 }
 
-/// Every window of every host, by host and start. `reports` are (digest, report).
-pub fn windows(period: &Period, as_of: Date, hosts: &[Host], reports: &[(Digest, Report)]) -> Vec<Window> {
-    let done = fulfilled(reports);
+/// How long after the end of its window a report may reach the collector and still be in time, seconds: spools and jitter.
+pub const GRACE: i64 = 86_400;
+
+/// Every window of every host, by host and start.
+pub fn windows(period: &Period, as_of: Date, hosts: &[&Host], reports: &[ReportMeta]) -> Vec<Window> {
+    let named = by_window(reports);
     let calendar: Vec<(String, &'static str, Date, Date)> = weeks(period).into_iter().chain(months(period)).collect();
     let mut out = Vec::new();
     for host in hosts {
-        let gone = if host.retired { host.seen_at.unwrap_or(host.enrolled_at) } else { i64::MAX };
+        let gone = host.retired_at.unwrap_or(i64::MAX);
         for (id, kind, first, after) in &calendar {
             let (start, end) = (day_start(*first), day_start(*after));
-            let report = done.get(&(host.id, id.clone()));
             let planned = host.enrolled_at <= start && gone >= end;
-            let state = match report {
-                Some(_) => WindowState::Done,
+            let found = named.get(&(host.id, id.clone()));
+            let done = found.and_then(|f| f.complete);
+            let state = match done {
+                Some(report) if report.finished < end && report.received < end.saturating_add(GRACE) => WindowState::Done,
+                Some(_) => WindowState::Late,
                 None if !planned => continue,
                 None if *after > as_of => WindowState::Open,
+                None if found.is_some_and(|f| f.aborted.is_some()) => WindowState::Aborted,
                 None => WindowState::NotRun,
             };
-            let (report, finished) = (report.map(|r| r.1), report.map(|r| r.0));
+            let report = done.or(found.and_then(|f| f.aborted).filter(|_| state == WindowState::Aborted));
+            let (report, finished) = (report.map(|r| r.digest), report.map(|r| r.finished));
             out.push(Window { host: host.id, window: id.clone(), kind, start, end, state, report, finished });
         }
     }
@@ -85,26 +98,28 @@ pub fn windows(period: &Period, as_of: Date, hosts: &[Host], reports: &[(Digest,
     out
 }
 
-/// Window of a host -> the earliest complete report that fulfils it.
-fn fulfilled(reports: &[(Digest, Report)]) -> BTreeMap<(HostId, String), (i64, Digest)> {
-    let mut done: BTreeMap<(HostId, String), (i64, Digest)> = BTreeMap::new();
-    let mut add = |host: HostId, window: String, at: (i64, Digest)| {
-        let slot = done.entry((host, window)).or_insert(at);
-        *slot = (*slot).min(at);
-    };
-    for (digest, report) in reports {
-        if report.scan.state != ScanState::Complete {
-            continue;
-        }
-        let at = (report.times.finished, *digest);
-        if let Some(window) = &report.scan.window {
-            add(report.host, window.clone(), at);
-        }
-        if report.scan.kind == ScanKind::Monthly {
-            add(report.host, week_id(day_of(report.times.started).iso_week_date()), at);
+/// The earliest reports of a window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Named<'a> {
+    complete: Option<&'a ReportMeta>,
+    aborted: Option<&'a ReportMeta>,
+}
+
+/// Window of a host -> the earliest reports that name it. A monthly scan is that week's weekly, too.
+fn by_window(reports: &[ReportMeta]) -> BTreeMap<(HostId, String), Named<'_>> {
+    let mut named: BTreeMap<(HostId, String), Named<'_>> = BTreeMap::new();
+    for report in reports {
+        let week = (report.kind == ScanKind::Monthly).then(|| week_id(day_of(report.started).iso_week_date()));
+        for window in report.window.iter().cloned().chain(week) {
+            let slots = named.entry((report.host, window)).or_default();
+            let slot = if report.state == ScanState::Complete { &mut slots.complete } else { &mut slots.aborted };
+            let earlier = slot.is_none_or(|s| (report.finished, report.digest) < (s.finished, s.digest));
+            if earlier {
+                *slot = Some(report);
+            }
         }
     }
-    done
+    named
 }
 
 fn week_id(week: ISOWeekDate) -> String {
@@ -137,9 +152,7 @@ fn months(period: &Period) -> Vec<(String, &'static str, Date, Date)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::finding::Counts;
-    use crate::model::ids::{Address, Lineage, Salt};
-    use crate::model::report::{FORMAT, Losses, Scan, Software, Times};
+    use crate::model::ids::Salt;
     use jiff::civil::date;
 
     fn host(enrolled: Date) -> Host {
@@ -151,35 +164,22 @@ mod tests {
             os: String::new(),
             enrolled_at: day_start(enrolled),
             seen_at: None,
-            retired: false,
+            retired_at: None,
+            retired_why: String::new(),
+            replaced_by: None,
             enrolment: None,
         }
     }
 
-    fn report(kind: ScanKind, window: &str, day: Date, state: ScanState) -> (Digest, Report) {
+    fn report(kind: ScanKind, window: &str, day: Date, state: ScanState) -> ReportMeta {
         let at = day_start(day) + 3600;
-        let report = Report {
-            format: FORMAT.into(),
-            host: HostId::new([1; 32]),
-            lineage: Lineage::new([0; 16]),
-            parent: None,
-            sequence: 1,
-            scan: Scan { kind, window: Some(window.into()), state },
-            times: Times { started: at, finished: at + 5, boot_ms: 0 },
-            software: Software { agent: "0".into(), pack: Digest::of(b""), policy: Digest::of(b"") },
-            facts: Vec::new(),
-            gaps: Address::new([0; 32]),
-            findings: Address::new([0; 32]),
-            counts: Counts::default(),
-            limits: Vec::new(),
-            losses: Losses::default(),
-        };
-        (Digest::of(window.as_bytes()), report)
+        let (digest, host, limits) = (Digest::of(window.as_bytes()), HostId::new([1; 32]), Vec::new());
+        ReportMeta { digest, host, kind, state, window: Some(window.into()), started: at, finished: at + 5, received: at + 6, limits }
     }
 
-    fn states(hosts: &[Host], as_of: Date, reports: &[(Digest, Report)]) -> Vec<(String, &'static str)> {
+    fn states(hosts: &[Host], as_of: Date, reports: &[ReportMeta]) -> Vec<(String, &'static str)> {
         let period = Period { from: date(2026, 12, 21), to: date(2027, 1, 10) };
-        windows(&period, as_of, hosts, reports).into_iter().map(|w| (w.window, w.state.word())).collect()
+        windows(&period, as_of, &hosts.iter().collect::<Vec<_>>(), reports).into_iter().map(|w| (w.window, w.state.word())).collect()
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
             report(ScanKind::Weekly, "2027-W01", date(2027, 1, 5), ScanState::Aborted),
         ];
         let seen = states(&[host(date(2026, 1, 1))], date(2027, 3, 1), &reports);
-        let expected = [("2026-12", "not run"), ("2026-W52", "done"), ("2026-W53", "done"), ("2027-01", "done"), ("2027-W01", "not run")];
+        let expected = [("2026-12", "not run"), ("2026-W52", "done"), ("2026-W53", "done"), ("2027-01", "done"), ("2027-W01", "aborted")];
         assert_eq!(seen, expected.map(|(w, s)| (w.to_string(), s)));
     }
 
@@ -203,10 +203,25 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_host_owes_nothing_after_it_was_last_seen() {
+    fn a_scan_after_its_window_or_long_under_way_is_late() {
+        let hosts = [host(date(2026, 12, 21))];
+        let mut slow = report(ScanKind::Weekly, "2026-W52", date(2026, 12, 22), ScanState::Complete);
+        let aborted = ReportMeta { digest: Digest::of(b"x"), ..report(ScanKind::Weekly, "2026-W52", date(2026, 12, 21), ScanState::Aborted) };
+        let first = |r: &[ReportMeta]| states(&hosts, date(2027, 3, 1), r).into_iter().find(|w| w.0 == "2026-W52").map(|w| w.1);
+        assert_eq!(first(&[slow.clone(), aborted.clone()]), Some("done"));
+        slow.received = day_start(date(2026, 12, 28)) + GRACE - 1;
+        assert_eq!(first(&[slow.clone()]), Some("done"));
+        slow.received += 1;
+        assert_eq!(first(&[slow.clone()]), Some("late"));
+        slow.received = slow.finished;
+        slow.finished = day_start(date(2026, 12, 28));
+        assert_eq!(first(&[aborted, slow]), Some("late"));
+    }
+
+    #[test]
+    fn a_retired_host_owes_nothing_after_it_was_taken_out() {
         let mut gone = host(date(2026, 1, 1));
-        gone.retired = true;
-        gone.seen_at = Some(day_start(date(2026, 12, 30)));
+        gone.retired_at = Some(day_start(date(2026, 12, 30)));
         assert_eq!(states(&[gone], date(2027, 3, 1), &[]), [("2026-W52".to_string(), "not run")]);
     }
 }

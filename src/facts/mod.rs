@@ -145,7 +145,7 @@ impl Family {
     }
 
     /// JSON schema (draft 2020-12) of the document.
-    pub fn schema(&self) -> &'static Value {
+    pub fn schema(&self) -> Value {
         schemas::of(self.name)
     }
 }
@@ -206,9 +206,9 @@ pub fn family(name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|f| f.name == name)
 }
 
-/// Schema of every family, by name; built once.
+/// Schema of every family, by name; unpacked once and kept.
 pub fn schemas() -> &'static [(&'static str, Value)] {
-    static SCHEMAS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| FAMILIES.iter().map(|f| (f.name, f.schema().clone())).collect());
+    static SCHEMAS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| FAMILIES.iter().map(|f| (f.name, f.schema())).collect());
     &SCHEMAS
 }
 

@@ -25,9 +25,10 @@ pub enum Kind {
     Report,
     /// A host key; the reference is the SHA-256 of its SubjectPublicKeyInfo, the same bytes as the host id.
     Enrolment,
-    /// An evidence bundle; the reference is the SHA-256 of the file.
+    /// An evidence bundle; the reference is the digest of the statement that names the file's digest, what was ordered and by whom.
     Export,
-    /// A user was added or changed.
+    /// A user was added, changed or removed; the reference is the digest of the statement that says which, by random id. Entries of ledgers that
+    /// began before there were statements refer to the digest of that id itself.
     User,
     /// An enrolment token was made; the reference is its digest.
     Token,
@@ -43,6 +44,24 @@ pub enum Kind {
     KeyRotation,
     /// Facts older than the policy keeps were erased; the reference is the digest of the statement that says which.
     Retention,
+    /// A version of the roster; like the four below, the reference is the digest of the statement that names the version's digest and rows.
+    Roster,
+    /// A version of the approved privileged access.
+    Approvals,
+    /// A version of the declared third parties.
+    ThirdParties,
+    /// A version of the list of hosts that are known elsewhere.
+    Inventory,
+    /// Other thresholds judge from now on.
+    Policy,
+    /// Another index of advisories judges from now on.
+    Advisories,
+    /// Another pack of rules judges from now on; the reference is the digest of the statement that names the old and the new one.
+    RulePack,
+    /// The company's own pages of commitments are others from now on.
+    Commitments,
+    /// An auditor signed in; the reference is the digest of the statement that says who, by random id.
+    SignIn,
     /// Something that must be said again by its cadence was recorded; like the four below, the reference is the digest of the event.
     Attestation,
     /// An entry of a register was added, changed, closed or withdrawn; or a failure was given an owner, a day, a cause or a resolution.
@@ -99,7 +118,7 @@ pub struct Leaf {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::Report,
         Self::Enrolment,
         Self::Export,
@@ -111,6 +130,15 @@ impl Kind {
         Self::Erasure,
         Self::KeyRotation,
         Self::Retention,
+        Self::Roster,
+        Self::Approvals,
+        Self::ThirdParties,
+        Self::Inventory,
+        Self::Policy,
+        Self::Advisories,
+        Self::RulePack,
+        Self::Commitments,
+        Self::SignIn,
         Self::Attestation,
         Self::Register,
         Self::Waiver,
@@ -135,12 +163,31 @@ impl Kind {
             Self::Erasure => "erasure",
             Self::KeyRotation => "key-rotation",
             Self::Retention => "retention",
+            Self::Roster => "roster",
+            Self::Approvals => "approvals",
+            Self::ThirdParties => "third-parties",
+            Self::Inventory => "inventory",
+            Self::Policy => "policy",
+            Self::Advisories => "advisories",
+            Self::RulePack => "rule-pack",
+            Self::Commitments => "commitments",
+            Self::SignIn => "sign-in",
             Self::Attestation => "attestation",
             Self::Register => "register",
             Self::Waiver => "waiver",
             Self::Approval => "approval",
             Self::SignOff => "sign-off",
         }
+    }
+
+    /// Whether a text stands behind each entry: a statement whose digest the entry refers to.
+    pub const fn has_statement(self) -> bool {
+        !matches!(self, Self::Report | Self::Enrolment | Self::Token | Self::LedgerStart)
+    }
+
+    /// Whether each entry is about a version of a list that is kept, called by the kind's id.
+    pub const fn is_list(self) -> bool {
+        matches!(self, Self::Roster | Self::Approvals | Self::ThirdParties | Self::Inventory | Self::Policy | Self::Advisories | Self::Commitments)
     }
 
     /// From the form on disk and wire.

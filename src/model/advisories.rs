@@ -99,6 +99,6 @@ pub struct Derived {
 }
 
 /// JSON schema (draft 2020-12) of [`Advisories`].
-pub fn schema() -> &'static Value {
+pub fn schema() -> Value {
     schemas::of(NAME)
 }

@@ -15,6 +15,7 @@ pub mod fact;
 pub mod finding;
 pub mod gap;
 pub mod ids;
+pub mod inventory;
 pub mod kept;
 pub mod pattern;
 pub mod policy;

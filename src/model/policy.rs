@@ -107,6 +107,8 @@ pub struct Policy {
     pub time_sync_maximum_hours: i64,
     /// Largest difference of the clock to its source, milliseconds.
     pub time_offset_maximum_milliseconds: i64,
+    /// Largest difference of the clock to the collector's, seconds; messages take their time, so a few are no difference.
+    pub collector_clock_maximum_seconds: i64,
     /// Records of sign-ins, of the system and of auditing must be kept at least this many days; 0: not asked for.
     pub log_retention_minimum_days: i64,
     /// Something must have been recorded within this many hours.
@@ -214,6 +216,7 @@ impl Default for Policy {
             backup_lock_maximum_hours: 24,
             time_sync_maximum_hours: 24,
             time_offset_maximum_milliseconds: 1000,
+            collector_clock_maximum_seconds: 60,
             // PCI DSS 4.0 requirement 10.5.1: three months at hand.
             log_retention_minimum_days: 90,
             log_silence_maximum_hours: 24,
@@ -313,6 +316,7 @@ impl Policy {
             ("backup_lock_maximum_hours", self.backup_lock_maximum_hours),
             ("time_sync_maximum_hours", self.time_sync_maximum_hours),
             ("time_offset_maximum_milliseconds", self.time_offset_maximum_milliseconds),
+            ("collector_clock_maximum_seconds", self.collector_clock_maximum_seconds),
             ("log_retention_minimum_days", self.log_retention_minimum_days),
             ("log_silence_maximum_hours", self.log_silence_maximum_hours),
             ("malware_signatures_maximum_days", self.malware_signatures_maximum_days),

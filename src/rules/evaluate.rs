@@ -75,7 +75,8 @@ pub fn looked_at(observation: &Observation) -> BTreeSet<String> {
     observation.families.keys().chain(gaps).cloned().collect()
 }
 
-fn evaluate_those(pack: &Pack, input: &Input<'_>, asked: &dyn Fn(&Rule) -> bool) -> Vec<Finding> {
+/// The same for the rules that are asked for.
+pub fn evaluate_those(pack: &Pack, input: &Input<'_>, asked: &dyn Fn(&Rule) -> bool) -> Vec<Finding> {
     let observation = input.observation;
     let mut families: BTreeMap<&str, &Value> = observation.families.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let derived = derived::all(input);

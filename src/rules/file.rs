@@ -12,6 +12,7 @@
 //! unknown: item.lowest_code == 0     # optional CEL truth value: when true it can't be told
 //! assert: item.lowest_code >= policy.tls_minimum_code
 //! message: accepts {join(item.accepted, ", ")}
+//! time_alone: true                   # optional: time alone changes the verdict (something ends or falls due), so it is judged every day
 //! pass: refuses {join(item.refused, ", ")}   # optional message of a passing verdict
 //! why: …   fix: …   verify: …   refs: [RFC 8996]
 //! examples: [{verdict: fail, facts: {…}, gaps: […], policy: {…}, now: …, message: …}, …]
@@ -82,6 +83,9 @@ pub struct Rule {
     pub severity: Severity,
     /// How often.
     pub cadence: Cadence,
+    /// Whether the verdict changes by time alone, without a change on the host: something ends or falls due. Never so where a scan could find
+    /// that something newer is there, such as a backup.
+    pub time_alone: bool,
     /// Rows of the promise list that it serves.
     pub promises: Vec<String>,
     /// Path of the list that is walked through.
@@ -96,7 +100,7 @@ pub struct Rule {
     pub refs: Vec<String>,
     /// Every dotted path that it reads, sorted.
     pub reads: Vec<String>,
-    /// Worked examples.
+    /// Worked examples; empty in the program's own rules unless they were asked for.
     pub examples: Arc<[Example]>,
     /// Path of its file.
     pub file: String,
@@ -146,6 +150,7 @@ struct Raw {
     title: String,
     severity: Severity,
     cadence: Spanned<Cadence>,
+    time_alone: Option<Spanned<bool>>,
     promises: Spanned<Vec<String>>,
     applies: Option<Spanned<String>>,
     for_each: Option<Spanned<String>>,
@@ -237,9 +242,9 @@ fn plain(text: &str) -> String {
 }
 
 /// Compiles one rule file.
-pub(super) fn parse(file: &str, text: &str, schemas: &Schemas, patterns: &mut Patterns) -> Result<Rule, Vec<Problem>> {
+pub(super) fn parse(file: &str, text: &str, schemas: &Schemas, patterns: &mut Patterns, examples: Examples) -> Result<Rule, Vec<Problem>> {
     let raw: Raw = yaml(file, text).map_err(|p| vec![p])?;
-    let mut load = Loading { file, schemas, patterns, problems: Vec::new() };
+    let mut load = Loading { file, schemas, patterns, examples, problems: Vec::new() };
     let rule = load.rule(raw);
     match rule {
         Some(rule) if load.problems.is_empty() => Ok(rule),
@@ -247,10 +252,21 @@ pub(super) fn parse(file: &str, text: &str, schemas: &Schemas, patterns: &mut Pa
     }
 }
 
+/// What is done with the examples of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Examples {
+    /// They are checked and kept.
+    Kept,
+    /// They are passed over: those of the program's own rules were held to the rules when it was built, and weigh more
+    /// than the rules themselves.
+    PassedOver,
+}
+
 struct Loading<'a> {
     file: &'a str,
     schemas: &'a Schemas<'a>,
     patterns: &'a mut Patterns,
+    examples: Examples,
     problems: Vec<Problem>,
 }
 
@@ -277,8 +293,11 @@ impl Loading<'_> {
         let message = self.message(&raw.message, each);
         let pass = raw.pass.as_ref().map(|source| self.message(source, each)).unwrap_or_default();
         let has_applies = applies.is_some() || each.is_some();
-        let examples: Vec<Example> = raw.examples.iter().map(|e| self.example(e)).collect();
-        self.coverage(&raw.id, &examples, raw.applies.is_some(), has_applies);
+        let mut examples: Vec<Example> = Vec::new();
+        if self.examples == Examples::Kept {
+            examples.extend(raw.examples.iter().map(|e| self.example(e)));
+            self.coverage(&raw.id, &examples, raw.applies.is_some(), has_applies);
+        }
         let cadence = raw.cadence.value;
         let assert = assert?;
         let mut guarded: BTreeSet<Read> =
@@ -296,11 +315,19 @@ impl Loading<'_> {
         let shown: BTreeSet<Read> = from_message.chain(subject.as_ref()).flat_map(|e| e.reads.iter().cloned()).filter(|r| !guarded.contains(r)).collect();
         let reads: BTreeSet<String> = guarded.iter().chain(&shown).map(|r| r.path.clone()).collect();
         self.cadence(&raw.cadence, &reads);
+        let time_alone = raw.time_alone.as_ref().is_some_and(|t| t.value);
+        if let Some(key) = raw.time_alone.as_ref().filter(|t| t.value)
+            && !reads.iter().any(|path| MOVED_BY_TIME.iter().any(|moved| path.split('.').next() == Some(moved)))
+        {
+            let (line, column) = place(key);
+            self.problem(line, column, "time_alone is true but the rule reads neither now nor access: take the key away");
+        }
         Some(Rule {
             id: raw.id.value,
             title: raw.title,
             severity: raw.severity,
             cadence,
+            time_alone,
             promises: raw.promises.value,
             for_each,
             why: raw.why.trim().into(),
@@ -443,6 +470,9 @@ impl Loading<'_> {
         }
     }
 }
+
+/// What a rule must read for time alone to move its verdict: `access` is derived at a time of its own.
+const MOVED_BY_TIME: [&str; 2] = [super::schema::NOW, super::access::NAME];
 
 const KNOWN_REASONS: &[&str] = &[
     gap::reason::PERMISSION_DENIED,

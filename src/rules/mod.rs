@@ -23,7 +23,7 @@ use serde_json::Value;
 
 pub use crate::model::report::Cadence;
 pub(crate) use embedded::files_below;
-pub use evaluate::{evaluate, evaluate_drift, evaluate_in, looked_at};
+pub use evaluate::{evaluate, evaluate_drift, evaluate_in, evaluate_those, looked_at};
 pub(crate) use file::yaml;
 pub use file::{Example, MAX_FILE, Problem, Rule};
 
@@ -34,6 +34,7 @@ use crate::model::fact::Observation;
 use crate::model::ids::Digest;
 use crate::model::policy::Policy;
 use expr::Patterns;
+use file::Examples;
 use schema::Schemas;
 
 /// Most files of one pack.
@@ -116,12 +117,17 @@ impl Pack {
     /// gathered families (`facts::schemas()`).
     pub fn builtin(schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
         static BUILTIN: OnceLock<Result<Pack, PackError>> = OnceLock::new();
-        BUILTIN.get_or_init(|| Self::compile(borrowed(&embedded::files_below(CHECKS)), env!("CARGO_PKG_VERSION"), schemas)).clone()
+        BUILTIN.get_or_init(|| Self::builtin_anew(schemas)).clone()
     }
 
     /// The same, compiled for this caller alone.
     pub fn builtin_anew(schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
-        Self::compile(borrowed(&embedded::files_below(CHECKS)), env!("CARGO_PKG_VERSION"), schemas)
+        Self::compile(borrowed(&embedded::files_below(CHECKS)), env!("CARGO_PKG_VERSION"), schemas, Examples::PassedOver)
+    }
+
+    /// The same with their examples, checked.
+    pub fn builtin_with_examples(schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
+        Self::compile(borrowed(&embedded::files_below(CHECKS)), env!("CARGO_PKG_VERSION"), schemas, Examples::Kept)
     }
 
     /// The built-in rules of these folders of `checks/` alone, over these families.
@@ -129,7 +135,7 @@ impl Pack {
         let is_asked =
             |path: &str| path.strip_prefix(CHECKS).and_then(|rest| rest.split('/').find(|p| !p.is_empty())).is_some_and(|folder| folders.contains(&folder));
         let files = embedded::files_below(CHECKS);
-        Self::compile(borrowed(&files).filter(|(path, _)| is_asked(path)), env!("CARGO_PKG_VERSION"), schemas)
+        Self::compile(borrowed(&files).filter(|(path, _)| is_asked(path)), env!("CARGO_PKG_VERSION"), schemas, Examples::PassedOver)
     }
 
     /// The rules of a folder: `checks/*/*.yaml`, or any YAML file when there is no `checks`; or of
@@ -137,7 +143,7 @@ impl Pack {
     pub fn load(place: &Path, schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
         let files = read_files(place)?;
         let has_checks = files.iter().any(|(path, _)| path.starts_with(CHECKS));
-        Self::compile(borrowed(&files).filter(|(path, _)| !has_checks || path.starts_with(CHECKS)), "local", schemas)
+        Self::compile(borrowed(&files).filter(|(path, _)| !has_checks || path.starts_with(CHECKS)), "local", schemas, Examples::Kept)
     }
 
     /// The rule of this id.
@@ -159,12 +165,22 @@ impl Pack {
         &self.patterns
     }
 
-    fn compile<'f>(files: impl Iterator<Item = (&'f str, &'f [u8])> + Send, version: &str, schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
+    fn compile<'f>(
+        files: impl Iterator<Item = (&'f str, &'f [u8])> + Send,
+        version: &str,
+        schemas: &[(&'static str, Value)],
+        examples: Examples,
+    ) -> Result<Self, PackError> {
         let failed = || PackError { problems: vec![whole("checks", "compiling the rules failed inside assay: report this as a defect".into())] };
-        with_stack(|| Self::compile_here(files, version, schemas)).unwrap_or_else(|| Err(failed()))
+        with_stack(|| Self::compile_here(files, version, schemas, examples)).unwrap_or_else(|| Err(failed()))
     }
 
-    fn compile_here<'f>(files: impl Iterator<Item = (&'f str, &'f [u8])>, version: &str, schemas: &[(&'static str, Value)]) -> Result<Self, PackError> {
+    fn compile_here<'f>(
+        files: impl Iterator<Item = (&'f str, &'f [u8])>,
+        version: &str,
+        schemas: &[(&'static str, Value)],
+        examples: Examples,
+    ) -> Result<Self, PackError> {
         let schemas = Schemas::new(schemas);
         let (mut rules, mut problems, mut patterns) = (Vec::new(), Vec::new(), Patterns::default());
         let mut material = Vec::new();
@@ -174,7 +190,7 @@ impl Pack {
                 material.extend_from_slice(part);
             }
             match std::str::from_utf8(bytes) {
-                Ok(text) => match file::parse(path, text, &schemas, &mut patterns) {
+                Ok(text) => match file::parse(path, text, &schemas, &mut patterns, examples) {
                     Ok(rule) => rules.push(rule),
                     Err(found) => problems.extend(found),
                 },

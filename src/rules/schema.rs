@@ -60,7 +60,7 @@ impl<'a> Schemas<'a> {
     /// The gathered families' schemas, to which `access`, `policy` and `now` are added.
     pub fn new(gathered: &'a [(&str, Value)]) -> Self {
         let mut variables: BTreeMap<String, Cow<'a, Value>> = gathered.iter().map(|(name, schema)| ((*name).to_string(), Cow::Borrowed(schema))).collect();
-        variables.extend(NEEDS.map(|(name, _)| (name.to_string(), Cow::Borrowed(schemas::of(name)))));
+        variables.extend(NEEDS.map(|(name, _)| (name.to_string(), Cow::Owned(schemas::of(name)))));
         variables.insert(POLICY.into(), Cow::Owned(infer(&Policy::default().as_facts())));
         variables.insert(NOW.into(), Cow::Owned(json!({"type": "integer"})));
         Self { variables }

@@ -16,6 +16,7 @@ use minisign_verify::{PublicKey, Signature};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::file::Examples;
 use super::{Pack, PackError, read_files, selftest};
 use crate::host::{Host, ReadError, durable};
 use crate::model::blob;
@@ -177,7 +178,7 @@ impl SignedPack {
     /// The rules.
     pub fn compile(&self, schemas: &[(&'static str, Value)]) -> Result<Pack, SignedError> {
         let files = self.document.files.iter().map(|f| (f.path.as_str(), f.text.as_bytes()));
-        Pack::compile(files, &self.document.number.to_string(), schemas).map_err(|e| SignedError::Rules(self.name.clone(), e))
+        Pack::compile(files, &self.document.number.to_string(), schemas, Examples::Kept).map_err(|e| SignedError::Rules(self.name.clone(), e))
     }
 
     /// Puts the pack in the place of the one that a state folder has, if it is newer, not expired, and

@@ -46,7 +46,7 @@ pub struct Peer {
 }
 
 /// JSON schema (draft 2020-12) of [`Transfers`].
-pub fn schema() -> &'static Value {
+pub fn schema() -> Value {
     schemas::of(NAME)
 }
 

@@ -31,12 +31,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-fn config(data: &Path) -> Config {
+pub(super) fn config(data: &Path) -> Config {
     let loopback = "127.0.0.1:0".parse().unwrap();
     Config { data: data.into(), agents: loopback, people: loopback, plain_http: true, ..Config::default() }
 }
 
-async fn token(data: &Path, authority: &Authority, uses: u32) -> Token {
+pub(super) async fn token(data: &Path, authority: &Authority, uses: u32) -> Token {
     let token = Token::generate(authority.der()).unwrap();
     let store = Store::open(data).await.unwrap();
     store.put_secret("enrol", &token.secret_digest(), "", assay::host::clock::unix_now() + 3600, uses).await.unwrap();
@@ -50,8 +50,8 @@ fn http(tls: rustls::ClientConfig) -> reqwest::Client {
 }
 
 /// A host as the agent is one, without its spool.
-struct Host {
-    key: SigningKey,
+pub(super) struct Host {
+    pub key: SigningKey,
     salt: Salt,
     lineage: Lineage,
     certificate: String,
@@ -61,7 +61,7 @@ struct Host {
 }
 
 /// A scan ready to be sent.
-struct Sealed {
+pub(super) struct Sealed {
     report: Report,
     envelope: Vec<u8>,
     blobs: Vec<(Address, Vec<u8>)>,
@@ -84,12 +84,12 @@ async fn enrol(base: &str, token: &Token, key: SigningKey, salt: Salt) -> Result
     Ok(Host { key, salt, lineage: Lineage::new(assay::pki::random().unwrap()), certificate: text("certificate"), ca: text("ca"), ledger, http: http(client) })
 }
 
-async fn new_host(base: &str, token: &Token) -> Host {
+pub(super) async fn new_host(base: &str, token: &Token) -> Host {
     enrol(base, token, SigningKey::generate().unwrap(), Salt::new(assay::pki::random().unwrap())).await.unwrap()
 }
 
 impl Host {
-    fn scan(&self, sequence: u64, release: &str) -> Sealed {
+    pub fn scan(&self, sequence: u64, release: &str) -> Sealed {
         let now = assay::host::clock::unix_now();
         let stable = StableFacts { family: "os".into(), version: 1, facts: json!({"pretty_name": release, "id": "debian"}) };
         let volatile = VolatileFacts { family: "os".into(), version: 1, values: [("/uptime".to_string(), json!(sequence))].into() };
@@ -102,32 +102,49 @@ impl Host {
             remedy: String::new(),
         }];
         let facts = json!({"pretty_name": release, "id": "debian", "uptime": sequence});
-        let observation = Observation { gathered_at: now, families: [("os".to_string(), facts)].into(), gaps: gaps.clone() };
+        let observation = Observation { gathered_at: now, families: [("os".to_string(), facts)].into(), gaps };
+        self.sealed(sequence, ScanKind::OnDemand, observation, &[volatile], &[stable])
+    }
+
+    /// A report of these facts, none of them volatile.
+    pub fn report(&self, sequence: u64, kind: ScanKind, observation: Observation) -> Sealed {
+        let stable = |(family, facts): (&String, &Value)| StableFacts { family: family.clone(), version: 1, facts: facts.clone() };
+        let stable: Vec<StableFacts> = observation.families.iter().map(stable).collect();
+        let volatile = |s: &StableFacts| VolatileFacts { family: s.family.clone(), version: 1, values: Default::default() };
+        let volatile: Vec<VolatileFacts> = stable.iter().map(volatile).collect();
+        self.sealed(sequence, kind, observation, &volatile, &stable)
+    }
+
+    fn sealed(&self, sequence: u64, kind: ScanKind, observation: Observation, volatile: &[VolatileFacts], stable: &[StableFacts]) -> Sealed {
         let pack = Pack::builtin(assay::facts::schemas()).unwrap();
         let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None });
         let blob = |plain: Blob| (plain.address, plain.frame().unwrap());
-        let blobs = vec![
-            blob(Blob::of(&self.salt, &stable).unwrap()),
-            blob(Blob::of(&self.salt, &volatile).unwrap()),
-            blob(Blob::of(&self.salt, &gaps).unwrap()),
-            blob(Blob::of(&self.salt, &findings).unwrap()),
-        ];
+        let (gaps, told) = (blob(Blob::of(&self.salt, &observation.gaps).unwrap()), blob(Blob::of(&self.salt, &findings).unwrap()));
+        let mut blobs = Vec::new();
+        let mut facts = Vec::new();
+        for (stable, volatile) in stable.iter().zip(volatile) {
+            let pair = (blob(Blob::of(&self.salt, stable).unwrap()), blob(Blob::of(&self.salt, volatile).unwrap()));
+            facts.push(FamilyBlobs { family: stable.family.clone(), stable: pair.0.0, volatile: pair.1.0 });
+            blobs.extend([pair.0, pair.1]);
+        }
+        let finished = observation.gathered_at;
         let report = Report {
             format: FORMAT.into(),
             host: self.key.id(),
             lineage: self.lineage,
             parent: None,
             sequence,
-            scan: Scan { kind: ScanKind::OnDemand, window: None, state: ScanState::Complete },
-            times: Times { started: now - 1, finished: now, boot_ms: 5 },
+            scan: Scan { kind, window: (kind == ScanKind::Weekly).then(|| "2026-W48".into()), state: ScanState::Complete },
+            times: Times { started: finished - 1, finished, boot_ms: 5 },
             software: Software { agent: "0.1.0".into(), pack: pack.digest(), policy: Policy::default().digest() },
-            facts: vec![FamilyBlobs { family: "os".into(), stable: blobs[0].0, volatile: blobs[1].0 }],
-            gaps: blobs[2].0,
-            findings: blobs[3].0,
+            facts,
+            gaps: gaps.0,
+            findings: told.0,
             counts: Counts::of(&findings),
             limits: Vec::new(),
             losses: Losses::default(),
         };
+        blobs.extend([gaps, told]);
         Sealed { envelope: self.seal(&report), report, blobs, observation }
     }
 
@@ -146,7 +163,7 @@ impl Host {
     }
 
     /// Blobs, then the report; the receipt, verified.
-    async fn send(&self, base: &str, sealed: &Sealed) -> (Receipt, Vec<u8>) {
+    pub async fn send(&self, base: &str, sealed: &Sealed) -> (Receipt, Vec<u8>) {
         for (address, frame) in &sealed.blobs {
             assert_eq!(self.put(base, address, frame.clone()).await.0, 204);
         }
@@ -206,7 +223,7 @@ async fn a_report_is_judged_kept_and_acknowledged_once() {
     let (_, observed) = app.store.observation(&id, None).await.unwrap().unwrap();
     assert_eq!(observed, first.observation);
     let mut expected =
-        rules::evaluate(&app.pack, &Input { observation: &first.observation, policy: &app.policy, against: Against::default(), advisories: None });
+        rules::evaluate(&app.pack, &Input { observation: &first.observation, policy: &app.basis.now().policy, against: Against::default(), advisories: None });
     let mut kept: Vec<_> = app.store.findings(&FindingFilter::default()).await.unwrap().into_iter().map(|f| f.finding).collect();
     let key = |f: &assay::model::finding::Finding| (f.rule.clone(), f.subject.clone());
     expected.sort_by_key(key);
@@ -229,7 +246,7 @@ async fn a_report_is_judged_kept_and_acknowledged_once() {
 
     assert_eq!(app.store.reports(None, None, 0).await.unwrap().len(), 2);
     let kinds: Vec<String> = app.store.leaves(0, 99).await.unwrap().into_iter().map(|l| l.kind).collect();
-    assert_eq!(kinds, ["ledger-start", "enrolment", "report", "report"]);
+    assert_eq!(kinds, ["ledger-start", "policy", "rule-pack", "enrolment", "report", "report"]);
     running.stop().await;
 }
 
@@ -255,13 +272,13 @@ async fn a_monitor_that_knows_nothing_of_assay_follows_the_ledger() {
     app.sequencer.wake();
     let key = app.verifier.to_string();
     let mut size = app.sequencer.size();
-    size.wait_for(|s| *s == 603).await.unwrap();
+    size.wait_for(|s| *s == 605).await.unwrap();
     // What is being written when the collector stops is finished.
     running.stop().await;
     let (code, out) = monitor(folder.path(), &key);
-    assert!(code == 0 && out.starts_with("603 "), "{out}");
+    assert!(code == 0 && out.starts_with("605 "), "{out}");
 
-    for path in ["checkpoint", "tile/0/000", "tile/0/002.p/91", "tile/1/000.p/2", "tile/entries/001", "tile/entries/002.p/91"] {
+    for path in ["checkpoint", "tile/0/000", "tile/0/002.p/93", "tile/1/000.p/2", "tile/entries/001", "tile/entries/002.p/93"] {
         let place = folder.path().join("tiles").join(path);
         let sound = std::fs::read(&place).unwrap();
         for at in [0, sound.len() / 2, sound.len() - 2] {
@@ -279,7 +296,7 @@ async fn a_monitor_that_knows_nothing_of_assay_follows_the_ledger() {
     let (running, _) = started(folder.path()).await;
     running.stop().await;
     let (code, out) = monitor(folder.path(), &key);
-    assert!(code == 0 && out.starts_with("603 "), "{out}");
+    assert!(code == 0 && out.starts_with("605 "), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,7 +445,7 @@ async fn a_restart_forgets_nothing() {
         let _ = std::fs::remove_file(folder.path().join(name));
     }
     let error = start(config(folder.path())).await.unwrap_err().to_string();
-    assert!(error.contains("has 0 entries but 4 were published"), "{error}");
+    assert!(error.contains("has 0 entries but 6 were published"), "{error}");
 }
 
 /// A collector in a process of its own, to be killed.

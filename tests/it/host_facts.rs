@@ -21,7 +21,7 @@ fn gather(host: &Host, names: &[&str], stable: bool) -> Value {
     for family in FAMILIES.iter().filter(|f| names.contains(&f.name)) {
         let document = facts::gather(family, host, &mut gaps);
         let document = match document {
-            Some(d) if stable => fact::split(family.name, family.version, family.schema(), d).0.facts,
+            Some(d) if stable => fact::split(family.name, family.version, &family.schema(), d).0.facts,
             other => other.unwrap_or_default(),
         };
         out.insert(family.name.into(), document);

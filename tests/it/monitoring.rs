@@ -82,7 +82,7 @@ fn metrics_are_open_metrics_and_count_what_happened() {
         "assay_acknowledgement_seconds_count 2.0",
         "assay_ingest_seconds_count 2.0",
         "assay_judge_seconds_count 2.0",
-        "assay_ledger_leaves 4.0",
+        "assay_ledger_leaves 6.0",
         "assay_ledger_pending_leaves 0.0",
         "assay_ledger_leads 1.0",
         "assay_hosts state=active 1.0",

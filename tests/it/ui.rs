@@ -5,8 +5,10 @@ pub mod seed;
 use std::sync::Arc;
 
 use assay::collector::auth;
+use assay::collector::store::SignIn;
 use assay::collector::ui::{Site, pages};
 use assay::host::clock;
+use assay::ledger::Kind;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
@@ -204,6 +206,27 @@ async fn a_one_time_link_survives_a_preview_and_works_once() {
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
     assert_eq!(browser.post("/signin/once", &format!("token={token}")).await.status, StatusCode::GONE);
     assert_eq!(browser.get(&format!("/signin/once?token={token}")).await.status, StatusCode::GONE);
+}
+
+#[tokio::test]
+async fn that_an_auditor_signed_in_stands_in_the_ledger_by_id() {
+    let seeded = seed::empty(clock::unix_now()).await;
+    for role in ["auditor", "admin", "auditor", "viewer"] {
+        Browser::signed_in(&seeded, role).await;
+    }
+    let entries = seeded.app.store.pending_leaves(0).await.unwrap();
+    let signed_in = entries.iter().filter(|l| String::from_utf8_lossy(&l.bytes).contains("\"sign-in\"")).count();
+    assert_eq!(signed_in, 2, "an entry for each time");
+    for statement in seeded.app.store.statements(Kind::SignIn).await.unwrap() {
+        let told: SignIn = statement.read().unwrap();
+        assert_eq!((told.user, told.role.as_str()), (seed::user("auditor"), "auditor"));
+    }
+    // Who was removed comes in no more, with no link of before.
+    let token = auth::issue_link(&seeded.app.store, &seed::user("auditor"), clock::unix_now()).await.unwrap();
+    let browser = Browser::signed_in(&seeded, "auditor").await;
+    seeded.app.store.remove_user("auditor", "test", clock::unix_now()).await.unwrap();
+    assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(browser.post("/signin/once", &format!("token={token}")).await.status, StatusCode::GONE);
 }
 
 #[tokio::test]

@@ -17,9 +17,11 @@ pub mod servers;
 pub mod stores;
 pub mod udp;
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -114,11 +116,18 @@ pub fn folder() -> tempfile::TempDir {
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    /// Locks of the ports handed out, held until this process ends: tests are processes of their own, and what is free
+    /// now may be another's in the moment before it is bound.
+    static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let locks = std::env::temp_dir().join(format!("assay-ports-{}", rustix::process::getuid().as_raw()));
+    std::fs::create_dir_all(&locks).unwrap();
     let width = PORTS.end - PORTS.start;
     let start = u16::try_from(std::process::id().wrapping_mul(37) % u32::from(width)).unwrap();
     for _ in 0..width {
         let port = PORTS.start + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % width;
-        if TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).is_ok() {
+        let lock = File::create(locks.join(port.to_string())).unwrap();
+        if lock.try_lock().is_ok() && TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).is_ok() {
+            TAKEN.lock().unwrap().push(lock);
             return port;
         }
     }

@@ -8,7 +8,7 @@ import sys
 SCHEMAS = json.load(open(sys.argv[1]))
 SOCKET = "/run/assay/gatherer.sock"
 # Spoken to over the network: not the gatherer's.
-PROBED = {"services", "tls", "tls_capabilities", "access", "advisories"}
+PROBED = {"services", "tls", "tls_capabilities", "region", "access", "advisories"}
 # What can't be the same, and why.
 EXPECTED = {
     "files.skipped[/run/credentials]": "systemd covers the secrets of other units for every unit with its own view of mounts, and the gatherer says so",

@@ -39,10 +39,16 @@ const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = F
     PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -16384;";
 /// What every PostgreSQL connection is set to. A lock that can't be had in time fails the request, which is sent again.
 const POSTGRES_SETTINGS: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET TimeZone = 'UTC';";
-/// Schema steps of SQLite; the position plus one is the version (`PRAGMA user_version`).
-const SQLITE_SCHEMA: &[&str] = &[include_str!("schema/sqlite/001.sql"), include_str!("schema/sqlite/002.sql"), include_str!("schema/sqlite/003.sql")];
+/// Schema steps of SQLite and the version that each makes (`PRAGMA user_version`).
+const SQLITE_SCHEMA: &[Step] = &[
+    (1, include_str!("schema/sqlite/001.sql")),
+    (2, include_str!("schema/sqlite/002.sql")),
+    (3, include_str!("schema/sqlite/003.sql")),
+    (4, include_str!("schema/sqlite/004.sql")),
+];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
-const POSTGRES_SCHEMA: &[&str] = &["", include_str!("schema/postgres/002.sql"), include_str!("schema/postgres/003.sql")];
+const POSTGRES_SCHEMA: &[Step] =
+    &[(2, include_str!("schema/postgres/002.sql")), (3, include_str!("schema/postgres/003.sql")), (4, include_str!("schema/postgres/004.sql"))];
 /// A host not heard of for this long is silent, seconds.
 pub const SILENT_AFTER: i64 = 2 * 86_400;
 
@@ -71,6 +77,9 @@ impl From<sqlx::Error> for StoreError {
         Self::Database(e.to_string())
     }
 }
+
+/// A version of the schema, and the statements that make it from the one before.
+type Step = (i64, &'static str);
 
 /// Result of a store query.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -281,9 +290,7 @@ async fn migrate_postgres(pool: &AnyPool) -> Result<()> {
     let mut transaction = pool.begin().await?;
     let version: i64 = sqlx::query_scalar("SELECT version FROM schema_version WHERE one = 1 FOR UPDATE").fetch_one(&mut *transaction).await?;
     for (number, step) in steps(POSTGRES_SCHEMA, version, "the database")? {
-        if !step.is_empty() {
-            sqlx::raw_sql(step).execute(&mut *transaction).await?;
-        }
+        sqlx::raw_sql(step).execute(&mut *transaction).await?;
         sqlx::query("UPDATE schema_version SET version = $1 WHERE one = 1").bind(number).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
@@ -291,13 +298,12 @@ async fn migrate_postgres(pool: &AnyPool) -> Result<()> {
 }
 
 /// The steps that a database of this version lacks, with the version that each makes.
-fn steps(all: &'static [&'static str], version: i64, name: &str) -> Result<Vec<(i64, &'static str)>> {
-    let known = all.len();
-    let done = usize::try_from(version).unwrap_or(usize::MAX);
-    if done > known {
+fn steps(all: &'static [Step], version: i64, name: &str) -> Result<Vec<Step>> {
+    let known = all.iter().map(|(number, _)| *number).max().unwrap_or_default();
+    if version > known {
         return Err(StoreError::File(format!("{name} has schema version {version} and this program knows {known}; start the newer program that wrote it")));
     }
-    Ok((1..).zip(all.iter().copied()).skip(done).collect())
+    Ok(all.iter().copied().filter(|(number, _)| *number > version).collect())
 }
 
 /// The address in the data folder's `database.url`, if there is one.

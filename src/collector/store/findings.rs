@@ -5,9 +5,10 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
 use super::query::Query;
-use super::transitions::{self, Span};
+use super::transitions::{self, Laying, Span};
 use super::{FindingFilter, FindingRow};
-use crate::model::finding::{Finding, Severity};
+use crate::collector::commitments::Spell;
+use crate::model::finding::{Finding, Severity, Verdict};
 use crate::model::ids::{Digest, HostId};
 
 impl Store {
@@ -47,6 +48,28 @@ impl Store {
         if filter.period.is_some() { found.map(joined) } else { found }
     }
 
+    /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.
+    pub async fn spells(&self, rules: &[&str], at: i64) -> Result<Vec<Spell>> {
+        if rules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = Query::new("SELECT host, rule, subject, verdict, since, until FROM findings WHERE since <= ");
+        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" ORDER BY since, host, rule, subject");
+        let rows = query.all(&self.reader).await?;
+        rows.iter().map(spell).collect()
+    }
+
+    /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
+    pub async fn spans(&self, rule: &str, from: i64, to: i64) -> Result<Vec<FindingRow>> {
+        let rows = sqlx::query("SELECT * FROM findings WHERE rule = $1 AND since < $2 AND (until IS NULL OR until > $3) ORDER BY host, subject, since")
+            .bind(storable(rule))
+            .bind(to)
+            .bind(from)
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(finding_row).collect()
+    }
+
     /// Every verdict a rule gave on a subject of a host, in each of its words, oldest first.
     pub async fn history(&self, host: &HostId, rule: &str, subject: &str) -> Result<Vec<FindingRow>> {
         let rows = sqlx::query("SELECT * FROM findings WHERE host = $1 AND rule = $2 AND subject = $3 ORDER BY since")
@@ -72,7 +95,7 @@ fn joined(rows: Vec<FindingRow>) -> Vec<FindingRow> {
     let mut out: Vec<FindingRow> = Vec::with_capacity(rows.len());
     for row in rows {
         match out.last_mut() {
-            Some(last) if continues(last, &row) => *last = FindingRow { since: last.since, ..row },
+            Some(last) if continues(last, &row) => *last = FindingRow { since: last.since, origin: last.origin.take(), ..row },
             _ => out.push(row),
         }
     }
@@ -91,27 +114,20 @@ const INSERT_ROWS: usize = 64;
 /// Which rules are looked at.
 pub(super) type Ours<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 
-/// Lays a report's verdicts over the stored spans inside a transaction; see
-/// [`transitions::lay`]. Only rules that are `ours` are looked at, in verdicts and in spans.
-pub(super) async fn lay(
-    transaction: &mut Transaction<'static, Any>,
-    host: &HostId,
-    (findings, ours): (&[Finding], Ours<'_>),
-    report: Digest,
-    at: i64,
-    next: Option<i64>,
-) -> Result<()> {
+/// Lays verdicts over the stored spans inside a transaction, see [`transitions::lay`]; whether anything changed. Only rules that are `ours` are
+/// looked at, in verdicts and in spans.
+pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &HostId, ours: Ours<'_>, new: &Laying<'_>) -> Result<bool> {
     let rows =
-        sqlx::query("SELECT * FROM findings WHERE host = $1 AND ((since <= $2 AND (until IS NULL OR until > $2)) OR since = $3) ORDER BY rule, subject, since")
+        sqlx::query("SELECT * FROM findings WHERE host = $1 AND (until IS NULL OR until > $2) AND ($3 IS NULL OR since <= $3) ORDER BY rule, subject, since")
             .bind(host.bytes().to_vec())
-            .bind(at)
-            .bind(next)
+            .bind(new.at)
+            .bind(new.next.map(|(next, _)| next))
             .fetch_all(&mut **transaction)
             .await?;
     let mut spans: Vec<Span> = rows.iter().map(span).collect::<Result<_>>()?;
     spans.retain(|s| ours(&s.finding.rule));
-    let findings: Vec<Finding> = findings.iter().filter(|f| ours(&f.rule)).cloned().collect();
-    let changes = transitions::lay(&spans, &findings, report, at, next);
+    let findings: Vec<Finding> = new.findings.iter().filter(|f| ours(&f.rule)).cloned().collect();
+    let changes = transitions::lay(&spans, &Laying { findings: &findings, ..*new });
     for (span, until) in changes.end.iter().filter_map(|(number, until)| Some((spans.get(*number)?, until))) {
         let mut query = Query::new("UPDATE findings SET until = ");
         query.bind(*until);
@@ -123,7 +139,7 @@ pub(super) async fn lay(
     for spans in changes.add.chunks(INSERT_ROWS) {
         insert(host, spans)?.run(&mut **transaction).await?;
     }
-    Ok(())
+    Ok(!changes.is_empty())
 }
 
 /// Narrows a statement to one span: its key is what it is about and when it began.
@@ -135,14 +151,14 @@ fn identified<'q>(query: &'q mut Query, host: &HostId, span: &Span) -> &'q mut Q
 }
 
 fn insert(host: &HostId, spans: &[Span]) -> Result<Query> {
-    let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body) VALUES ");
+    let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body, origin) VALUES ");
     for (number, span) in spans.iter().enumerate() {
         let body = serde_json::to_string(&span.finding).map_err(|e| StoreError::Database(e.to_string()))?;
         query.push(if number > 0 { ", (" } else { "(" }).bind(host.bytes().to_vec());
         query.push(", ").bind(storable(&span.finding.rule)).push(", ").bind(storable(&span.finding.subject));
         query.push(", ").bind(span.finding.verdict.id()).push(", ").bind(rank(span.finding.severity));
         query.push(", ").bind(span.since).push(", ").bind(span.until);
-        query.push(", ").bind(span.report.bytes().to_vec()).push(", ").bind(body).push(")");
+        query.push(", ").bind(span.report.bytes().to_vec()).push(", ").bind(body).push(", ").bind(span.origin.clone()).push(")");
     }
     Ok(query)
 }
@@ -159,7 +175,20 @@ const fn rank(severity: Severity) -> i64 {
 
 fn finding_row(row: &AnyRow) -> Result<FindingRow> {
     let span = span(row)?;
-    Ok(FindingRow { host: HostId::new(bytes(row, "host")?), finding: span.finding, since: span.since, until: span.until, report: span.report })
+    let host = HostId::new(bytes(row, "host")?);
+    Ok(FindingRow { host, finding: span.finding, since: span.since, until: span.until, report: span.report, origin: span.origin })
+}
+
+fn spell(row: &AnyRow) -> Result<Spell> {
+    let verdict: &str = row.try_get("verdict")?;
+    Ok(Spell {
+        host: HostId::new(bytes(row, "host")?),
+        rule: row.try_get("rule")?,
+        subject: row.try_get("subject")?,
+        verdict: Verdict::from_id(verdict).ok_or_else(|| StoreError::Damaged(format!("verdict {verdict:?}")))?,
+        since: row.try_get("since")?,
+        until: row.try_get("until")?,
+    })
 }
 
 fn span(row: &AnyRow) -> Result<Span> {
@@ -169,5 +198,6 @@ fn span(row: &AnyRow) -> Result<Span> {
         since: row.try_get("since")?,
         until: row.try_get("until")?,
         report: Digest::new(bytes(row, "report")?),
+        origin: row.try_get("origin")?,
     })
 }

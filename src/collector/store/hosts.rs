@@ -72,6 +72,11 @@ impl Store {
         rows.iter().map(|row| self.host_row(row, at)).collect()
     }
 
+    /// After so many seconds without a word a host is silent.
+    pub const fn silence(&self) -> i64 {
+        self.silent_after
+    }
+
     /// One host.
     pub async fn host(&self, id: &HostId) -> Result<Option<HostRow>> {
         let at = clock::unix_now();
@@ -174,6 +179,8 @@ impl Store {
                 .map(|id| id.try_into().map(HostId::new))
                 .transpose()
                 .map_err(|_| StoreError::Damaged("replaces is not a host id".into()))?,
+            retired_at: retired_at.filter(|retired| *retired <= at),
+            retired_why: if retired_at.is_some_and(|retired| retired <= at) { row.try_get("retired_why")? } else { String::new() },
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Who numbers the ledger: one collector at a time, by a lease that runs out by itself.
+//! Who numbers the ledger, and who judges again: one collector at a time, by a lease that runs out by itself.
 //!
 //! Time is the database's, so that the collectors' clocks don't matter. The lease is checked again, and its row
 //! locked, inside the transaction that numbers: a collector that was asleep while another took over can't write.
@@ -16,6 +16,16 @@ const LEASE_SECONDS: i64 = 10;
 impl Store {
     /// Takes or renews the lease on the ledger; `false` while another holder has it.
     pub async fn lease_ledger(&self, holder: &RandomId) -> Result<bool> {
+        self.lease(LEDGER, holder).await
+    }
+
+    /// Gives the lease on the ledger back.
+    pub async fn release_ledger(&self, holder: &RandomId) -> Result<()> {
+        self.release(LEDGER, holder).await
+    }
+
+    /// Takes or renews a lease; `false` while another holder has it.
+    pub async fn lease(&self, name: &'static str, holder: &RandomId) -> Result<bool> {
         let mut transaction = self.begin().await?;
         // On SQLite the lock on the data folder lets one collector in: what an earlier one left is void.
         let over = match self.engine {
@@ -27,7 +37,7 @@ impl Store {
              ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until{over}",
             now(self.engine)
         )))
-        .bind(LEDGER)
+        .bind(name)
         .bind(holder.bytes().to_vec())
         .bind(LEASE_SECONDS)
         .execute(&mut *transaction)
@@ -36,10 +46,10 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Gives the lease back, so that another collector need not wait until it runs out.
-    pub async fn release_ledger(&self, holder: &RandomId) -> Result<()> {
+    /// Gives a lease back, so that another collector need not wait until it runs out.
+    pub async fn release(&self, name: &'static str, holder: &RandomId) -> Result<()> {
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM leases WHERE name = $1 AND holder = $2").bind(LEDGER).bind(holder.bytes().to_vec()).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM leases WHERE name = $1 AND holder = $2").bind(name).bind(holder.bytes().to_vec()).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
     }

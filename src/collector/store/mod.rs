@@ -5,8 +5,10 @@ mod blobs;
 mod engine;
 mod findings;
 mod hosts;
+mod judged;
 mod leases;
 mod ledger;
+mod lists;
 mod query;
 mod records;
 mod reports;
@@ -19,13 +21,17 @@ mod writer;
 
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
 pub use hosts::{Enrolled, NewHost, Retirement};
+pub use judged::{Again, Laid, Rejudged};
 pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
+pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
 pub use records::{ErasedRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::Statement;
 pub use transfer::Moved;
+pub(super) use transitions::is_same;
+pub use users::{SignIn, UserAction, UserChange};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +91,10 @@ pub struct HostRow {
     pub state: HostState,
     /// The host whose place it took.
     pub replaces: Option<HostId>,
+    /// When it was taken out, Unix seconds, if that was so at the time asked for.
+    pub retired_at: Option<i64>,
+    /// The reason given; empty while it counts.
+    pub retired_why: String,
 }
 
 /// One accepted report.
@@ -131,8 +141,11 @@ pub struct FindingRow {
     pub since: i64,
     /// No longer so from this time on; `None`: still so.
     pub until: Option<i64>,
-    /// Report that brought it.
+    /// Report on whose facts it rests: the one that brought it, unless `origin` says otherwise.
     pub report: Digest,
+    /// What brought it when no report did, divided by commas: `time` (alone), `roster`, `approvals`, `third-parties`, `policy`, `rules`, `program`,
+    /// `advisories`, `upgrade` (what was judged by before is not known).
+    pub origin: Option<String>,
 }
 
 /// Which findings.

@@ -8,13 +8,14 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Engine, Result, Store, StoreError, bytes, flag, limit_of, signed, storable, unsigned};
 use super::query::Query;
-use super::{ReportRow, blobs, findings, hosts, ledger};
+use super::transitions::{Laying, is_same};
+use super::{ReportRow, blobs, findings, hosts, judged, ledger};
 use crate::collector::judge;
 use crate::ledger::Leaf;
 use crate::model::envelope::{Envelope, REPORT_TYPE};
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Finding};
-use crate::model::ids::{Digest, HostId, Lineage};
+use crate::model::ids::{Address, Digest, HostId, Lineage};
 use crate::model::report::{Cadence, Report, ScanKind, ScanState};
 use crate::rules::{Need, Needs};
 
@@ -31,13 +32,15 @@ pub struct NewReport {
     pub os: Option<String>,
     /// What each rule needs of a report to be judged by it: a report leaves the verdicts of the others alone.
     pub needs: Arc<Needs>,
+    /// Digest of what it was judged by.
+    pub basis: Digest,
     /// Families that it looked at, those that could not be read included.
     pub looked_at: BTreeSet<String>,
 }
 
 /// What a report judges: all rules of its cadence, or those alone that read nothing but what it read.
 #[derive(Clone, Debug)]
-struct Reach {
+pub(super) struct Reach {
     cadence: Cadence,
     /// Families read; `None`: all.
     families: Option<BTreeSet<String>>,
@@ -54,13 +57,13 @@ impl Reach {
         self.families.iter().flatten().cloned().collect::<Vec<_>>().join(",")
     }
 
-    fn from_columns(kind: ScanKind, families: &str) -> Self {
+    pub(super) fn from_columns(kind: ScanKind, families: &str) -> Self {
         let read = || families.split(',').filter(|f| !f.is_empty()).map(String::from).collect();
         Self { cadence: kind.cadence(), families: (kind == ScanKind::Drift).then(read) }
     }
 
     /// A rule that is in no pack any more is judged by whole scans, which then end its verdicts.
-    fn judges(&self, need: Option<&Need>) -> bool {
+    pub(super) fn judges(&self, need: Option<&Need>) -> bool {
         match (&self.families, need) {
             (None, Some(need)) => self.cadence >= need.cadence,
             (Some(looked_at), Some(need)) => need.is_met_by_drift(looked_at),
@@ -79,6 +82,8 @@ pub enum Accepted {
     Known,
     /// Another report has its number.
     Fork,
+    /// The host was taken out of the population: its key is revoked.
+    Retired,
 }
 
 /// Numbers of a lineage that never arrived.
@@ -91,6 +96,9 @@ pub struct Missing {
     /// Last missing number.
     pub to: u64,
 }
+
+/// Blobs as stored, by address.
+pub type Frames = Vec<(Address, Vec<u8>)>;
 
 const REPORTS: &str = "SELECT r.*, l.number AS leaf FROM reports r LEFT JOIN leaves l ON l.kind = 'report' AND l.reference = r.id";
 
@@ -113,20 +121,22 @@ impl Store {
             note_fork(transaction, &row.host, &row.lineage, row.sequence, &row.id, row.received).await?;
             return Ok(Accepted::Fork);
         }
+        let Some(at) = effective(transaction, row).await? else { return Ok(Accepted::Retired) };
         blobs::claim(transaction, &row.host, &new.report.addresses()).await?;
-        let at = effective(transaction, row).await?;
         let applied = row.state == ScanState::Complete;
         let reach = Reach::of(new);
         let later = later_applied(transaction, &row.host, at).await?;
         self.insert(transaction, row, at, applied, &reach.column()).await?;
         if applied {
             // The next report that judges the same rule bounds what this one says of it; nearly always there is none.
-            let next_of = |rule: &str| later.iter().find(|(_, reach)| reach.judges(new.needs.get(rule))).map(|(at, _)| *at);
-            let bounds: BTreeSet<Option<i64>> = later.iter().map(|(at, _)| Some(*at)).chain([None]).collect();
+            let next_of = |rule: &str| later.iter().find(|(_, _, reach)| reach.judges(new.needs.get(rule))).map(|(at, id, _)| (*at, *id));
+            let bounds: BTreeSet<Option<(i64, Digest)>> = later.iter().map(|(at, id, _)| Some((*at, *id))).chain([None]).collect();
             for next in bounds {
                 let ours = |rule: &str| reach.judges(new.needs.get(rule)) && next_of(rule) == next;
-                findings::lay(transaction, &row.host, (&new.findings, &ours), row.id, at, next).await?;
+                let laying = Laying { findings: &new.findings, report: row.id, at, next, origin: &|_| None, alike: &is_same };
+                findings::lay(transaction, &row.host, &ours, &laying).await?;
             }
+            judged::note(transaction, &row.host, &new.basis, at).await?;
             if let (Some(os), true) = (&new.os, later.is_empty()) {
                 let named = "UPDATE hosts SET os = $1 WHERE id = $2 AND os <> $1";
                 sqlx::query(named).bind(storable(os)).bind(row.host.bytes().to_vec()).execute(&mut **transaction).await?;
@@ -192,14 +202,32 @@ impl Store {
         query.push(" ORDER BY r.effective DESC, r.received DESC LIMIT 1");
         let Some(row) = query.first(&self.reader).await? else { return Ok(None) };
         let row = report_row(&row)?;
-        let report = payload(&row)?;
+        let (report, frames) = self.facts_of(&row).await?;
         let mut plains = judge::Plains::new();
-        for (address, frame) in self.frames(host, &report.addresses()).await? {
+        for (address, frame) in frames {
             let plain = crate::model::blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?;
             plains.insert(address, plain);
         }
         let observation = judge::observation(&report, &plains);
         Ok(Some((row, observation)))
+    }
+
+    /// When the last report that moved verdicts came at or before `at`, Unix seconds; `None`: none did.
+    pub async fn last_observed(&self, at: i64) -> Result<Option<i64>> {
+        let row = sqlx::query("SELECT max(received) AS last FROM reports WHERE applied = 1 AND received <= $1").bind(at).fetch_one(&self.reader).await?;
+        Ok(row.try_get("last")?)
+    }
+
+    /// A report and the frames of its blobs that are here.
+    pub async fn facts(&self, id: &Digest) -> Result<(Report, Frames)> {
+        let row = self.report(id).await?.ok_or_else(|| StoreError::Damaged(format!("report {id} is not here")))?;
+        self.facts_of(&row).await
+    }
+
+    async fn facts_of(&self, row: &ReportRow) -> Result<(Report, Frames)> {
+        let report = payload(row)?;
+        let frames = self.frames(&row.host, &report.addresses()).await?;
+        Ok((report, frames))
     }
 
     /// The first number of a lineage from `from` to `to` that no stored report has.
@@ -293,13 +321,14 @@ impl Store {
 }
 
 /// Later reports that moved verdicts, soonest first, with what they judged.
-async fn later_applied(transaction: &mut Transaction<'static, Any>, host: &HostId, at: i64) -> Result<Vec<(i64, Reach)>> {
-    let rows = sqlx::query("SELECT effective, kind, families FROM reports WHERE applied = 1 AND host = $1 AND effective > $2 ORDER BY effective")
+async fn later_applied(transaction: &mut Transaction<'static, Any>, host: &HostId, at: i64) -> Result<Vec<(i64, Digest, Reach)>> {
+    let rows = sqlx::query("SELECT id, effective, kind, families FROM reports WHERE applied = 1 AND host = $1 AND effective > $2 ORDER BY effective")
         .bind(host.bytes().to_vec())
         .bind(at)
         .fetch_all(&mut **transaction)
         .await?;
-    rows.iter().map(|row| Ok((row.try_get("effective")?, Reach::from_columns(kind_of(row)?, row.try_get("families")?)))).collect()
+    let later = |row: &AnyRow| Ok((row.try_get("effective")?, Digest::new(bytes(row, "id")?), Reach::from_columns(kind_of(row)?, row.try_get("families")?)));
+    rows.iter().map(later).collect()
 }
 
 async fn digest_at(transaction: &mut Transaction<'static, Any>, row: &ReportRow) -> Result<Option<Digest>> {
@@ -325,11 +354,13 @@ async fn note_fork(transaction: &mut Transaction<'static, Any>, host: &HostId, l
 }
 
 /// When the report counts from: its own end, but never before the host was enrolled nor after the
-/// report arrived, so that a host with a wrong clock can't rewrite the past or book the future.
-async fn effective(transaction: &mut Transaction<'static, Any>, row: &ReportRow) -> Result<i64> {
-    let enrolled_at: i64 =
-        sqlx::query_scalar("SELECT enrolled_at FROM hosts WHERE id = $1").bind(row.host.bytes().to_vec()).fetch_one(&mut **transaction).await?;
-    Ok(row.finished.min(row.received).max(enrolled_at))
+/// report arrived, so that a host with a wrong clock can't rewrite the past or book the future. `None`: the host is retired. Asked inside the
+/// transaction, so that nothing is accepted once the retirement is committed.
+async fn effective(transaction: &mut Transaction<'static, Any>, row: &ReportRow) -> Result<Option<i64>> {
+    let query = sqlx::query("SELECT enrolled_at, retired_at FROM hosts WHERE id = $1").bind(row.host.bytes().to_vec());
+    let host = query.fetch_one(&mut **transaction).await?;
+    let retired: Option<i64> = host.try_get("retired_at")?;
+    Ok(if retired.is_some() { None } else { Some(row.finished.min(row.received).max(host.try_get("enrolled_at")?)) })
 }
 
 /// The report inside a stored row.
@@ -343,7 +374,7 @@ fn payload(row: &ReportRow) -> Result<Report> {
     serde_json::from_slice(&payload).map_err(|e| damaged(e.to_string()))
 }
 
-fn kind_of(row: &AnyRow) -> Result<ScanKind> {
+pub(super) fn kind_of(row: &AnyRow) -> Result<ScanKind> {
     let kind: &str = row.try_get("kind")?;
     ScanKind::from_id(kind).ok_or_else(|| StoreError::Damaged(format!("scan kind {kind:?}")))
 }

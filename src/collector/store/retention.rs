@@ -8,7 +8,7 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, storable};
 use super::query::Query;
-use super::{ErasedRecord, Statement};
+use super::{ErasedList, ErasedRecord, ListVersion, Statement};
 use crate::ledger::Kind;
 use crate::model::blob;
 use crate::model::envelope::Envelope;
@@ -51,6 +51,9 @@ pub struct Erased {
     pub files: Vec<Digest>,
     /// What was erased of which host.
     pub hosts: Vec<ErasedOfHost>,
+    /// Versions of lists whose bytes were erased.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ErasedList>,
     /// Events of records whose words were replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<ErasedRecord>,
@@ -132,7 +135,8 @@ impl Store {
 
     /// Erases a word that stands for a person (a login name, a mail address) from everything kept of every host and from the records:
     /// blobs that hold it go, verdicts and records that name it have it replaced by `pseudonym`. One transaction per host and one for the
-    /// records, with the statement that names what went; what all of them say together.
+    /// records, with the statement that names what went; what all of them say together. Bytes of lists go, too, but for the versions in force:
+    /// see [`Store::lists_naming`].
     pub async fn erase_person(&self, word: &str, pseudonym: &str, by: &str, why: &str, at: i64) -> Result<Erased> {
         let mut erased = Erased { at, by: by.into(), why: why.into(), ..Erased::default() };
         for row in self.hosts(Some(i64::MAX)).await? {
@@ -150,8 +154,41 @@ impl Store {
             transaction.commit().await?;
             erased.hosts.push(own);
         }
+        erased.lists = self.erase_lists(word, &erased).await?;
         (erased.records, erased.files) = self.erase_person_of_records(word, pseudonym, &erased).await?;
         Ok(erased)
+    }
+
+    /// Versions of lists whose bytes hold a word; those that are in force have no end.
+    pub async fn lists_naming(&self, word: &str) -> Result<Vec<ListVersion>> {
+        let mut found = Vec::new();
+        for (name, _) in self.list_heads().await? {
+            for version in self.list_history(&name).await? {
+                let kept = if version.kept { self.list_bytes(&name, version.version).await? } else { None };
+                if kept.is_some_and(|bytes| names(&bytes, word.as_bytes())) {
+                    found.push(version);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Erases the bytes of versions that hold a word and are no longer in force.
+    async fn erase_lists(&self, word: &str, erased: &Erased) -> Result<Vec<ErasedList>> {
+        let gone: Vec<ListVersion> = self.lists_naming(word).await?.into_iter().filter(|v| v.until.is_some()).collect();
+        if gone.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.begin().await?;
+        for version in &gone {
+            let query = sqlx::query("UPDATE lists SET body = NULL WHERE name = $1 AND version = $2").bind(&version.name);
+            query.bind(super::engine::signed(version.version)).execute(&mut *transaction).await?;
+        }
+        let lists: Vec<ErasedList> = gone.into_iter().map(|v| ErasedList { digest: v.digest, name: v.name, version: v.version }).collect();
+        let statement = Statement::of(Kind::Erasure, erased.at, &Erased { hosts: Vec::new(), lists: lists.clone(), ..erased.clone() })?;
+        super::statements::put(&mut transaction, &statement, None).await?;
+        transaction.commit().await?;
+        Ok(lists)
     }
 
     /// Blobs of a host that hold a word.

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! zstd of lines
-//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":3}
+//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":4}
 //! {"table":"hosts"}                        then one array per row, in the order of the columns below
 //! ["BASE64","web01",…]                     bytes as base64, numbers, text, null
 //! …
 //! {"digest":SHA-256 of every byte above,"rows":N}
 //! ```
 //! A backup is one state of all tables, taken while the collector works. Sessions, sign-in links and API tokens are left out.
-//! Restoring is one transaction: a damaged or truncated file changes nothing. Keys are not in it.
+//! Restoring is one transaction: a damaged or truncated file changes nothing. Keys are not in it. Columns that an older schema lacked stand last
+//! in their table and are null in its rows.
 
 use std::io::{BufRead, Read, Write};
 use std::pin::pin;
@@ -30,7 +31,7 @@ use crate::model::ids::Digest;
 /// Version that this code writes.
 const FORMAT: &str = "assay.backup.v1";
 /// Schema whose columns are listed below.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 /// Longest line, bytes: a row with the largest blob.
 const MAX_LINE: u64 = 96 << 20;
 /// zstd level: fast, and frames inside are compressed already.
@@ -122,7 +123,18 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "findings",
-        columns: &[("host", B), ("rule", T), ("subject", T), ("verdict", T), ("severity", N), ("since", N), ("until", N), ("report", B), ("body", T)],
+        columns: &[
+            ("host", B),
+            ("rule", T),
+            ("subject", T),
+            ("verdict", T),
+            ("severity", N),
+            ("since", N),
+            ("until", N),
+            ("report", B),
+            ("body", T),
+            ("origin", T),
+        ],
         tail: "ORDER BY host, rule, subject, since",
     },
     Table { name: "leaves", columns: &[("number", N), ("kind", T), ("reference", B), ("bytes", B)], tail: "ORDER BY number" },
@@ -131,7 +143,14 @@ pub const TABLES: &[Table] = &[
     Table { name: "pending_leaves", columns: &[("kind", T), ("reference", B), ("bytes", B)], tail: "ORDER BY number" },
     Table { name: "statements", columns: &[("digest", B), ("kind", T), ("at", N), ("body", B)], tail: "ORDER BY digest" },
     Table { name: "record_files", columns: &[("digest", B), ("at", N), ("bytes", B)], tail: "ORDER BY digest" },
-    Table { name: "users", columns: &[("id", B), ("name", T), ("role", T), ("password", T), ("created_at", N)], tail: "ORDER BY id" },
+    Table { name: "users", columns: &[("id", B), ("name", T), ("role", T), ("password", T), ("created_at", N), ("removed_at", N)], tail: "ORDER BY id" },
+    Table {
+        name: "lists",
+        columns: &[("name", T), ("version", N), ("digest", B), ("entries", N), ("at", N), ("giver", T), ("body", B)],
+        tail: "ORDER BY name, version",
+    },
+    Table { name: "bases", columns: &[("digest", B), ("body", B)], tail: "ORDER BY digest" },
+    Table { name: "judged", columns: &[("host", B), ("basis", B), ("at", N)], tail: "ORDER BY host" },
     Table {
         name: "secrets",
         columns: &[("purpose", T), ("digest", B), ("subject", T), ("expires_at", N), ("uses_left", N)],
@@ -220,7 +239,7 @@ impl Store {
             match line {
                 Value::Array(row) => {
                     let table = table.ok_or_else(|| damaged("a row stands before any table"))?;
-                    into.row(table, parsed(table, row)?).await?;
+                    into.row(table, parsed(table, row, head.schema)?).await?;
                     progress(into.rows);
                 }
                 Value::Object(ref keys) if keys.contains_key("table") => {
@@ -278,8 +297,11 @@ fn cells(table: &Table, row: &AnyRow) -> Result<Vec<Cell>> {
     table.columns.iter().map(cell).collect()
 }
 
-fn parsed(table: &Table, row: Vec<Value>) -> Result<Vec<Cell>> {
+fn parsed(table: &Table, mut row: Vec<Value>, schema: i64) -> Result<Vec<Cell>> {
     let wrong = || damaged(&format!("a row of {} does not have its columns", table.name));
+    if schema < SCHEMA && row.len() < table.columns.len() {
+        row.resize(table.columns.len(), Value::Null);
+    }
     if row.len() != table.columns.len() {
         return Err(wrong());
     }

@@ -202,6 +202,8 @@ mod tests {
             seen_at: None,
             state: HostState::Active,
             replaces: None,
+            retired_at: None,
+            retired_why: String::new(),
         }
     }
 

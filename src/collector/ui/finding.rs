@@ -65,6 +65,7 @@ struct Span {
     since: When,
     until: Option<When>,
     what: String,
+    origin: String,
 }
 
 /// The same rule in another place.
@@ -187,11 +188,24 @@ fn history(site: &Site, visit: &Visit, known: &[&FindingRow]) -> (Vec<Span>, Str
                 verdict: f.finding.verdict,
                 since: visit.when(f.since),
                 until: until.map(|u| visit.when(u)),
+                origin: f.origin.as_deref().map(brought).unwrap_or_default(),
                 what: if f.finding.verdict == Verdict::Pass { String::new() } else { tally::words(f, &site.catalogue) },
             }
         })
         .collect();
     (spans, super::when::day(start), older)
+}
+
+/// What brought a verdict when no report did.
+fn brought(origin: &str) -> String {
+    let word = |cause: &str| match cause {
+        "time" => "time passed".to_string(),
+        "upgrade" => "a newer program judges".into(),
+        "program" => "another program judges".into(),
+        "rules" | "third-parties" | "approvals" | "advisories" => format!("other {} judge", cause.replace('-', " ")),
+        other => format!("another {other} judges"),
+    };
+    format!("No scan: {}.", origin.split(',').map(word).collect::<Vec<_>>().join(" or "))
 }
 
 async fn elsewhere(site: &Site, visit: &Visit, current: &FindingRow) -> Result<Vec<Elsewhere>, PageError> {

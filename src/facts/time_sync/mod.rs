@@ -31,6 +31,10 @@ pub struct TimeSync {
     pub sources: Vec<TimeSource>,
     /// What the hardware clock keeps (`/etc/adjtime`): `utc`, `local`, or empty when there is no such file (then UTC is taken).
     pub hardware_clock: String,
+    /// By how much the collector's clock was ahead of this one at the last heartbeat, seconds; negative: behind. `null` when no
+    /// collector was heard since the agent started, and in a scan without one.
+    #[schemars(extend("x-volatile" = true))]
+    pub collector_offset: Option<i64>,
 }
 
 impl Document for TimeSync {

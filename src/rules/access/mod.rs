@@ -191,7 +191,7 @@ pub struct OwnedKey {
 }
 
 /// JSON schema (draft 2020-12) of [`Access`].
-pub fn schema() -> &'static serde_json::Value {
+pub fn schema() -> serde_json::Value {
     schemas::of(NAME)
 }
 

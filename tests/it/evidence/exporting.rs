@@ -6,14 +6,14 @@ use std::sync::Arc;
 use assay::collector::Keys;
 use assay::collector::sequencer::Task;
 use assay::collector::store::{Accepted, BlobRow, Enrolled, NewHost, NewReport, ReportRow, Store};
-use assay::evidence::{archive, verify};
+use assay::evidence::verify;
 use assay::model::blob::Blob;
 use assay::model::envelope::Envelope;
 use assay::model::finding::Finding;
 use assay::model::ids::Digest;
 use assay::model::report::Report;
 
-use super::made::{Made, problems, small};
+use super::made::{Made, files, problems, small};
 
 #[expect(clippy::disallowed_methods, reason = "the test runs the program under test")]
 fn run(program: &str, arguments: &[&str]) -> (i32, String, String) {
@@ -36,11 +36,11 @@ async fn data_folder(folder: &Path, made: &Made) {
         let new = NewHost { id: host.id, name: host.name.clone(), public_key: host.public_key.clone(), salt: host.salt, machine: String::new(), secret };
         assert_eq!(store.enrol(&new, host.enrolled_at).await.unwrap(), Enrolled::New);
     }
-    for blob in &made.material.blobs {
+    for blob in &made.blobs {
         let frame = Blob { address: blob.address, plain: blob.plain.clone() }.frame().unwrap();
         store.put_blob(&blob.host, &BlobRow { address: blob.address, frame }, 1_795_000_000).await.unwrap();
     }
-    for signed in &made.material.reports {
+    for signed in &made.reports {
         accept(&store, made, &signed.envelope).await;
     }
     let (mut task, _) = Task::open(store.clone(), Arc::new(keys.signer), keys.verifier, 1_795_000_000).await.unwrap();
@@ -51,7 +51,7 @@ async fn data_folder(folder: &Path, made: &Made) {
 async fn accept(store: &Store, made: &Made, envelope: &[u8]) {
     let payload = Envelope::parse(envelope).unwrap().payload_bytes().unwrap();
     let report: Report = serde_json::from_slice(&payload).unwrap();
-    let plain = &made.material.blobs.iter().find(|b| b.address == report.findings).unwrap().plain;
+    let plain = &made.blobs.iter().find(|b| b.address == report.findings).unwrap().plain;
     let findings: Vec<Finding> = serde_json::from_slice(plain).unwrap();
     let row = ReportRow {
         id: Digest::of(&payload),
@@ -70,7 +70,10 @@ async fn accept(store: &Store, made: &Made, envelope: &[u8]) {
         leaf: None,
     };
     assert_eq!(
-        store.accept(NewReport { row, report, findings, os: None, needs: Default::default(), looked_at: Default::default() }).await.unwrap(),
+        store
+            .accept(NewReport { row, report, findings, os: None, needs: Default::default(), basis: Digest::of(b""), looked_at: Default::default() })
+            .await
+            .unwrap(),
         Accepted::New
     );
 }
@@ -89,20 +92,25 @@ async fn what_the_collector_keeps_becomes_a_bundle_that_verifies() {
 
     let (_, key, _) = collector(&["key", "--data", folder]);
     let bytes = std::fs::read(file).unwrap();
-    let found = verify(&bytes, Some(&key.parse().unwrap()));
+    let found = verify(std::io::Cursor::new(&bytes), Some(&key.parse().unwrap())).unwrap();
     assert_eq!((problems(&found), found.incomplete), (vec![], false));
     let (code, said, err) = run(env!("CARGO_BIN_EXE_assay"), &["evidence", "verify", file, "--key", key.trim()]);
     assert_eq!((code, err.as_str()), (0, ""), "{said}");
 
-    let files = archive::read(&bytes).unwrap().files;
-    let control: serde_json::Value = serde_json::from_slice(files["controls/CC6.7.json"]).unwrap();
+    let files = files(&bytes);
+    let control: serde_json::Value = serde_json::from_slice(&files["controls/CC6.7.json"]).unwrap();
     let exceptions = control["exceptions"].as_array().unwrap();
     assert!(exceptions.iter().any(|e| e["rule"] == "tls-version-minimum" && e["verdict"] == "fail" && e["resolved"].is_i64()), "{exceptions:#?}");
 
     let store = Store::open(data.path()).await.unwrap();
     let pending = store.pending_leaves(0).await.unwrap();
     assert_eq!(pending.len(), 1, "the export waits for its number");
-    assert!(String::from_utf8_lossy(&pending[0].bytes).contains(&Digest::of(&bytes).to_string()));
+    let said = store.statements(assay::ledger::Kind::Export).await.unwrap();
+    assert!(String::from_utf8_lossy(&pending[0].bytes).contains(&said[0].digest.to_string()));
+    let said: serde_json::Value = said[0].read().unwrap();
+    assert_eq!(said["bundle"], Digest::of(&bytes).to_string());
+    assert_eq!((said["framework"].as_str(), said["from"].as_str(), said["bytes"].as_u64()), (Some("soc2-2017"), Some("2026-11-02"), Some(bytes.len() as u64)));
+    assert!(said["by"].as_str().unwrap().starts_with("uid "), "{said}");
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
 }
 

@@ -3,5 +3,7 @@
 mod assembling;
 mod commands;
 mod exporting;
+mod large;
 mod made;
 mod tampering;
+mod telling;

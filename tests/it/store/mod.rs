@@ -2,7 +2,9 @@
 
 mod blobs;
 mod hosts;
+mod judged;
 mod ledger;
+mod lists;
 mod records;
 mod reports;
 mod users;
@@ -30,18 +32,24 @@ const CASES: &[Case] = cases![
     hosts::silence_is_told_for_any_past_day_without_a_row_per_heartbeat,
     hosts::a_host_takes_the_place_of_one_other,
     hosts::a_secret_enrols_as_often_as_it_may_and_a_lost_answer_costs_nothing,
+    judged::each_rule_is_judged_by_its_newest_report_and_doing_it_twice_changes_nothing,
+    judged::a_late_report_and_another_basis_make_a_host_due_again,
     ledger::leaves_are_numbered_once_and_only_behind_the_last,
     ledger::statements_of_one_second_stand_in_the_order_of_the_ledger,
     ledger::only_the_holder_of_the_lease_numbers,
+    lists::a_version_is_in_force_until_the_next_and_the_same_bytes_are_none,
+    lists::versions_are_told_at_any_time_and_gone_bytes_are_erased_or_missing,
     records::a_person_is_erased_from_records_and_what_was_proved_stays,
     records::a_waiver_is_decided_once_however_many_try,
     records::events_stand_in_the_ledger_with_their_files,
     records::tampered_records_and_files_are_named,
     records::what_is_refused_leaves_nothing_behind,
     reports::a_verdict_is_as_old_as_its_first_words,
+    reports::a_retired_host_is_refused_inside_the_transaction,
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
     reports::a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_order_of_arrival,
     reports::a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by_a_monthly_one,
+    whole::a_backup_of_an_older_schema_restores,
     whole::a_backup_restored_or_copied_is_the_same_store,
     whole::a_cut_or_altered_backup_restores_nothing,
     whole::a_host_is_erased_once_it_is_retired_and_every_proof_holds,
@@ -51,7 +59,7 @@ const CASES: &[Case] = cases![
     whole::every_tampering_is_named,
     whole::old_facts_go_the_newest_stay_and_the_ledger_says_so,
     users::a_secret_lives_until_its_uses_or_its_time_are_up,
-    users::replacing_a_user_ends_the_sessions_of_the_old_one,
+    users::a_user_keeps_the_id_and_every_change_ends_the_sessions_or_stands_in_the_ledger,
 ];
 
 #[tokio::test]

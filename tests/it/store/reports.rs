@@ -1,20 +1,31 @@
 use std::sync::Arc;
 
-use assay::collector::store::{Accepted, BlobRow, FindingFilter, NewReport, ReportRow, Store};
+use assay::collector::store::{Accepted, BlobRow, FindingFilter, NewReport, ReportRow, Retirement, Store};
 use assay::model::blob::Blob;
 use assay::model::finding::{Counts, Finding, Severity, Verdict};
 use assay::model::ids::{Address, Digest, HostId, Lineage, Salt};
 use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
-use assay::rules::Need;
+use assay::rules::{Need, Needs};
 
 use super::{DAY, NOW, enrolled};
 
-fn finding(rule: &str, verdict: Verdict) -> Finding {
+pub(super) fn finding(rule: &str, verdict: Verdict) -> Finding {
     let (message, reason) = (verdict.id().to_string(), None);
     Finding { rule: rule.into(), subject: String::new(), verdict, severity: Severity::High, message, reason, citations: Vec::new() }
 }
 
-async fn send(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findings: Vec<Finding>) {
+/// What the rules of these tests need of a report.
+pub(super) fn needs() -> Arc<Needs> {
+    let need = |cadence, families: &[&str]| Need { cadence, families: families.iter().map(ToString::to_string).collect() };
+    let needs = [("often", need(Cadence::Weekly, &["a"])), ("rare", need(Cadence::Monthly, &["a"])), ("wide", need(Cadence::Weekly, &["a", "b"]))];
+    Arc::new(needs.into_iter().map(|(rule, need)| (rule.to_string(), need)).collect())
+}
+
+pub(super) async fn send(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findings: Vec<Finding>) {
+    assert_eq!(offer(store, host, sequence, kind, findings).await, Accepted::New);
+}
+
+async fn offer(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findings: Vec<Finding>) -> Accepted {
     let at = NOW + i64::try_from(sequence).unwrap() * DAY;
     let blob = Blob::of(&Salt::new([1; 32]), &findings).unwrap();
     store.put_blob(&host, &BlobRow { address: blob.address, frame: blob.frame().unwrap() }, at).await.unwrap();
@@ -51,17 +62,13 @@ async fn send(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findin
         envelope: Vec::new(),
         leaf: None,
     };
-    let need = |cadence, families: &[&str]| Need { cadence, families: families.iter().map(ToString::to_string).collect() };
-    let needs = [("often", need(Cadence::Weekly, &["a"])), ("rare", need(Cadence::Monthly, &["a"])), ("wide", need(Cadence::Weekly, &["a", "b"]))];
-    let needs = Arc::new(needs.into_iter().map(|(rule, need)| (rule.to_string(), need)).collect());
-    assert_eq!(
-        store.accept(NewReport { row, report, findings, os: None, needs, looked_at: families.iter().map(ToString::to_string).collect() }).await.unwrap(),
-        Accepted::New
-    );
+    let needs = needs();
+    let looked_at = families.iter().map(ToString::to_string).collect();
+    store.accept(NewReport { row, report, findings, os: None, needs, basis: Digest::of(b""), looked_at }).await.unwrap()
 }
 
 /// Rule, first day, last day and verdict of every span.
-async fn spans(store: &Store, host: HostId) -> Vec<(String, i64, Option<i64>, Verdict)> {
+pub(super) async fn spans(store: &Store, host: HostId) -> Vec<(String, i64, Option<i64>, Verdict)> {
     let filter = FindingFilter { host: Some(host), period: Some((0, i64::MAX)), ..FindingFilter::default() };
     let day = |at: i64| (at - NOW) / DAY;
     let rows = store.findings(&filter).await.unwrap();
@@ -150,4 +157,13 @@ pub async fn a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by
     assert_eq!(spans(&store, host).await, [("rare".to_string(), 1, None, Verdict::Fail)]);
     send(&store, host, 30, ScanKind::Monthly, vec![finding("rare", Verdict::Pass)]).await;
     assert_eq!(spans(&store, host).await, [("rare".to_string(), 1, Some(30), Verdict::Fail), ("rare".to_string(), 30, None, Verdict::Pass)]);
+}
+
+pub async fn a_retired_host_is_refused_inside_the_transaction(store: Store) {
+    let host = enrolled(&store, 1).await;
+    send(&store, host, 1, ScanKind::Weekly, vec![finding("often", Verdict::Fail)]).await;
+    store.retire(&Retirement { at: NOW + 2 * DAY, by: "uid 0".into(), host, replaced_by: None, why: "key lost".into() }).await.unwrap();
+    assert_eq!(offer(&store, host, 2, ScanKind::Weekly, vec![finding("often", Verdict::Pass)]).await, Accepted::Retired);
+    assert_eq!(store.reports(Some(&host), None, 0).await.unwrap().len(), 1);
+    assert!(store.findings(&FindingFilter::default()).await.unwrap().is_empty());
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use assay::collector::app::{App, Contacts, KeyTable, Limits, ScanRequests};
 use assay::collector::auth;
+use assay::collector::basis::{Basis, InForce};
 use assay::collector::sequencer::Task;
 use assay::collector::store::{BlobRow, ReportRow, Store, UserRow};
 use assay::collector::ui::site::{Catalogue, ControlCard, FrameworkCard, RuleCard};
@@ -39,22 +40,18 @@ pub async fn empty(now: i64) -> Seeded {
     let signer = Arc::new(SigningKey::generate().unwrap());
     let origin = "assay.invalid/test".to_string();
     let verifier = Verifier::new(&origin, signer.public_key()).unwrap();
-    let pack = assay::rules::Pack::builtin(assay::facts::schemas()).unwrap();
+    let pack = Arc::new(assay::rules::Pack::builtin(assay::facts::schemas()).unwrap());
     let (task, sequencer) = Task::open(store.clone(), signer.clone(), verifier.clone(), now).await.unwrap();
     let app = App {
-        needs: Default::default(),
+        basis: InForce::new(Basis::new(pack.clone(), Policy::default())),
+        refused: Default::default(),
         resumption: None,
         asked: Default::default(),
         rotations: Vec::new(),
         ledger_keys: vec![verifier.clone()],
         halt: Default::default(),
         store,
-        pack: Arc::new(pack),
-        policy: Policy::default(),
-        advisories: None,
-        roster: None,
-        approvals: None,
-        third_parties: None,
+        pack,
         authority: Authority::load_or_create(folder.path(), now).unwrap(),
         signer,
         verifier,
@@ -74,7 +71,7 @@ pub async fn empty(now: i64) -> Seeded {
     for (n, role) in ["admin", "reviewer", "auditor", "viewer"].into_iter().enumerate() {
         let id = RandomId::new([u8::try_from(n).unwrap() + 1; 16]);
         let password = password.clone();
-        app.store.put_user(&UserRow { id, name: role.into(), role: role.into(), password, created_at: now }).await.unwrap();
+        app.store.put_user(&UserRow { id, name: role.into(), role: role.into(), password, created_at: now }, "test", now).await.unwrap();
     }
     Seeded { app: Arc::new(app), task, _folder: folder }
 }
@@ -186,14 +183,21 @@ async fn report(
         envelope: envelope.to_bytes(),
         leaf: None,
     };
-    let new =
-        NewReport { row, report, findings, os: Some("Debian GNU/Linux 12.9 (bookworm)".into()), needs: Default::default(), looked_at: Default::default() };
+    let new = NewReport {
+        row,
+        report,
+        findings,
+        os: Some("Debian GNU/Linux 12.9 (bookworm)".into()),
+        needs: Default::default(),
+        basis: Digest::of(b""),
+        looked_at: Default::default(),
+    };
     assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
 }
 
 fn split(family: &str, value: Value) -> (StableFacts, VolatileFacts) {
     let known = assay::facts::family(family).unwrap();
-    assay::model::fact::split(family, known.version, known.schema(), value)
+    assay::model::fact::split(family, known.version, &known.schema(), value)
 }
 
 fn finding(rule: &str, subject: &str, verdict: Verdict, severity: Severity, message: &str) -> Finding {

@@ -64,7 +64,11 @@ fn running(collector: &mut Collector<'_>) -> Vec<String> {
         let environment = host.read(&format!("/proc/{}/environ", process.pid), ENVIRONMENT_LIMIT).unwrap_or_default();
         let by_variable = || environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"MAIL_CONFIG=")).map(|v| String::from_utf8_lossy(v).into_owned());
         let folder = by_option.or_else(by_variable).unwrap_or_else(|| FOLDER.into());
-        out.push(folder.trim_end_matches('/').to_string());
+        let folder = folder.trim_end_matches('/').to_string();
+        // A child of the master is its double until it starts the program that it is for.
+        if !out.contains(&folder) {
+            out.push(folder);
+        }
     }
     out
 }
@@ -341,8 +345,26 @@ fn leaves(parameters: &Parameters, service: &str, relay: &Value) -> bool {
 mod tests {
     use crate::facts::HostFamily as _;
     use crate::facts::mail::Mail;
-    use crate::host::testing::rooted;
+    use crate::host::testing::{recorded, rooted};
     use crate::model::gap::Gaps;
+
+    /// A child of the master has its command line until it starts the program that it is for.
+    #[test]
+    fn two_processes_of_one_folder_are_one_server() {
+        let (root, host) = recorded(&[
+            ("/srv/mail/main.cf", "compatibility_level = 3.6\ninet_protocols = ipv4\n"),
+            ("/srv/mail/master.cf", "smtp inet n - y - - smtpd\n"),
+            ("/proc/7/comm", "master\n"),
+            ("/proc/7/cmdline", "/usr/lib/postfix/sbin/master\0-d\0-c\0/srv/mail\0"),
+            ("/proc/8/comm", "master\n"),
+            ("/proc/8/cmdline", "/usr/lib/postfix/sbin/master\0-d\0-c\0/srv/mail/\0"),
+        ]);
+        for pid in [7, 8] {
+            std::os::unix::fs::symlink("/", root.path().join(format!("proc/{pid}/root"))).unwrap();
+        }
+        let mail = Mail::gather(&host, &mut Gaps::new()).unwrap();
+        assert_eq!((mail.servers.len(), mail.endpoints.len()), (1, 1), "{mail:#?}");
+    }
 
     #[test]
     fn services_options_and_defaults() {
