@@ -183,7 +183,6 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; 
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from sign-off" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from sign-off" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l as-of -d 'As of the end of a day, or a time' -r
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l roster -d 'Who works here, as CSV or JSON: for whom duties per person are due' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
@@ -193,7 +192,6 @@ json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from show" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l within -d 'Also what comes within so many days' -r
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l roster -d 'Who works here, as CSV or JSON: for whom duties per person are due' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l data -d 'Data folder of the collector' -r -F
