@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::output::{self, Format};
-use crate::evidence::archive;
 use crate::evidence::text::{count, visible};
 use crate::evidence::{Verification, verify};
 use crate::ledger::rotation::{self, Rotation};
@@ -82,8 +81,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         let list: Vec<Rotation> = serde_json::from_slice(&bytes).with_context(|| format!("{}: no list of rotations", path.display()))?;
         key = Some(rotation::follow(held, &list).with_context(|| path.display().to_string())?);
     }
-    let bytes = read_bounded(&arguments.bundle, archive::MAX_BYTES)?;
-    let found = verify(&bytes, key.as_ref());
+    let name = arguments.bundle.display();
+    let found = verify(BufReader::new(open_regular(&arguments.bundle)?), key.as_ref()).with_context(|| format!("{name}: can't be read"))?;
     match arguments.format {
         Format::Table => output::print(&table(&arguments.bundle, &found))?,
         Format::Json => output::line(&json(&found)?)?,
@@ -111,17 +110,22 @@ fn read_key(given: &str) -> anyhow::Result<Verifier> {
     text.parse().with_context(|| format!("{given}: no verifier key of a ledger"))
 }
 
-/// A regular file of at most `limit` bytes.
-fn read_bounded(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
+/// A regular file, open.
+fn open_regular(path: &Path) -> anyhow::Result<File> {
     let name = path.display();
     // Asked before opening: opening a pipe or device could wait for ever.
     let meta = std::fs::metadata(path).with_context(|| format!("{name}: can't be read"))?;
     if !meta.is_file() {
         bail!("{name}: not a regular file");
     }
+    File::open(path).with_context(|| format!("{name}: can't be read"))
+}
+
+/// A regular file of at most `limit` bytes.
+fn read_bounded(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
     let mut bytes = Vec::new();
-    let file = File::open(path).with_context(|| format!("{name}: can't be read"))?;
-    file.take(limit as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("{name}: can't be read"))?;
+    open_regular(path)?.take(limit as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("{name}: can't be read"))?;
     if bytes.len() > limit {
         bail!("{name}: larger than {limit} bytes");
     }

@@ -34,6 +34,7 @@ mod start;
 pub mod store;
 pub mod tiles;
 pub mod ui;
+mod verdicts;
 mod verify;
 
 pub use app::App;

@@ -4,10 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::material::{Host, Proof};
+use super::material::{Host, LedgerEvent, PlainBlob, Proof, RecordedEvent, SignedReport};
 use super::paper::ControlPaper;
 use crate::model::canonical::{self, CanonicalError};
-use crate::model::ids::Salt;
+use crate::model::envelope::Envelope;
+use crate::model::ids::{Digest, Salt};
+use crate::records::Event;
 
 /// Version of [`HostFile`].
 pub const HOST_FORMAT: &str = "assay.host.v1";
@@ -44,7 +46,83 @@ pub fn control(paper: &ControlPaper) -> Result<Vec<u8>, CanonicalError> {
     canonical::to_bytes(paper)
 }
 
-/// `proofs/DIGEST.json`.
-pub fn proof(proof: &Proof) -> Result<Vec<u8>, CanonicalError> {
-    canonical::to_bytes(proof)
+/// A line of `reports/HOSTID.jsonl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportLine {
+    /// What the host signed.
+    pub envelope: Envelope,
+    /// Its leaf.
+    pub proof: Proof,
+    /// Unix seconds, the collector's clock.
+    pub received: i64,
+}
+
+/// The line of a report.
+pub fn report(report: &SignedReport) -> Result<Vec<u8>, LineError> {
+    let envelope = Envelope::parse(&report.envelope).map_err(|e| LineError::Stored(format!("report {}: {e}", report.proof.index)))?;
+    line(&ReportLine { envelope, proof: report.proof.clone(), received: report.received })
+}
+
+/// The line of a blob in `blobs/HOSTID.jsonl`: address, blank, the plain bytes, which hold no line break.
+pub fn blob(blob: &PlainBlob) -> Vec<u8> {
+    let mut out = format!("{} ", blob.address).into_bytes();
+    out.extend_from_slice(&blob.plain);
+    out.push(b'\n');
+    out
+}
+
+/// A line of `records/events.jsonl`: the event; once words of it were erased, the digest that it had and what stands there now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventLine {
+    /// SHA-256 of the event as it was recorded, if it is not the one that stands here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Digest>,
+    /// What was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+    /// Its leaf.
+    pub proof: Proof,
+}
+
+/// The line of a recorded event.
+pub fn event(event: &RecordedEvent) -> Result<Vec<u8>, LineError> {
+    let same = Digest::of(&canonical::to_bytes(&event.event)?) == event.digest;
+    line(&EventLine { erased: (!same).then_some(event.digest), event: Some(event.event.clone()), proof: event.proof.clone() })
+}
+
+/// A line of `ledger.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerLine {
+    /// Text behind the entry; `null` when it has none or was erased.
+    pub body: Option<serde_json::Value>,
+    /// Its leaf.
+    pub proof: Proof,
+}
+
+/// The line of a ledger entry.
+pub fn entry(event: &LedgerEvent) -> Result<Vec<u8>, LineError> {
+    let body = event.body.as_ref().map(|b| serde_json::from_slice(b)).transpose();
+    let body = body.map_err(|e| LineError::Stored(format!("text behind entry {} of the ledger: {e}", event.proof.index)))?;
+    line(&LedgerLine { body, proof: event.proof.clone() })
+}
+
+/// Why there is no line.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// No canonical form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// What is stored does not read.
+    #[error("stored {0}; restore the newest backup")]
+    Stored(String),
+}
+
+/// Canonical JSON and a line feed.
+fn line<T: Serialize>(value: &T) -> Result<Vec<u8>, LineError> {
+    let mut bytes = canonical::to_bytes(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }

@@ -1,16 +1,16 @@
-//! The manifest: every other file of a bundle with its length and digest, signed by the ledger key.
-
-use std::collections::BTreeMap;
+//! The manifest: every other file of a bundle with its lengths and digests, as content and as packed, signed by the ledger key.
 
 use serde::{Deserialize, Serialize};
 
+use super::archive::Facts;
+use super::material::Sampling;
 use crate::ledger::Verifier;
 use crate::model::canonical::{self, CanonicalError};
 use crate::model::envelope::{Envelope, EnvelopeError, MANIFEST_TYPE};
 use crate::model::ids::Digest;
 
 /// Version that this code writes.
-pub const FORMAT: &str = "assay.bundle.v1";
+pub const FORMAT: &str = "assay.bundle.v2";
 /// Name of the manifest in a bundle.
 pub const PATH: &str = "manifest.json";
 
@@ -26,6 +26,8 @@ pub struct Head {
     pub from: String,
     /// Verifier key of the ledger.
     pub ledger: String,
+    /// How samples are drawn; `null`: none are.
+    pub sampling: Option<Sampling>,
     /// Which hosts, in words.
     pub scope: String,
     /// Last day, `YYYY-MM-DD`, UTC.
@@ -36,11 +38,15 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Length.
+    /// Length of its content.
     pub bytes: u64,
+    /// Length of its packed bytes.
+    pub packed: u64,
+    /// SHA-256 of its packed bytes.
+    pub packed_sha256: Digest,
     /// Path in the bundle.
     pub path: String,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of its content.
     pub sha256: Digest,
 }
 
@@ -68,16 +74,19 @@ pub enum ManifestError {
     /// The payload is not a manifest.
     #[error("payload is not a manifest: {0}")]
     Payload(String),
+    /// Another version.
+    #[error("format {0:?} is not {FORMAT:?}: export the bundle again, or verify it with the release that made it")]
+    Format(String),
     /// Paths are not strictly ascending.
     #[error("files are not listed once each, by path")]
     Order,
 }
 
 impl Manifest {
-    /// Lists `files` (path -> bytes).
-    pub fn of(head: Head, files: &BTreeMap<String, Vec<u8>>) -> Self {
-        let entry = |(path, bytes): (&String, &Vec<u8>)| FileEntry { bytes: bytes.len() as u64, path: path.clone(), sha256: Digest::of(bytes) };
-        Self { bundle: head, files: files.iter().map(entry).collect(), format: FORMAT.into() }
+    /// Lists files, sorted by path.
+    pub fn of<'a>(head: Head, files: impl IntoIterator<Item = &'a Facts>) -> Self {
+        let entry = |f: &Facts| FileEntry { bytes: f.bytes, packed: f.packed, packed_sha256: f.packed_sha256, path: f.path.clone(), sha256: f.sha256 };
+        Self { bundle: head, files: files.into_iter().map(entry).collect(), format: FORMAT.into() }
     }
 
     /// The signed envelope, canonical JSON.
@@ -104,10 +113,15 @@ impl Manifest {
     }
 
     fn parse(payload: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self = serde_json::from_slice(payload).map_err(|e| ManifestError::Payload(e.to_string()))?;
-        if manifest.format != FORMAT {
-            return Err(ManifestError::Payload(format!("format {:?} is not {FORMAT:?}", manifest.format)));
+        #[derive(Deserialize)]
+        struct Version {
+            format: String,
         }
+        let version: Version = serde_json::from_slice(payload).map_err(|e| ManifestError::Payload(e.to_string()))?;
+        if version.format != FORMAT {
+            return Err(ManifestError::Format(version.format.chars().take(40).collect()));
+        }
+        let manifest: Self = serde_json::from_slice(payload).map_err(|e| ManifestError::Payload(e.to_string()))?;
         if !manifest.files.windows(2).all(|w| matches!(w, [a, b] if a.path < b.path)) {
             return Err(ManifestError::Order);
         }

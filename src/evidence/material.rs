@@ -1,6 +1,6 @@
 //! What a bundle is made from: plain values, loaded elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::ToSpan as _;
@@ -11,6 +11,7 @@ use crate::ledger::{Kind, Verifier};
 use crate::model::finding::{Severity, UnknownReason, Verdict};
 use crate::model::ids::{Address, Digest, HostId, Salt};
 use crate::model::report::{Cadence, ScanKind, ScanState};
+use crate::records::waiver::covers;
 use crate::records::{Event, RecordType};
 pub use crate::rules::framework::{Control, Framework, Mapping};
 
@@ -150,8 +151,10 @@ pub struct Host {
     pub seen_at: Option<i64>,
     /// Taken out by a person, Unix seconds.
     pub retired_at: Option<i64>,
-    /// Why it was taken out, or which host took its place; empty while it counts.
+    /// Why it was taken out; empty while it counts.
     pub retired_why: String,
+    /// The host that took its place.
+    pub replaced_by: Option<HostId>,
     /// Leaf of its enrolment; `None` when the ledger holds none.
     pub enrolment: Option<Proof>,
 }
@@ -190,19 +193,12 @@ pub struct ReportMeta {
     pub limits: Vec<String>,
 }
 
-/// The heavy parts of a bundle, asked for host by host so that memory does not grow with their number.
+/// The heavy parts of a bundle, asked for host by host and handed over one by one, so that memory does not grow with their number.
 pub trait Bulk {
-    /// Reports of a host in the order of [`Material::reports`], and the blobs they name that are still kept, by address.
-    fn host(&mut self, host: &HostId) -> Result<HostBulk, String>;
-}
-
-/// The heavy parts of one host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostBulk {
-    /// Signed reports.
-    pub reports: Vec<SignedReport>,
-    /// Blobs, by address.
-    pub blobs: Vec<PlainBlob>,
+    /// Hands over the reports of a host in the order of [`Material::reports`]; gives back the addresses of the blobs they name.
+    fn reports(&mut self, host: &HostId, take: &mut dyn FnMut(SignedReport) -> Result<(), String>) -> Result<BTreeSet<Address>, String>;
+    /// Hands over those of the blobs that are still kept, by address.
+    fn blobs(&mut self, host: &HostId, named: &BTreeSet<Address>, take: &mut dyn FnMut(PlainBlob) -> Result<(), String>) -> Result<(), String>;
 }
 
 /// One verdict over a span of time: the collector's own. Texts are shared: a fleet says the same thing many times.
@@ -295,6 +291,14 @@ pub struct Scope {
     pub hosts: Vec<String>,
 }
 
+impl Scope {
+    /// Whether it names a host; case does not tell hosts apart.
+    pub fn covers(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| covers(&pattern.to_lowercase(), &name))
+    }
+}
+
 /// One blob, plain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainBlob {
@@ -309,6 +313,8 @@ pub struct PlainBlob {
 /// Everything a bundle is made from.
 #[derive(Clone, Debug)]
 pub struct Material {
+    /// Whose servers these are, for the cover; may be empty.
+    pub company: String,
     /// What it is judged against.
     pub framework: Framework,
     /// Rules of the pack that the framework names.
@@ -329,8 +335,15 @@ pub struct Material {
     pub erased: u64,
     /// Reports of the period that the checkpoint does not cover yet.
     pub unsequenced: u64,
-    /// Transitions that overlap the period.
+    /// Transitions that overlap the period; those that follow each other and differ in words alone are one.
     pub findings: Vec<Transition>,
+    /// Spans of the rules about people who left ([`super::revocation::RULES`]) that overlap the period, in each of their words: a pass may
+    /// say that a way in is still open within the limit.
+    pub ways: Vec<Transition>,
+    /// What the policy allows until every way in of a person who left is closed, seconds; `None`: it says nothing.
+    pub revoke_limit: Option<i64>,
+    /// After so many seconds without a word a host is silent.
+    pub silent_after: i64,
     /// What may be recorded.
     pub record_types: Vec<RecordType>,
     /// Everything that was recorded up to the checkpoint, oldest first.
@@ -364,6 +377,14 @@ mod tests {
         for bad in ["", "2026-1-1", "01.11.2026", "2026-02-30", "20261101", "2026-11-01T00:00"] {
             assert!(matches!(Period::parse(bad, "2026-11-30"), Err(PeriodError::Date(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_scope_names_hosts_by_patterns() {
+        let scope = |patterns: &[&str]| Scope { hosts: patterns.iter().map(|p| (*p).into()).collect() };
+        assert!(Scope::default().covers("anything") && scope(&["db1", "WEB*"]).covers("web01.example.org"));
+        assert!(!scope(&["web*"]).covers("xweb01") && !scope(&["a*a"]).covers("a") && !scope(&["web"]).covers("web01"));
+        assert!(scope(&["*.example.org"]).covers("a.b.example.org") && scope(&["a*b*c"]).covers("aXbbXc"));
     }
 
     #[test]

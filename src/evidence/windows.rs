@@ -70,7 +70,7 @@ pub struct Window {
 pub const GRACE: i64 = 86_400;
 
 /// Every window of every host, by host and start.
-pub fn windows(period: &Period, as_of: Date, hosts: &[Host], reports: &[ReportMeta]) -> Vec<Window> {
+pub fn windows(period: &Period, as_of: Date, hosts: &[&Host], reports: &[ReportMeta]) -> Vec<Window> {
     let named = by_window(reports);
     let calendar: Vec<(String, &'static str, Date, Date)> = weeks(period).into_iter().chain(months(period)).collect();
     let mut out = Vec::new();
@@ -166,6 +166,7 @@ mod tests {
             seen_at: None,
             retired_at: None,
             retired_why: String::new(),
+            replaced_by: None,
             enrolment: None,
         }
     }
@@ -178,7 +179,7 @@ mod tests {
 
     fn states(hosts: &[Host], as_of: Date, reports: &[ReportMeta]) -> Vec<(String, &'static str)> {
         let period = Period { from: date(2026, 12, 21), to: date(2027, 1, 10) };
-        windows(&period, as_of, hosts, reports).into_iter().map(|w| (w.window, w.state.word())).collect()
+        windows(&period, as_of, &hosts.iter().collect::<Vec<_>>(), reports).into_iter().map(|w| (w.window, w.state.word())).collect()
     }
 
     #[test]

@@ -28,6 +28,11 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Creates a file to be written bit by bit and renamed once it is whole; one that is there is emptied.
+pub fn create(path: &Path, mode: u32) -> io::Result<File> {
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)
+}
+
 /// Makes a rename or removal of `path` durable.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
     sync_folder(parent(path))

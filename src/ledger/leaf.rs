@@ -25,7 +25,7 @@ pub enum Kind {
     Report,
     /// A host key; the reference is the SHA-256 of its SubjectPublicKeyInfo, the same bytes as the host id.
     Enrolment,
-    /// An evidence bundle; the reference is the SHA-256 of the file.
+    /// An evidence bundle; the reference is the digest of the statement that names the file's digest, what was ordered and by whom.
     Export,
     /// A user was added, changed or removed; the reference is the digest of the statement that says which, by random id. Entries of ledgers that
     /// began before there were statements refer to the digest of that id itself.
@@ -182,7 +182,7 @@ impl Kind {
 
     /// Whether a text stands behind each entry: a statement whose digest the entry refers to.
     pub const fn has_statement(self) -> bool {
-        !matches!(self, Self::Report | Self::Enrolment | Self::Export | Self::Token | Self::LedgerStart)
+        !matches!(self, Self::Report | Self::Enrolment | Self::Token | Self::LedgerStart)
     }
 
     /// Whether each entry is about a version of a list that is kept, called by the kind's id.

@@ -22,7 +22,7 @@ pub const MANIFEST_TYPE: &str = "application/vnd.assay.manifest.v1+json";
 /// Largest payload that is read, bytes.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 /// Largest manifest payload that is read, bytes: it lists every file of a bundle.
-pub const MAX_MANIFEST: usize = 32 << 20;
+pub const MAX_MANIFEST: usize = 128 << 20;
 
 /// Why bytes are not an envelope.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

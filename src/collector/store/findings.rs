@@ -59,6 +59,17 @@ impl Store {
         rows.iter().map(spell).collect()
     }
 
+    /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
+    pub async fn spans(&self, rule: &str, from: i64, to: i64) -> Result<Vec<FindingRow>> {
+        let rows = sqlx::query("SELECT * FROM findings WHERE rule = $1 AND since < $2 AND (until IS NULL OR until > $3) ORDER BY host, subject, since")
+            .bind(storable(rule))
+            .bind(to)
+            .bind(from)
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(finding_row).collect()
+    }
+
     /// Every verdict a rule gave on a subject of a host, in each of its words, oldest first.
     pub async fn history(&self, host: &HostId, rule: &str, subject: &str) -> Result<Vec<FindingRow>> {
         let rows = sqlx::query("SELECT * FROM findings WHERE host = $1 AND rule = $2 AND subject = $3 ORDER BY since")

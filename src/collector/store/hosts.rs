@@ -72,6 +72,11 @@ impl Store {
         rows.iter().map(|row| self.host_row(row, at)).collect()
     }
 
+    /// After so many seconds without a word a host is silent.
+    pub const fn silence(&self) -> i64 {
+        self.silent_after
+    }
+
     /// One host.
     pub async fn host(&self, id: &HostId) -> Result<Option<HostRow>> {
         let at = clock::unix_now();

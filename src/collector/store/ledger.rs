@@ -5,6 +5,7 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::LeafRow;
 use super::engine::{Result, Store, StoreError, bytes, signed, unsigned};
+use super::query::Query;
 use crate::host::clock;
 use crate::ledger::{Kind, Leaf};
 use crate::model::ids::{Digest, HostId, RandomId};
@@ -38,6 +39,16 @@ impl Store {
             .fetch_all(&self.reader)
             .await?;
         rows.iter().map(leaf_row).collect()
+    }
+
+    /// Ledger entries of these indexes, in no order.
+    pub async fn leaves_at(&self, indexes: &[u64]) -> Result<Vec<LeafRow>> {
+        if indexes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = Query::new("SELECT * FROM leaves WHERE number IN ");
+        query.bind_list(indexes.iter().map(|i| signed(*i)));
+        query.all(&self.reader).await?.iter().map(leaf_row).collect()
     }
 
     /// The entry of a kind about a reference (hexadecimal).

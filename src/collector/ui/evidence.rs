@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Form, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use axum::extract::State;
 
 use super::calendar::{self, Outcome};
 use super::error::PageError;
+use super::exports;
 use super::frame::{Frame, Page, Visit, render};
-use super::signin::{refuse_foreign, require_token};
 use super::site::{FrameworkCard, Site};
 use super::tally::{self, MAX_FINDINGS};
 use super::text::{counted, shown};
 use super::when::{DAY, When, day, iso_day, parse_day, week, week_name, week_start};
 use crate::collector::store::{FindingFilter, FindingRow, HostRow, HostState, ReportRow};
-use crate::ledger::Leaf;
+use crate::ledger::{Kind, Leaf};
 use crate::model::finding::Verdict;
+use crate::model::ids::Digest;
 
 /// Days before today that a period covers unless another is asked for.
 const DEFAULT_DAYS: i64 = 90;
@@ -45,6 +43,7 @@ struct EvidencePage {
     controls: Vec<Line>,
     questions: Vec<Question>,
     exports: Vec<Export>,
+    jobs: Vec<exports::Line>,
     has_framework: bool,
 }
 
@@ -73,17 +72,17 @@ struct Question {
 struct Export {
     at: When,
     leaf: String,
+    what: String,
     digest: String,
 }
 
-/// What to export.
-#[derive(Deserialize)]
-pub struct Order {
+/// The part of an export's statement that the page shows.
+#[derive(serde::Deserialize)]
+struct Said {
+    bundle: Digest,
     framework: String,
     from: String,
     to: String,
-    #[serde(default)]
-    form_token: String,
 }
 
 /// `GET /evidence?framework=…&from=…&to=…`
@@ -116,28 +115,14 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         ],
         questions: chosen.map_or(Vec::new(), |f| questions(&site, f, &controls, &hosts, &reports, &rows, (start, last))),
         controls,
-        exports: exports(&site, &visit).await?,
+        exports: earlier(&site, &visit).await?,
+        jobs: exports::lines(&site, &visit),
         frame: visit.frame(&site, "evidence", "Evidence").await?,
     })
 }
 
-/// `POST /evidence/export`
-pub async fn export(State(site): State<Arc<Site>>, visit: Visit, headers: HeaderMap, Form(order): Form<Order>) -> Result<Response, PageError> {
-    refuse_foreign(&headers)?;
-    require_token(&visit, &order.form_token)?;
-    if !visit.session.role.may_export() {
-        return Err(PageError::Forbidden(format!("The role {} reads only; exporting needs auditor, reviewer or admin.", visit.session.role.word())));
-    }
-    period(&order.from, &order.to)?;
-    let framework = framework(&site, &order.framework)?.ok_or_else(|| PageError::Bad("The rule pack holds no framework.".into()))?;
-    let bundle = site.export(&framework.id, &order.from, &order.to).await?;
-    let name = format!("assay-{}-{}-{}.zip", framework.id, order.from, order.to);
-    let headers = [(header::CONTENT_TYPE, "application/zip".to_string()), (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))];
-    Ok((headers, bundle).into_response())
-}
-
 /// `[start, end)` of two days, both included.
-fn period(from: &str, to: &str) -> Result<(i64, i64), PageError> {
+pub(super) fn period(from: &str, to: &str) -> Result<(i64, i64), PageError> {
     let day = |text: &str, what: &str| parse_day(text).ok_or_else(|| PageError::Bad(format!("“{}” is not a day; write {what}=YYYY-MM-DD.", shown(text))));
     let (start, end) = (day(from, "from")?, day(to, "to")? + DAY);
     if start >= end {
@@ -149,7 +134,7 @@ fn period(from: &str, to: &str) -> Result<(i64, i64), PageError> {
     Ok((start, end))
 }
 
-fn framework<'a>(site: &'a Site, id: &str) -> Result<Option<&'a FrameworkCard>, PageError> {
+pub(super) fn framework<'a>(site: &'a Site, id: &str) -> Result<Option<&'a FrameworkCard>, PageError> {
     if id.is_empty() {
         return Ok(site.catalogue.frameworks.first());
     }
@@ -260,11 +245,16 @@ fn missed(hosts: &[HostRow], reports: &[ReportRow], (start, last): (i64, i64)) -
     out
 }
 
-async fn exports(site: &Site, visit: &Visit) -> Result<Vec<Export>, PageError> {
-    let rows = site.store().leaves_of_kind("export", MAX_EXPORTS).await?;
+/// What the ledger says of exports.
+async fn earlier(site: &Site, visit: &Visit) -> Result<Vec<Export>, PageError> {
+    let said: BTreeMap<String, Said> =
+        site.store().statements(Kind::Export).await?.iter().filter_map(|s| Some((s.digest.to_string(), s.read().ok()?))).collect();
+    let rows = site.store().leaves_of_kind(Kind::Export.id(), MAX_EXPORTS).await?;
     let export = |row: crate::collector::store::LeafRow| {
         let leaf = Leaf::parse(&row.bytes).ok()?;
-        (leaf.at <= visit.at()).then(|| Export { at: visit.when(leaf.at), leaf: super::text::grouped(row.index), digest: row.reference })
+        let said = said.get(&row.reference)?;
+        let what = format!("{} {} to {}", said.framework, said.from, said.to);
+        (leaf.at <= visit.at()).then(|| Export { at: visit.when(leaf.at), leaf: super::text::grouped(row.index), what, digest: said.bundle.to_string() })
     };
     Ok(rows.into_iter().filter_map(export).collect())
 }

@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod error;
 pub mod evidence;
+mod exports;
 pub mod finding;
 pub mod findings;
 pub mod frame;
@@ -69,7 +70,9 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/hosts", get(hosts::page))
         .route("/hosts/{host}", get(host::page))
         .route("/evidence", get(evidence::page))
-        .route("/evidence/export", post(evidence::export))
+        .route("/evidence/export", post(exports::begin))
+        .route("/evidence/export/{id}", get(exports::page))
+        .route("/evidence/export/{id}/{name}", get(exports::fetch))
         .route("/log/{*path}", get(tiles::serve))
         .route("/signin", get(signin::form).post(signin::submit))
         .route("/signin/once", get(signin::once_form).post(signin::once_submit))

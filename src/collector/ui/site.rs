@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::error::PageError;
 use crate::collector::App;
-use crate::collector::auth::Gate;
-use crate::collector::export;
+use crate::collector::auth::{Gate, random_id};
+use crate::collector::export::{self, jobs::Jobs};
 use crate::collector::store::Store;
-use crate::evidence::material::{Period, Scope, day_of};
-use crate::host::clock;
+use crate::evidence::material::{Period, Sampling, Scope, day_of};
 use crate::model::finding::Severity;
+use crate::model::ids::RandomId;
 use crate::rules::framework::Page;
 use crate::rules::{Pack, framework};
 
@@ -114,6 +114,21 @@ fn framework_card(framework: framework::Framework) -> FrameworkCard {
     FrameworkCard { id: framework.id, title: framework.title, controls: framework.controls.into_iter().map(control).collect() }
 }
 
+/// What a person asks to be exported.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// Id of the framework.
+    pub framework: &'a str,
+    /// First day.
+    pub from: &'a str,
+    /// Last day.
+    pub to: &'a str,
+    /// Which hosts.
+    pub scope: Scope,
+    /// How samples are drawn.
+    pub sampling: Option<Sampling>,
+}
+
 /// Everything behind the pages.
 #[derive(Debug)]
 pub struct Site {
@@ -123,12 +138,15 @@ pub struct Site {
     pub catalogue: Catalogue,
     /// Who may come in.
     pub gate: Gate,
+    /// Exports under way and done.
+    pub jobs: Jobs,
 }
 
 impl Site {
     /// The pages' view of a collector.
     pub fn new(app: Arc<App>, catalogue: Catalogue) -> Self {
-        Self { app, catalogue, gate: Gate::new() }
+        let jobs = Jobs::open(app.store.folder());
+        Self { app, catalogue, gate: Gate::new(), jobs }
     }
 
     /// What is remembered.
@@ -141,19 +159,22 @@ impl Site {
         !self.app.plain_http
     }
 
-    /// The bundle of a framework over two days and those between, zip bytes.
-    pub async fn export(&self, framework: &str, from: &str, to: &str) -> Result<Vec<u8>, PageError> {
-        let failed = |e: &dyn std::fmt::Display| PageError::Internal(e.to_string());
-        let mut all = framework::builtin().map_err(|e| failed(&e))?;
+    /// Begins an export; gives back its name in addresses.
+    pub fn export(&self, by: RandomId, wanted: &Wanted<'_>, now: i64) -> Result<RandomId, PageError> {
+        let mut all = framework::builtin().map_err(|e| PageError::Internal(e.to_string()))?;
         all.extend(self.app.basis.now().pages.iter().map(|page| page.framework.clone()));
-        let framework = framework::find(&all, framework).ok_or_else(|| PageError::NotFound(format!("A framework “{framework}”")))?;
-        let period = Period::parse(from, to).map_err(|e| PageError::Bad(format!("The period can’t be exported: {e}.")))?;
-        let app = &self.app;
-        let source = export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.pack.clone() };
-        let order = export::Order { framework: framework.clone(), period, scope: Scope::default(), sampling: None, today: day_of(clock::unix_now()) };
-        let bundle = export::bundle(&source, &order).await.map_err(|e| failed(&e))?;
-        app.sequencer.wake();
-        Ok(bundle.bytes)
+        let framework = framework::find(&all, wanted.framework).ok_or_else(|| PageError::NotFound(format!("A framework “{}”", wanted.framework)))?;
+        let period = Period::parse(wanted.from, wanted.to).map_err(|e| PageError::Bad(format!("The period can’t be exported: {e}.")))?;
+        let app = self.app.clone();
+        let source =
+            export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.basis.now().pack.clone() };
+        let (scope, sampling) = (wanted.scope.clone(), wanted.sampling.clone());
+        let order = export::Order { framework: framework.clone(), period, scope, sampling, inventory: None, today: day_of(now) };
+        let (id, name) = (random_id()?, format!("assay-{}-{}-{}.zip", framework.id, wanted.from, wanted.to));
+        self.jobs
+            .begin(id, by, name, source, order, now, move || app.sequencer.wake())
+            .map_err(|busy| PageError::Bad(format!("No export was begun: {busy}.")))?;
+        Ok(id)
     }
 
     /// Name of the session cookie: `__Host-` binds it to HTTPS, this host and the root path (RFC 6265bis section 4.1.3.2).

@@ -1,20 +1,24 @@
 //! Verifying a bundle offline: what holds, what does not, what a bundle can't show.
 //!
-//! Order: container, manifest, files, checkpoint, hosts, reports with their proofs, blobs, pieces.
-//! Checks go on after a failure, so that every altered, missing or added file is named.
+//! Order: directory, manifest, checkpoint; host by host key, reports, proofs, blobs; records, lists, entries of the ledger;
+//! controls with their pieces, tables, samples; every other file; the container. Each entry is read once, by the line, so memory
+//! does not grow with the bundle. Checks go on after a failure, so that every altered, missing or added file is named.
 
 mod files;
-mod signed;
+mod hosts;
+mod logged;
+mod reading;
+mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek};
 
 use serde::Serialize;
 
-use super::archive::{self, Archive};
+use self::reading::Reading;
+use super::archive::{self, Archive, ArchiveError};
 use super::manifest::{self, Head, Manifest};
-use crate::ledger::{Checkpoint, Verifier};
-use crate::model::ids::{HostId, Salt};
-use crate::model::report::Report;
+use crate::ledger::Verifier;
+use crate::model::envelope::MAX_MANIFEST;
 
 /// Most problems kept; beyond it they are counted.
 pub const MAX_PROBLEMS: usize = 1000;
@@ -24,7 +28,8 @@ pub const MAX_PROBLEMS: usize = 1000;
 pub struct Problem {
     /// File of the bundle; empty for the bundle as a whole.
     pub path: String,
-    /// Stable id: `altered`, `missing`, `added`, `container`, `manifest`, `key`, `checkpoint`, `host`, `report`, `proof`, `blob`, `counts`, `piece`.
+    /// Stable id: `altered`, `missing`, `added`, `container`, `manifest`, `key`, `checkpoint`, `host`, `report`, `proof`, `blob`, `counts`,
+    /// `entry`, `record`, `file`, `table`, `piece`, `sample`.
     pub id: &'static str,
     /// What is wrong, a fragment.
     pub message: String,
@@ -79,30 +84,17 @@ impl Verification {
     fn check(&mut self, what: &'static str, held: u64) {
         self.checks.push(Check { what, held });
     }
+
+    /// Something that a complete bundle holds is not there.
+    fn absent(&mut self, sentence: String) {
+        self.incomplete = true;
+        self.not_checked.push(sentence);
+    }
 }
 
-/// A host of the bundle whose file holds.
-#[derive(Debug)]
-struct KnownHost {
-    key: [u8; 32],
-    salt: Salt,
-}
-
-/// What the checks share.
-#[derive(Debug)]
-struct State<'a> {
-    files: &'a BTreeMap<String, &'a [u8]>,
-    verifier: &'a Verifier,
-    checkpoint: Option<Checkpoint>,
-    hosts: BTreeMap<HostId, KnownHost>,
-    reports: Vec<Report>,
-    /// Files whose place in the format is known.
-    known: BTreeSet<String>,
-}
-
-/// Verifies a bundle. `key` is the ledger's verifier key from a source that the caller trusts;
-/// without it the key that the manifest names is used, and the result says so.
-pub fn verify(bytes: &[u8], key: Option<&Verifier>) -> Verification {
+/// Verifies a bundle where it lies. `key` is the ledger's verifier key from a source that the caller trusts; without it
+/// the key that the manifest names is used, and the result says so. An error is a failure to read the file at all.
+pub fn verify<R: Read + Seek>(source: R, key: Option<&Verifier>) -> Result<Verification, std::io::Error> {
     let mut found = Verification {
         bundle: None,
         key_checked: key.is_some(),
@@ -112,44 +104,47 @@ pub fn verify(bytes: &[u8], key: Option<&Verifier>) -> Verification {
         not_checked: Vec::new(),
         incomplete: false,
     };
-    match archive::read(bytes) {
+    match Archive::open(source).and_then(|mut archive| with_archive(&mut archive, key, &mut found)) {
+        Ok(()) => (),
+        Err(ArchiveError::Io(e)) => return Err(std::io::Error::other(e)),
         Err(e) => found.problem("", "container", e.to_string()),
-        Ok(archive) => with_archive(bytes, &archive, key, &mut found),
     }
     limits(&mut found);
     found.problems.sort();
-    found
+    Ok(found)
 }
 
-fn with_archive(bytes: &[u8], archive: &Archive<'_>, key: Option<&Verifier>, found: &mut Verification) {
-    let Some((manifest, verifier)) = open_manifest(archive, key, found) else {
-        container(bytes, archive, found);
-        return;
-    };
+fn with_archive<R: Read + Seek>(archive: &mut Archive<R>, key: Option<&Verifier>, found: &mut Verification) -> Result<(), ArchiveError> {
+    let Some((manifest, verifier)) = open_manifest(archive, key, found)? else { return Ok(()) };
     found.bundle = Some(manifest.bundle.clone());
     found.check("manifest signature", 1);
-    files::listed(&archive.files, &manifest, found);
-    container(bytes, archive, found);
-    let mut state = State { files: &archive.files, verifier: &verifier, checkpoint: None, hosts: BTreeMap::new(), reports: Vec::new(), known: BTreeSet::new() };
-    signed::checkpoint(&mut state, &manifest, found);
-    signed::hosts(&mut state, found);
-    signed::reports(&mut state, found);
-    files::blobs(&mut state, found);
-    files::places(&mut state, found);
+    let mut reading = Reading::new(archive, &manifest, found)?;
+    let checkpoint = files::checkpoint(&mut reading, &manifest, &verifier)?;
+    hosts::all(&mut reading, checkpoint.as_ref())?;
+    logged::all(&mut reading, checkpoint.as_ref())?;
+    tables::all(&mut reading, manifest.bundle.sampling.as_ref())?;
+    files::rest(&mut reading)?;
+    reading.finish()
 }
 
-fn container(bytes: &[u8], archive: &Archive<'_>, found: &mut Verification) {
-    match archive::difference(bytes, archive) {
-        Some(difference) => found.problem("", "container", difference),
-        None => found.check("zip container, byte for byte as written", 1),
-    }
-}
-
-fn open_manifest(archive: &Archive<'_>, key: Option<&Verifier>, found: &mut Verification) -> Option<(Manifest, Verifier)> {
-    let Some(bytes) = archive.files.get(manifest::PATH) else {
+fn open_manifest<R: Read + Seek>(
+    archive: &mut Archive<R>,
+    key: Option<&Verifier>,
+    found: &mut Verification,
+) -> Result<Option<(Manifest, Verifier)>, ArchiveError> {
+    let Some(entry) = archive.entry(manifest::PATH).cloned() else {
         found.problem(manifest::PATH, "missing", "the manifest is missing: nothing can be checked against it");
-        return None;
+        return Ok(None);
     };
+    // Base64 in JSON: a third more than the payload.
+    let limit = (MAX_MANIFEST as u64).saturating_mul(2);
+    if entry.deflated || entry.bytes > limit {
+        found.problem(manifest::PATH, "manifest", "altered: it is packed, or too large to be one");
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    archive.content(manifest::PATH, limit)?.read_to_end(&mut bytes)?;
+    let bytes = bytes.as_slice();
     let verifier = match key {
         Some(key) => key.clone(),
         None => {
@@ -158,7 +153,7 @@ fn open_manifest(archive: &Archive<'_>, key: Option<&Verifier>, found: &mut Veri
                 Ok(verifier) => verifier,
                 Err(e) => {
                     found.problem(manifest::PATH, "manifest", format!("altered: {e}"));
-                    return None;
+                    return Ok(None);
                 }
             }
         }
@@ -168,7 +163,11 @@ fn open_manifest(archive: &Archive<'_>, key: Option<&Verifier>, found: &mut Veri
             if manifest.bundle.ledger != verifier.to_string() {
                 found.problem(manifest::PATH, "key", format!("names the ledger {}, not the given key", manifest.bundle.ledger));
             }
-            Some((manifest, verifier))
+            Ok(Some((manifest, verifier)))
+        }
+        Err(manifest::ManifestError::Format(e)) => {
+            found.problem(manifest::PATH, "manifest", manifest::ManifestError::Format(e).to_string());
+            Ok(None)
         }
         Err(e) => {
             let other = Manifest::peek(bytes).ok().filter(|m| m.bundle.ledger != verifier.to_string());
@@ -176,7 +175,7 @@ fn open_manifest(archive: &Archive<'_>, key: Option<&Verifier>, found: &mut Veri
                 Some(other) => found.problem(manifest::PATH, "key", format!("is not signed by the given key; it names {}", other.bundle.ledger)),
                 None => found.problem(manifest::PATH, "manifest", format!("altered: {e}")),
             }
-            None
+            Ok(None)
         }
     }
 }

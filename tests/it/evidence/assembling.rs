@@ -1,15 +1,14 @@
 //! What a bundle says.
 
-use assay::evidence::archive;
 use assay::evidence::paper::Conclusion;
 use assay::model::finding::Verdict;
 use assay::model::report::{Cadence, ScanKind, ScanState};
 use jiff::civil::date;
 
-use super::made::{Made, checked, finding, small};
+use super::made::{Made, checked, files, finding, small};
 
 fn text(bytes: &[u8], path: &str) -> String {
-    String::from_utf8(archive::read(bytes).unwrap().files[path].to_vec()).unwrap()
+    String::from_utf8(files(bytes).remove(path).unwrap()).unwrap()
 }
 
 #[test]
@@ -29,9 +28,9 @@ fn the_same_material_gives_the_same_bytes_and_they_verify() {
     assert_eq!(held("reports included"), 2);
     assert_eq!(held("counts follow"), 2);
     assert_eq!(held("address of their content"), 6);
-    assert_eq!(held("numbered pieces"), 7);
+    assert!(held("numbered pieces") > 9);
     assert!(found.not_checked.iter().all(|s| !s.contains("--key")));
-    let unkeyed = assay::evidence::verify(&one.bytes, None);
+    let unkeyed = assay::evidence::verify(std::io::Cursor::new(&one.bytes), None).unwrap();
     assert!(unkeyed.holds() && !unkeyed.key_checked && unkeyed.not_checked[0].contains("--key"));
 }
 
@@ -44,7 +43,7 @@ fn a_resolved_failure_is_an_exception_and_a_pass_at_the_end() {
     assert_eq!((control.operation.planned, control.operation.done), (3, 3));
     assert_eq!(control.pieces[0].number, "CC6.7-001");
     let page = text(&bundle.bytes, "index.html");
-    assert!(page.contains("CC6.7-007") && page.contains("&lt;b&gt;") && !page.contains("<script") && !page.contains("<b>"));
+    assert!(page.contains("CC6.7-010") && page.contains("&lt;b&gt;") && !page.contains("<script") && !page.contains("<b>"));
     assert!(text(&bundle.bytes, "controls.csv").contains("\"CC6.7\",\"Control CC6.7\",\"exceptions\""));
 }
 

@@ -1,21 +1,27 @@
 //! Material with real keys, signatures, blobs and a real ledger; every value is fixed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read as _};
 
-use assay::evidence::archive;
+use assay::evidence::archive::{Archive, ArchiveError, Container, Facts, Method, Pack};
+use assay::evidence::bundle::{self, BundleError};
+use assay::evidence::manifest;
 use assay::evidence::material::{
-    Bulk, Control, Framework, Host, HostBulk, Mapping, Material, Period, PlainBlob, Proof, ReportMeta, Rule, Scope, SignedReport, Transition, day_start,
+    Bulk, Control, Framework, Host, LedgerEvent, ListVersion, Mapping, Material, Period, PlainBlob, Proof, RecordedEvent, ReportMeta, Rule, Scope,
+    SignedReport, Transition, day_start,
 };
-use assay::evidence::{Bundle, Verification, verify};
+use assay::evidence::paper::Paper;
+use assay::evidence::{Verification, verify};
 use assay::ledger::tree::{Tree, leaf_hash};
 use assay::ledger::{Kind, Leaf, Verifier, checkpoint};
 use assay::model::blob::Blob;
 use assay::model::canonical;
 use assay::model::envelope::{Envelope, REPORT_TYPE};
 use assay::model::finding::{Counts, Finding, Severity, Verdict};
-use assay::model::ids::{Digest, HostId, Lineage, RandomId, Salt};
+use assay::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
 use assay::pki::keys::spki_of;
+use assay::records::{Action, Attachment, Event};
 use jiff::civil::{Date, date};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
@@ -51,10 +57,21 @@ pub struct Logged {
 }
 
 impl Bulk for Logged {
-    fn host(&mut self, host: &HostId) -> Result<HostBulk, String> {
-        let envelope = |digest: &Digest| self.reports.iter().find(|r| digest_of(r) == *digest).cloned().ok_or("no such report");
-        let reports = self.material.reports.iter().filter(|r| r.host == *host).map(|r| envelope(&r.digest)).collect::<Result<_, _>>()?;
-        Ok(HostBulk { reports, blobs: self.blobs.iter().filter(|b| b.host == *host).cloned().collect() })
+    fn reports(&mut self, host: &HostId, take: &mut dyn FnMut(SignedReport) -> Result<(), String>) -> Result<BTreeSet<Address>, String> {
+        let mut named = BTreeSet::new();
+        for meta in self.material.reports.iter().filter(|r| r.host == *host) {
+            let signed = self.reports.iter().find(|r| digest_of(r) == meta.digest).cloned().ok_or("no such report")?;
+            let payload = Envelope::parse(&signed.envelope).unwrap().payload_bytes().unwrap();
+            named.extend(serde_json::from_slice::<Report>(&payload).unwrap().addresses());
+            take(signed)?;
+        }
+        Ok(named)
+    }
+
+    fn blobs(&mut self, host: &HostId, named: &BTreeSet<Address>, take: &mut dyn FnMut(PlainBlob) -> Result<(), String>) -> Result<(), String> {
+        let mut own: Vec<PlainBlob> = self.blobs.iter().filter(|b| b.host == *host && named.contains(&b.address)).cloned().collect();
+        own.sort_by_key(|b| b.address);
+        own.into_iter().try_for_each(take)
     }
 }
 
@@ -103,6 +120,7 @@ impl Made {
             cadence: Cadence::Weekly,
         };
         let material = Material {
+            company: "Example & Sons".into(),
             framework: framework(),
             rules: vec![rule("tls-version-minimum"), rule("ssh-root-login")],
             pack: Digest::of(b"pack"),
@@ -114,6 +132,9 @@ impl Made {
             erased: 0,
             unsequenced: 0,
             findings: Vec::new(),
+            ways: Vec::new(),
+            revoke_limit: Some(86_400),
+            silent_after: 100 * 86_400,
             record_types: Vec::new(),
             records: Vec::new(),
             files: BTreeMap::new(),
@@ -143,6 +164,7 @@ impl Made {
             seen_at: Some(at),
             retired_at: None,
             retired_why: String::new(),
+            replaced_by: None,
             enrolment: None,
         });
         id
@@ -226,6 +248,92 @@ impl Made {
         });
     }
 
+    /// Words of a rule about people who left.
+    pub fn way(&mut self, host: HostId, finding: Finding, since: Date, until: Option<Date>) {
+        self.transition(host, finding, since, until, Digest::of(b"way"));
+        let span = self.material.findings.pop().unwrap();
+        self.material.ways.push(span);
+    }
+
+    /// A version of a list, in force from the start of a day on.
+    pub fn list(&mut self, name: &str, since: Date, text: &str) {
+        let rows = text.lines().count() as u64 - 1;
+        let since = day_start(since);
+        if let Some(before) = self.material.lists.iter_mut().rfind(|l| l.name == name) {
+            before.until = Some(since);
+        }
+        let bytes = text.as_bytes().to_vec();
+        self.material.lists.push(ListVersion { name: name.into(), since, until: None, digest: Digest::of(&bytes), rows, bytes: Some(bytes) });
+    }
+
+    /// An entry of the ledger about no report.
+    pub fn entry(&mut self, kind: Kind, day: Date, host: Option<HostId>, body: Option<serde_json::Value>) {
+        let body = body.map(|b| canonical::to_bytes(&b).unwrap());
+        let reference = Digest::of(body.as_deref().unwrap_or(b"none"));
+        let at = day_start(day) + 60;
+        self.leaves.push(Leaf::new(kind, RandomId::new([0xee; 16]), reference, host, at));
+        let proof = Proof { index: self.leaves.len() as u64 - 1, leaf: String::new(), proof: Vec::new() };
+        self.material.ledger.push(LedgerEvent { kind, at, host, body, reference, proof });
+    }
+
+    /// Something that a person recorded.
+    pub fn record(&mut self, record: &str, entry: u8, action: Action, (day, by): (Date, &str), subject: &str, fields: &[(&str, &str)]) {
+        let event = Event {
+            action,
+            at: day_start(day) + 3600,
+            by: by.into(),
+            entry: RandomId::new([entry; 16]),
+            fields: fields.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            files: Vec::new(),
+            format: assay::records::event::FORMAT.into(),
+            nonce: RandomId::new([self.material.records.len() as u8; 16]),
+            record: record.into(),
+            subject: subject.into(),
+        };
+        self.recorded(event);
+    }
+
+    /// An event with a file.
+    pub fn attach(&mut self, day: Date, name: &str, content: &[u8]) {
+        let file = Attachment { bytes: content.len() as u64, name: name.into(), sha256: Digest::of(content) };
+        self.material.files.insert(file.sha256, content.to_vec());
+        self.recorded(Event {
+            action: Action::Add,
+            at: day_start(day) + 7200,
+            by: "ada".into(),
+            entry: RandomId::new([0xaa; 16]),
+            fields: BTreeMap::new(),
+            files: vec![file],
+            format: assay::records::event::FORMAT.into(),
+            nonce: RandomId::new([0xab; 16]),
+            record: "policy".into(),
+            subject: String::new(),
+        });
+    }
+
+    fn recorded(&mut self, event: Event) {
+        let body = canonical::to_bytes(&event).unwrap();
+        self.leaves.push(Leaf::new(Kind::Register, RandomId::new([self.leaves.len() as u8; 16]), Digest::of(&body), None, event.at));
+        let proof = Proof { index: self.leaves.len() as u64 - 1, leaf: String::new(), proof: Vec::new() };
+        self.material.records.push(RecordedEvent { digest: Digest::of(&body), body, event, proof });
+    }
+
+    /// What it says.
+    pub fn paper(&self) -> Paper {
+        assay::evidence::assemble::assemble(&self.logged().material).unwrap()
+    }
+
+    /// A table of it.
+    pub fn table(&self, path: &str) -> String {
+        let material = self.logged().material;
+        let paper = assay::evidence::assemble::assemble(&material).unwrap();
+        let all = assay::evidence::csv::all(&material, &paper).unwrap();
+        let (list, bytes) = all.into_iter().find(|(l, _)| l.path == path).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(list.rows as usize, text.lines().count() - 1, "{path}");
+        text
+    }
+
     /// Logs everything: proofs and checkpoint.
     pub fn logged(&self) -> Logged {
         let (mut material, mut reports) = (self.material.clone(), self.reports.clone());
@@ -240,7 +348,10 @@ impl Made {
                     reports[report].proof = proof(i);
                     report += 1;
                 }
-                _ => (),
+                _ => {
+                    material.ledger.iter_mut().filter(|e| e.proof.index == i as u64).for_each(|e| e.proof = proof(i));
+                    material.records.iter_mut().filter(|r| r.proof.index == i as u64).for_each(|r| r.proof = proof(i));
+                }
             }
         }
         material.checkpoint = checkpoint::sign(&verifier(), tree.size(), &tree.root(), |m| pair(LEDGER).0.sign(m).as_ref().to_vec());
@@ -252,10 +363,24 @@ impl Made {
     }
 }
 
+/// A bundle in memory.
+pub struct Bundle {
+    pub bytes: Vec<u8>,
+    pub paper: Paper,
+}
+
 /// Sealed by the ledger key.
-pub fn bundle(mut logged: Logged) -> Bundle {
+pub fn bundle(logged: Logged) -> Bundle {
     let material = logged.material.clone();
-    Bundle::of(&material, &mut logged, |m| pair(LEDGER).0.sign(m).as_ref().to_vec()).unwrap()
+    sealed(logged, &material, LEDGER).unwrap()
+}
+
+/// Sealed by the key of a seed.
+pub fn sealed(mut logged: Logged, material: &Material, seed: u8) -> Result<Bundle, BundleError> {
+    let (mut pack, mut bytes) = (Pack::new(Cursor::new(Vec::new())), Vec::new());
+    let written = bundle::write(material, &mut logged, |m| pair(seed).0.sign(m).as_ref().to_vec(), &mut pack, &mut (), &mut bytes)?;
+    assert_eq!((written.digest, written.bytes), (Digest::of(&bytes), bytes.len() as u64));
+    Ok(Bundle { bytes, paper: written.paper })
 }
 
 /// One host, both weeks, one failure that was resolved.
@@ -270,12 +395,48 @@ pub fn small() -> Made {
     made
 }
 
+/// Entries of a bundle by path.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Every file of a bundle.
+pub fn files(bytes: &[u8]) -> Files {
+    let mut archive = Archive::open(Cursor::new(bytes)).unwrap();
+    let mut files = Files::new();
+    for entry in archive.entries().to_vec() {
+        let mut content = Vec::new();
+        archive.content(&entry.path, entry.bytes).unwrap().read_to_end(&mut content).unwrap();
+        files.insert(entry.path, content);
+    }
+    files
+}
+
+/// Packed as the product packs.
+fn packed(files: &Files) -> Pack<Cursor<Vec<u8>>> {
+    let mut pack = Pack::new(Cursor::new(Vec::new()));
+    for (path, bytes) in files {
+        let method = if path == manifest::PATH || path.ends_with(".xlsx") { Method::Store } else { Method::Auto };
+        pack.add::<_, ArchiveError>(path, method, |out| Ok(out.write_all(bytes)?)).unwrap();
+    }
+    pack
+}
+
+/// What a manifest lists of these files.
+pub fn facts(files: &Files) -> Vec<Facts> {
+    packed(files).entries().iter().map(|(f, _)| f.clone()).collect()
+}
+
 /// The bundle with other files.
-pub fn changed(bytes: &[u8], change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Vec<u8> {
-    let archive = archive::read(bytes).unwrap();
-    let mut files = archive.files.iter().map(|(p, b)| (p.clone(), b.to_vec())).collect();
+pub fn changed(bytes: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
+    let mut files = files(bytes);
     change(&mut files);
-    archive::write(&files).unwrap()
+    let mut pack = packed(&files);
+    let mut entries = pack.entries().to_vec();
+    entries.sort_by_key(|(f, _)| f.path == manifest::PATH);
+    let mut container = Container::new(Vec::new());
+    for entry in entries {
+        container.entry(&entry.0, pack.packed(&entry).unwrap()).unwrap();
+    }
+    container.finish().unwrap()
 }
 
 /// Problems as `path id`.
@@ -284,5 +445,5 @@ pub fn problems(found: &Verification) -> Vec<String> {
 }
 
 pub fn checked(bytes: &[u8]) -> Verification {
-    verify(bytes, Some(&verifier()))
+    verify(Cursor::new(bytes), Some(&verifier())).unwrap()
 }

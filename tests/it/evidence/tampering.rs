@@ -1,21 +1,27 @@
 //! Whatever is changed is found, and named.
 
+use std::io::{Cursor, Write as _};
 use std::path::PathBuf;
 
-use assay::evidence::manifest::Manifest;
-use assay::evidence::{Bundle, archive, verify};
+use assay::evidence::archive::Archive;
+use assay::evidence::manifest::{self, Manifest};
+use assay::evidence::verify;
 use assay::ledger::Verifier;
 use assay::model::finding::Verdict;
 use assay::model::ids::Digest;
 use assay::model::report::ScanKind;
 use jiff::civil::date;
 
-use super::made::{Made, bundle, changed, checked, finding, pair, problems, small, verifier};
+use super::made::{Files, Made, bundle, changed, checked, facts, files, finding, pair, problems, sealed, small, verifier};
 
-/// Entries of a bundle by path.
-type Files = std::collections::BTreeMap<String, Vec<u8>>;
+/// Path of the entry whose packed bytes hold this offset.
+fn content_at(bytes: &[u8], at: usize) -> Option<String> {
+    let archive = Archive::open(Cursor::new(bytes)).unwrap();
+    let begins = |e: &assay::evidence::archive::Entry| e.offset as usize + 30 + e.path.len();
+    archive.entries().iter().find(|e| (begins(e)..begins(e) + e.packed as usize).contains(&at)).map(|e| e.path.clone())
+}
 
-/// Flips one bit of every `step`th byte.
+/// Changes every `step`th byte, once by a bit and once by one: each change is found, and one inside a file names the file.
 fn flip(step: usize) {
     let good = small().bundle().bytes;
     assert!(checked(&good).holds());
@@ -26,8 +32,14 @@ fn flip(step: usize) {
             scope.spawn(move || {
                 let mut bytes = good.clone();
                 for i in (t * step..good.len()).step_by(threads * step) {
-                    bytes[i] ^= 1 << (i % 8);
-                    assert!(!checked(&bytes).holds(), "byte {i} of {}, bit {}", good.len(), i % 8);
+                    let file = content_at(good, i);
+                    for other in [good[i] ^ (1 << (i % 8)), good[i].wrapping_add(1)] {
+                        bytes[i] = other;
+                        let found = checked(&bytes);
+                        assert!(!found.holds(), "byte {i} of {}: {other:#x}", good.len());
+                        let named = |path: &String| found.problems.iter().any(|p| p.path == *path);
+                        assert!(file.as_ref().is_none_or(named), "byte {i} of {file:?}: {:?}", found.problems);
+                    }
                     bytes[i] = good[i];
                 }
             });
@@ -43,13 +55,13 @@ fn one_bit_of_a_byte_is_enough() {
 
 #[test]
 fn altered_missing_and_added_files_are_each_named() {
-    let good = small().bundle().bytes;
-    let report = small().material.findings[0].report;
+    let made = small();
+    let (good, host) = (made.bundle().bytes, made.material.hosts[0].id);
     let bad = changed(&good, |f| {
         f.get_mut("population.csv").unwrap()[3] ^= 1;
-        f.remove(&format!("proofs/{report}.json"));
+        f.remove(&format!("reports/{host}.jsonl"));
         f.remove("windows.csv");
-        f.insert("reports/extra.json".into(), b"{}".to_vec());
+        f.insert("reports/extra.jsonl".into(), b"{}".to_vec());
         f.insert("notes.txt".into(), b"trust me".to_vec());
         let page = f.remove("index.html").unwrap();
         f.insert("page.html".into(), page);
@@ -57,9 +69,9 @@ fn altered_missing_and_added_files_are_each_named() {
     let seen = problems(&checked(&bad));
     for expected in [
         "population.csv altered".to_string(),
-        format!("proofs/{report}.json missing"),
+        format!("reports/{host}.jsonl missing"),
         "windows.csv missing".into(),
-        "reports/extra.json added".into(),
+        "reports/extra.jsonl added".into(),
         "notes.txt added".into(),
         "page.html added".into(),
         "index.html missing".into(),
@@ -70,20 +82,26 @@ fn altered_missing_and_added_files_are_each_named() {
 }
 
 #[test]
+fn a_bundle_of_the_first_version_is_refused_with_a_sentence() {
+    let payload = format!("{{\"bundle\":{{}},\"files\":[],\"format\":\"assay.bundle.v1\",\"ledger\":\"{}\"}}", verifier());
+    let sign = |m: &[u8]| pair(0x33).0.sign(m).as_ref().to_vec();
+    let sealed = assay::model::envelope::Envelope::seal(assay::model::envelope::MANIFEST_TYPE, payload.as_bytes(), &verifier().keyid(), sign).to_bytes();
+    let old = changed(&small().bundle().bytes, |f| drop(f.insert(manifest::PATH.into(), sealed)));
+    let found = checked(&old);
+    assert_eq!(problems(&found), ["manifest.json manifest"]);
+    assert!(found.problems[0].message.contains("\"assay.bundle.v1\" is not \"assay.bundle.v2\": export the bundle again"), "{}", found.problems[0].message);
+}
+
+#[test]
 fn another_container_of_the_same_files_is_refused() {
-    use std::io::Write as _;
     let good = small().bundle().bytes;
-    let files = archive::read(&good).unwrap().files;
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored).last_modified_time(zip::DateTime::default());
-    for (path, content) in files.iter().rev() {
-        writer.start_file(path.as_str(), options).unwrap();
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (path, content) in files(&good).iter().rev() {
+        let method = if content.len() > 128 { zip::CompressionMethod::Deflated } else { zip::CompressionMethod::Stored };
+        writer.start_file(path.as_str(), zip::write::SimpleFileOptions::default().compression_method(method)).unwrap();
         writer.write_all(content).unwrap();
     }
-    let reordered = writer.finish().unwrap().into_inner();
-    let found = checked(&reordered);
-    assert_eq!(problems(&found), [" container"]);
-    assert!(found.problems[0].message.contains("not in order"), "{}", found.problems[0].message);
+    assert!(!checked(&writer.finish().unwrap().into_inner()).holds());
     assert_eq!(problems(&checked(&[good.as_slice(), b"\n"].concat())), [" container"]);
     assert_eq!(problems(&checked(b"")), [" container"]);
     assert_eq!(problems(&checked(b"PK\x05\x06")), [" container"]);
@@ -92,71 +110,93 @@ fn another_container_of_the_same_files_is_refused() {
 #[test]
 fn a_bundle_of_another_ledger_holds_only_without_a_key() {
     let (key, public) = pair(9);
-    let mut logged = small().logged();
+    let logged = small().logged();
     let mut material = logged.material.clone();
     material.verifier = Verifier::new("assay.invalid/mine", public).unwrap();
     let checkpoint = assay::ledger::checkpoint::open(&material.checkpoint, &verifier()).unwrap();
     material.checkpoint = assay::ledger::checkpoint::sign(&material.verifier, checkpoint.size, &checkpoint.root, |m| key.sign(m).as_ref().to_vec());
-    let forged = Bundle::of(&material, &mut logged, |m| key.sign(m).as_ref().to_vec()).unwrap().bytes;
-    assert!(verify(&forged, None).holds());
+    let forged = sealed(logged, &material, 9).unwrap().bytes;
+    assert!(verify(Cursor::new(&forged), None).unwrap().holds());
     let found = checked(&forged);
     assert_eq!(problems(&found), ["manifest.json key"]);
     assert!(found.problems[0].message.contains("assay.invalid/mine+"), "{}", found.problems[0].message);
 }
 
+/// The bundle with other files and a manifest that the ledger key signs over them.
+pub fn resealed(good: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
+    changed(good, |files| {
+        let manifest = Manifest::open(&files[manifest::PATH], &verifier()).unwrap();
+        files.remove(manifest::PATH);
+        change(files);
+        let (key, listed) = (pair(0x33).0, facts(files));
+        let sealed = Manifest::of(manifest.bundle, &listed).seal(&verifier().keyid(), |m| key.sign(m).as_ref().to_vec()).unwrap();
+        files.insert(manifest::PATH.into(), sealed);
+    })
+}
+
+/// A file of lines, each changed.
+pub fn each_line(files: &mut Files, path: &str, change: impl FnOnce(&mut Vec<String>)) {
+    let text = String::from_utf8(files.remove(path).unwrap()).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+    change(&mut lines);
+    files.insert(path.into(), lines.into_iter().flat_map(|l| [l, "\n".into()]).collect::<String>().into_bytes());
+}
+
 /// Whoever holds the ledger key still can't change what hosts signed or what was logged.
 #[test]
 fn the_holder_of_the_ledger_key_cannot_alter_reports_or_history() {
-    let seal = |good: &[u8], change: &dyn Fn(&mut Files)| {
-        changed(good, |files| {
-            let manifest = Manifest::open(&files["manifest.json"], &verifier()).unwrap();
-            files.remove("manifest.json");
-            change(files);
-            let key = pair(0x33).0;
-            let sealed = Manifest::of(manifest.bundle, files).seal(&verifier().keyid(), |m| key.sign(m).as_ref().to_vec()).unwrap();
-            files.insert("manifest.json".into(), sealed);
-        })
-    };
     let made = small();
     let good = made.bundle().bytes;
-    let (one, two) = (made.material.findings[0].report, made.material.findings[1].report);
     let host = made.material.hosts[0].id;
-    let path = |kind: &str, d: Digest| format!("{kind}/{d}.json");
-    assert!(checked(&seal(&good, &|_| ())).holds());
+    let (reports, blobs) = (format!("reports/{host}.jsonl"), format!("blobs/{host}.jsonl"));
+    let says = |bad: &[u8], path: &str, id: &str| {
+        let found = checked(bad);
+        assert!(problems(&found).contains(&format!("{path} {id}")), "{:#?}", found.problems);
+    };
+    assert!(checked(&resealed(&good, |_| ())).holds());
 
-    let swapped = seal(&good, &|f| {
-        let (a, b) = (f[&path("proofs", one)].clone(), f[&path("proofs", two)].clone());
-        f.insert(path("proofs", one), b);
-        f.insert(path("proofs", two), a);
+    let proofs_swapped = resealed(&good, |f| {
+        each_line(f, &reports, |lines| {
+            let mut values: Vec<serde_json::Value> = lines.iter().map(|l| serde_json::from_str(l).unwrap()).collect();
+            let other = values[1]["proof"].take();
+            values[1]["proof"] = std::mem::replace(&mut values[0]["proof"], other);
+            *lines = values.iter().map(|v| String::from_utf8(assay::model::canonical::to_bytes(v).unwrap()).unwrap()).collect();
+        });
     });
-    let mut expected = [format!("{} proof", path("proofs", one)), format!("{} proof", path("proofs", two))];
-    expected.sort();
-    assert_eq!(problems(&checked(&swapped)), expected);
+    says(&proofs_swapped, &reports, "proof");
+    says(&resealed(&good, |f| each_line(f, &reports, |lines| lines.swap(0, 1))), &reports, "report");
+    says(&resealed(&good, |f| each_line(f, &reports, |lines| lines[0] = lines[0].replace("\"received\":", "\"received\":1"))), &reports, "proof");
+    says(&resealed(&good, |f| each_line(f, &reports, |lines| lines[0].push(' '))), &reports, "report");
+    says(&resealed(&good, |f| each_line(f, &reports, |lines| drop(lines.remove(0)))), &blobs, "blob");
+    says(&resealed(&good, |f| f.get_mut(&reports).unwrap().truncate(100)), &reports, "report");
 
-    let unproved = seal(&good, &|f| drop(f.remove(&path("proofs", one))));
-    assert!(problems(&checked(&unproved)).contains(&format!("{} proof", path("proofs", one))));
-
-    let renamed = seal(&good, &|f| {
-        let envelope = f.remove(&path("reports", one)).unwrap();
-        f.insert(path("reports", Digest::of(b"x")), envelope);
-    });
-    assert!(problems(&checked(&renamed)).contains(&format!("{} report", path("reports", Digest::of(b"x")))));
-
-    let rehosted = seal(&good, &|f| {
+    let rehosted = resealed(&good, |f| {
         let file = String::from_utf8(f[&format!("hosts/{host}.json")].clone()).unwrap();
         let other = assay::pki::keys::spki_of(&pair(2).1);
         let mut value: serde_json::Value = serde_json::from_str(&file).unwrap();
         value["public_key"] = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, other).into();
         f.insert(format!("hosts/{host}.json"), assay::model::canonical::to_bytes(&value).unwrap());
     });
-    assert!(problems(&checked(&rehosted)).contains(&format!("hosts/{host}.json host")));
+    says(&rehosted, &format!("hosts/{host}.json"), "host");
+    says(&resealed(&good, |f| drop(f.remove(&format!("hosts/{host}.json")))), &reports, "report");
 
-    let address = made.blobs[0].address;
-    let blob = seal(&good, &|f| drop(f.insert(format!("blobs/{host}/{address}.json"), b"{}".to_vec())));
-    assert_eq!(problems(&checked(&blob)), [format!("blobs/{host}/{address}.json blob")]);
+    says(&resealed(&good, |f| each_line(f, &blobs, |lines| lines[0].push('x'))), &blobs, "blob");
+    says(&resealed(&good, |f| each_line(f, &blobs, |lines| lines.swap(0, 1))), &blobs, "blob");
+    let erased = checked(&resealed(&good, |f| each_line(f, &blobs, |lines| drop(lines.remove(0)))));
+    assert!(erased.holds() && erased.incomplete, "a blob may be erased; the bundle says so");
+}
 
-    let stray = seal(&good, &|f| drop(f.insert("notes.txt".into(), b"x".to_vec())));
-    assert_eq!(problems(&checked(&stray)), ["notes.txt added"]);
+#[test]
+fn tables_pieces_and_strays_are_held_against_each_other() {
+    let good = small().bundle().bytes;
+    let seen = |bad: &[u8]| problems(&checked(bad));
+    assert_eq!(seen(&resealed(&good, |f| drop(f.insert("notes.txt".into(), b"x".to_vec())))), ["notes.txt added"]);
+    assert_eq!(seen(&resealed(&good, |f| each_line(f, "windows.csv", |l| drop(l.pop())))), ["lists.csv table"]);
+    assert_eq!(seen(&resealed(&good, |f| f.get_mut("windows.csv").unwrap().truncate(100))), ["lists.csv table", "windows.csv table"]);
+    assert_eq!(seen(&resealed(&good, |f| drop(f.remove("windows.csv")))), ["controls/CC6.7.json piece", "lists.csv table", "windows.csv missing"]);
+    let digest = Digest::of(b"x");
+    assert_eq!(seen(&resealed(&good, |f| drop(f.insert(format!("lists/{digest}.csv"), b"y".to_vec())))), [format!("lists/{digest}.csv table")]);
+    assert_eq!(seen(&resealed(&good, |f| drop(f.insert(format!("records/files/{digest}"), b"x".to_vec())))), [format!("records/files/{digest} file")]);
 }
 
 #[test]
@@ -181,11 +221,11 @@ fn reports_that_contradict_themselves_are_named() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test runs another implementation; the product starts nothing")]
-fn python(bundle: &[u8], key: Option<&str>) -> (i32, String) {
+pub fn python(bundle: &[u8], key: Option<&str>) -> (i32, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bundle.zip");
     std::fs::write(&path, bundle).unwrap();
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/verify_bundle.py");
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/lab/verify_bundle.py");
     let output = std::process::Command::new("python3").arg(script).arg(&path).args(key).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
