@@ -291,7 +291,9 @@ impl Made {
             subject: subject.into(),
         };
         let body = canonical::to_bytes(&event).unwrap();
-        let proof = Proof { index: 0, leaf: String::new(), proof: Vec::new() };
+        let kind = if record == "waiver" { Kind::Waiver } else { Kind::Register };
+        self.leaves.push(Leaf::new(kind, RandomId::new([0xdd; 16]), Digest::of(&body), None, event.at));
+        let proof = Proof { index: self.leaves.len() as u64 - 1, leaf: String::new(), proof: Vec::new() };
         self.material.records.push(RecordedEvent { digest: Digest::of(&body), body, event, proof });
     }
 
@@ -325,7 +327,10 @@ impl Made {
                     reports[report].proof = proof(i);
                     report += 1;
                 }
-                _ => material.ledger.iter_mut().filter(|e| e.proof.index == i as u64).for_each(|e| e.proof = proof(i)),
+                _ => {
+                    material.ledger.iter_mut().filter(|e| e.proof.index == i as u64).for_each(|e| e.proof = proof(i));
+                    material.records.iter_mut().filter(|e| e.proof.index == i as u64).for_each(|e| e.proof = proof(i));
+                }
             }
         }
         material.checkpoint = checkpoint::sign(&verifier(), tree.size(), &tree.root(), |m| pair(LEDGER).0.sign(m).as_ref().to_vec());
