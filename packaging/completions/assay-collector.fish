@@ -28,9 +28,10 @@ complete -c assay-collector -n "__fish_assay_collector_needs_command" -s h -l he
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -s V -l version -d 'Print version'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "serve" -d 'Serve agents and people'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
-complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "token" -d 'Make an enrolment token'
-complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "user" -d 'Say who may sign in and what they may do'
-complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "list" -d 'Give lists to judge by, such as the roster, and look at their versions'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "token" -d 'Make tokens: for hosts that enrol, for programs that use the API'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "user" -d 'Add a person who may sign in'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "record" -d 'Record what people must say: incidents, sub-processors, trainings, reviews and the like'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "waiver" -d 'Accept a failure for a time: asked for by one person, approved by another'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "evidence" -d 'Export SOC 2 evidence'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "host" -d 'List hosts, and take them out of the population'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "ledger" -d 'Look at the ledger, or go on from a restored database'
@@ -52,21 +53,25 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand demo" -l people -d 'Where the review pages are served (plain HTTP, loopback only) [default: 127.0.0.1:8650, or a free port]' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create help" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create help" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create api help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create api help" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create api help" -f -a "api" -d 'Make a token with which a program uses the API for a user, and print it; only its digest is kept'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and not __fish_seen_subcommand_from create api help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -l uses -d 'How many hosts it may enrol' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -l expires -d 'How long it is good for: a number and m, h or d' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from api" -l user -d 'Name of the user for whom the program acts' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from api" -l role -d 'What it may do; never more than the user: admin, reviewer, auditor or viewer' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from api" -l days -d 'Days that it is good for' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from api" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from api" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "api" -d 'Make a token with which a program uses the API for a user, and print it; only its digest is kept'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "change" -d 'Give a person another role, from the next request on'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "remove" -d 'Let a person sign in no longer, and end the sessions'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "list" -d 'List who may sign in and who might once, with the id by which the ledger knows them'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l role -d 'What the person may do' -r -f -a "admin\t''
 reviewer\t''
 auditor\t''
@@ -74,41 +79,129 @@ viewer\t''"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l password-file -d 'File that holds the password; without it a one-time sign-in link is printed' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from change" -l role -d 'What the person may do from now on' -r -f -a "admin\t''
-reviewer\t''
-auditor\t''
-viewer\t''"
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from change" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from change" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from remove" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
-json\t'For programs'"
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "change" -d 'Give a person another role, from the next request on'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Let a person sign in no longer, and end the sessions'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "list" -d 'List who may sign in and who might once, with the id by which the ledger knows them'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "put" -d 'Put a new version of a list into force; a running collector judges by it within seconds'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "show" -d 'Print a version of a list as it was given'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "history" -d 'List the versions of a list: since when, until when, rows, by whom, digest'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from put" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from put" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from show" -l as-of -d 'The version that was in force then: a day (as of its end, UTC) or a time' -r
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from show" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from history" -l format -d 'How to print' -r -f -a "table\t'For people'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "types" -d 'List what can be recorded, or tell the fields of one type'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "add" -d 'Record a new entry'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "change" -d 'Give fields of an entry other values; what they were stays in its history'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "close" -d 'Say that the matter is done; the entry stays'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "withdraw" -d 'Say that an entry was a mistake: it counts no longer and stays visible'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "sign-off" -d 'Sign that a register is complete as it is, also when it is empty'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "list" -d 'List the entries of a type and how they stand'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "show" -d 'Show an entry with each of its events'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "due" -d 'List what is overdue, missing or wrong, and what will be'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "file" -d 'Write a file of an entry to disk'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "export" -d 'Print what is published from a register'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "notification" -d 'Print the notification of an incident, ready to be sent'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "review" -d 'Review who can act with more than ordinary rights'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from types" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'For programs'"
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from history" -l data -d 'Data folder of the collector' -r -F
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "put" -d 'Put a new version of a list into force; a running collector judges by it within seconds'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print a version of a list as it was given'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "history" -d 'List the versions of a list: since when, until when, rows, by whom, digest'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from types" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from add" -l subject -d 'Person, group, site or thing that the entry is about' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from add" -l field -d 'A value: NAME=TEXT, or NAME=@PATH for a text from a file; an empty text empties the field' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from add" -l file -d 'A file to keep with the entry, up to 16 MiB; the only file fills the only field for one' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from add" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from change" -l field -d 'A value: NAME=TEXT, or NAME=@PATH for a text from a file; an empty text empties the field' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from change" -l file -d 'A file to keep with the entry, up to 16 MiB; the only file fills the only field for one' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from change" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from change" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from close" -l note -d 'How it ended' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from close" -l field -d 'A value: NAME=TEXT, or NAME=@PATH for a text from a file; an empty text empties the field' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from close" -l file -d 'A file to keep with the entry, up to 16 MiB; the only file fills the only field for one' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from close" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from close" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from withdraw" -l note -d 'Why' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from withdraw" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from withdraw" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from sign-off" -l note -d 'What was looked at' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from sign-off" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from sign-off" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l as-of -d 'As of the end of a day, or a time' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l roster -d 'Who works here, as CSV or JSON: for whom duties per person are due' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from show" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from show" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l within -d 'Also what comes within so many days' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l roster -d 'Who works here, as CSV or JSON: for whom duties per person are due' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from file" -l out -d 'Where to write it; must not be there yet' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from file" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from file" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from export" -l format -d 'In which form' -r -f -a "html\t'A page'
+md\t'Markdown'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from export" -l as-of -d 'As of the end of a day, or a time' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from export" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from notification" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from notification" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from review" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from review" -f -a "start" -d 'Take the list from the newest facts of all hosts'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from review" -f -a "show" -d 'Show the list with the decisions so far'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from review" -f -a "decide" -d 'Decide about items'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from review" -f -a "finish" -d 'Close a review of which every item is decided'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from review" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "types" -d 'List what can be recorded, or tell the fields of one type'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "add" -d 'Record a new entry'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "change" -d 'Give fields of an entry other values; what they were stays in its history'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "close" -d 'Say that the matter is done; the entry stays'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "withdraw" -d 'Say that an entry was a mistake: it counts no longer and stays visible'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "sign-off" -d 'Sign that a register is complete as it is, also when it is empty'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the entries of a type and how they stand'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show an entry with each of its events'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "due" -d 'List what is overdue, missing or wrong, and what will be'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "file" -d 'Write a file of an entry to disk'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "export" -d 'Print what is published from a register'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "notification" -d 'Print the notification of an incident, ready to be sent'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "review" -d 'Review who can act with more than ordinary rights'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and not __fish_seen_subcommand_from request approve refuse revoke list help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and not __fish_seen_subcommand_from request approve refuse revoke list help" -f -a "request" -d 'Ask for a waiver; it covers nothing until somebody else approves it'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and not __fish_seen_subcommand_from request approve refuse revoke list help" -f -a "approve" -d 'Approve a waiver that somebody else asked for: it covers from now on'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and not __fish_seen_subcommand_from request approve refuse revoke list help" -f -a "refuse" -d 'Refuse a waiver'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and not __fish_seen_subcommand_from request approve refuse revoke list help" -f -a "revoke" -d 'Take a waiver back: its failures are open again'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and not __fish_seen_subcommand_from request approve refuse revoke list help" -f -a "list" -d 'List waivers and where they stand'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and not __fish_seen_subcommand_from request approve refuse revoke list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l rule -d 'Id of the rule' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l host -d 'Name of the host; * stands for any run of characters' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l subject -d 'Subject of the finding, likewise; without it, findings of the host itself' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l reason -d 'Why the failure is accepted' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l control -d 'What holds the risk down meanwhile' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l expires -d 'Last day, at most 366 days ahead' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -l dry-run -d 'Ask for nothing; list the open failures that it would cover'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from request" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from approve" -l note -d 'Why' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from approve" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from refuse" -l note -d 'Why' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from refuse" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from refuse" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from revoke" -l note -d 'Why' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from revoke" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from list" -l as-of -d 'As of the end of a day, or a time' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from help" -f -a "request" -d 'Ask for a waiver; it covers nothing until somebody else approves it'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Approve a waiver that somebody else asked for: it covers from now on'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from help" -f -a "refuse" -d 'Refuse a waiver'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Take a waiver back: its failures are open again'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from help" -f -a "list" -d 'List waivers and where they stand'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand waiver; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
@@ -162,7 +255,7 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; 
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -f -a "host" -d 'Erase what is kept of a retired host; its reports\' digests and the ledger stay, so that every proof holds'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host, and from the records'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and not __fish_seen_subcommand_from host person help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from host" -l why -d 'Why; kept as evidence, so name no person' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from host" -l data -d 'Data folder of the collector' -r -F
@@ -171,7 +264,7 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; a
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from person" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from person" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from help" -f -a "host" -d 'Erase what is kept of a retired host; its reports\' digests and the ledger stay, so that every proof holds'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from help" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from help" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host, and from the records'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand erase; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand backup" -l out -d 'Where to write it; must not exist' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand backup" -l data -d 'Data folder of the collector' -r -F
@@ -185,28 +278,42 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l
 json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "serve" -d 'Serve agents and people'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "token" -d 'Make an enrolment token'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "user" -d 'Say who may sign in and what they may do'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "list" -d 'Give lists to judge by, such as the roster, and look at their versions'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "evidence" -d 'Export SOC 2 evidence'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "host" -d 'List hosts, and take them out of the population'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "ledger" -d 'Look at the ledger, or go on from a restored database'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "erase" -d 'Erase what is kept of a host or a person, without breaking a proof'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "backup" -d 'Write the whole store into one file, while the collector works'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "restore" -d 'Fill an empty store from a backup'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "migrate" -d 'Move the store to another database'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "fsck" -d 'Read everything again and name every difference'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list evidence host ledger erase backup restore migrate fsck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "serve" -d 'Serve agents and people'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "token" -d 'Make tokens: for hosts that enrol, for programs that use the API'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "user" -d 'Add a person who may sign in'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "record" -d 'Record what people must say: incidents, sub-processors, trainings, reviews and the like'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "waiver" -d 'Accept a failure for a time: asked for by one person, approved by another'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "evidence" -d 'Export SOC 2 evidence'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "host" -d 'List hosts, and take them out of the population'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "ledger" -d 'Look at the ledger, or go on from a restored database'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "erase" -d 'Erase what is kept of a host or a person, without breaking a proof'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "backup" -d 'Write the whole store into one file, while the collector works'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "restore" -d 'Fill an empty store from a backup'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "migrate" -d 'Move the store to another database'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "fsck" -d 'Read everything again and name every difference'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "api" -d 'Make a token with which a program uses the API for a user, and print it; only its digest is kept'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "change" -d 'Give a person another role, from the next request on'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "remove" -d 'Let a person sign in no longer, and end the sessions'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "list" -d 'List who may sign in and who might once, with the id by which the ledger knows them'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from list" -f -a "put" -d 'Put a new version of a list into force; a running collector judges by it within seconds'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from list" -f -a "show" -d 'Print a version of a list as it was given'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from list" -f -a "history" -d 'List the versions of a list: since when, until when, rows, by whom, digest'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "types" -d 'List what can be recorded, or tell the fields of one type'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "add" -d 'Record a new entry'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "change" -d 'Give fields of an entry other values; what they were stays in its history'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "close" -d 'Say that the matter is done; the entry stays'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "withdraw" -d 'Say that an entry was a mistake: it counts no longer and stays visible'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "sign-off" -d 'Sign that a register is complete as it is, also when it is empty'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "list" -d 'List the entries of a type and how they stand'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "show" -d 'Show an entry with each of its events'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "due" -d 'List what is overdue, missing or wrong, and what will be'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "file" -d 'Write a file of an entry to disk'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "export" -d 'Print what is published from a register'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "notification" -d 'Print the notification of an incident, ready to be sent'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "review" -d 'Review who can act with more than ordinary rights'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from waiver" -f -a "request" -d 'Ask for a waiver; it covers nothing until somebody else approves it'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from waiver" -f -a "approve" -d 'Approve a waiver that somebody else asked for: it covers from now on'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from waiver" -f -a "refuse" -d 'Refuse a waiver'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from waiver" -f -a "revoke" -d 'Take a waiver back: its failures are open again'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from waiver" -f -a "list" -d 'List waivers and where they stand'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "list" -d 'List hosts with their state'
@@ -216,4 +323,4 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; an
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from ledger" -f -a "rotations" -d 'Print how the ledger came to its key, for auditors who hold an earlier one'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from ledger" -f -a "resume" -d 'Go on from a restored database that lacks entries which were published'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from erase" -f -a "host" -d 'Erase what is kept of a retired host; its reports\' digests and the ledger stay, so that every proof holds'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from erase" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from erase" -f -a "person" -d 'Erase a person\'s login name or mail address from the facts and verdicts of every host, and from the records'

@@ -18,12 +18,18 @@ enum Command {
     Serve(super::serve::Arguments),
     /// Try everything on this machine: a collector, this machine enrolled and scanned, the pages
     Demo(super::demo::Arguments),
-    /// Make an enrolment token
+    /// Make tokens: for hosts that enrol, for programs that use the API
     Token(super::token::Arguments),
     /// Say who may sign in and what they may do
     User(super::user::Arguments),
     /// Give lists to judge by, such as the roster, and look at their versions
     List(super::list::Arguments),
+    /// The company's own sentences: whether each is true, since when, where not; and a status page for the public
+    Commitments(super::commitments::Arguments),
+    /// Record what people must say: incidents, sub-processors, trainings, reviews and the like
+    Record(super::record::Arguments),
+    /// Accept a failure for a time: asked for by one person, approved by another
+    Waiver(super::waiver::Arguments),
     /// Export SOC 2 evidence
     Evidence(super::export::Arguments),
     /// List hosts, and take them out of the population
@@ -59,6 +65,9 @@ pub fn main() -> ExitCode {
         Command::Token(a) => super::token::run(a),
         Command::User(a) => super::user::run(a),
         Command::List(a) => super::list::run(a),
+        Command::Commitments(a) => super::commitments::run(a),
+        Command::Record(a) => super::record::run(a),
+        Command::Waiver(a) => super::waiver::run(a),
         Command::Evidence(a) => super::export::run(a),
         Command::Host(a) => super::hosts::run(a),
         Command::Ledger(a) => super::ledger::run(a),

@@ -35,7 +35,7 @@ enum What {
         #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
     },
-    /// Erase a person's login name or mail address from the facts and verdicts of every host
+    /// Erase a person's login name or mail address from the facts and verdicts of every host, and from the records
     #[command(after_help = ERASE_PERSON)]
     Person {
         /// The word that stands for the person, such as a login name
@@ -57,7 +57,8 @@ const ERASE_PERSON: &str = "Examples:
   assay-collector erase person m.keller --why 'request 2026-114'
   assay-collector erase person m.keller@example.com --why 'request 2026-114' --data ./data
 
-A host on which the person still has an account tells it again with its next report: remove the account first.";
+A host on which the person still has an account tells it again with its next report: remove the account first.
+Files of records are searched for the word as it is: what a compressed or scanned file says of the person is found by its entry alone.";
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -87,6 +88,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                 }
                 for list in store.lists_naming(word).await? {
                     output::line(&format!("the {} in force (version {}) still names it: put a version without it, then erase again", list.name, list.version))?;
+                }
+                if !erased.records.is_empty() || !erased.files.is_empty() {
+                    output::line(&format!("{} events of records say {pseudonym} now, {} of their files erased", erased.records.len(), erased.files.len()))?;
                 }
                 store.close().await;
             }

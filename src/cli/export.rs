@@ -11,7 +11,9 @@ use super::data::{DATA, actor, block_on, keys};
 use super::exit::Exit;
 use super::output;
 use super::scan::read_list;
+use crate::collector::commitments::pages;
 use crate::collector::export::{self, Order, Source, Target, Tell};
+use crate::collector::rotate::KEY_FILE;
 use crate::collector::store::Store;
 use crate::evidence::Period;
 use crate::evidence::bundle::Written;
@@ -62,7 +64,7 @@ const STEP: Duration = Duration::from_millis(100);
 
 #[derive(Args, Debug)]
 struct ExportArguments {
-    /// Framework or page of commitments: its id, or its id without the version
+    /// Framework: its id, or its id without the version; or a page of commitments by its id, the company's own included
     #[arg(long)]
     framework: String,
     /// First day, YYYY-MM-DD, UTC
@@ -115,8 +117,7 @@ fn key(data: &Path) -> anyhow::Result<Exit> {
 
 fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     let period = period(arguments)?;
-    let frameworks = framework::builtin()?;
-    let framework = find(&frameworks, &arguments.framework)?;
+    let framework = &named(&arguments.data, &arguments.framework)?;
     let sampling = sampling(arguments)?;
     let inventory = arguments.inventory.as_deref().map(inventory).transpose()?;
     let keys = keys(&arguments.data)?;
@@ -139,6 +140,21 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     output::end_of_steps();
     print(&out, &made?, &keys.verifier.to_string())?;
     Ok(Exit::Ok)
+}
+
+/// A framework that the program carries, or a page of the company's own that is in force.
+fn named(data: &Path, name: &str) -> anyhow::Result<Framework> {
+    let mut all = framework::builtin()?;
+    if framework::find(&all, name).is_none() && data.join(KEY_FILE).is_file() {
+        all = block_on(async {
+            let store = Store::open(data).await?;
+            let all = pages::frameworks(&store, clock::unix_now()).await?;
+            store.close().await;
+            Ok(all)
+        })?;
+    }
+    let known = || all.iter().map(|f| f.id.as_str()).collect::<Vec<_>>().join(", ");
+    framework::find(&all, name).cloned().with_context(|| format!("--framework {name:?} is unknown; there is {}", known()))
 }
 
 fn period(arguments: &ExportArguments) -> anyhow::Result<Period> {
@@ -177,11 +193,6 @@ fn steps() -> Tell {
         }
         true
     })
-}
-
-fn find<'f>(frameworks: &'f [Framework], name: &str) -> anyhow::Result<&'f Framework> {
-    let known = || frameworks.iter().map(|f| f.id.as_str()).collect::<Vec<_>>().join(", ");
-    framework::find(frameworks, name).with_context(|| format!("--framework {name:?} is unknown; there is {}", known()))
 }
 
 fn print(out: &Path, made: &Written, key: &str) -> anyhow::Result<()> {

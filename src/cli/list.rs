@@ -17,6 +17,7 @@ use crate::collector::store::ListVersion;
 use crate::host::clock;
 use crate::ledger::Kind;
 use crate::model::table::TABLE_LIMIT;
+use crate::report::text::plain;
 
 /// Arguments of `assay-collector list`.
 #[derive(Args, Debug)]
@@ -121,7 +122,9 @@ async fn show(data: &Path, name: &str, as_of: Option<&str>) -> anyhow::Result<Ex
     store.close().await;
     let Some(bytes) = version.bytes else { bail!("the bytes of version {} of {name} are not kept (SHA-256 {})", version.version, version.digest) };
     if std::io::stdout().is_terminal() {
-        output::print(&plain(&String::from_utf8_lossy(&bytes)))?;
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            output::line(&plain(line))?;
+        }
     } else {
         std::io::stdout().lock().write_all(&bytes).context("standard output")?;
     }
@@ -165,9 +168,4 @@ fn table(versions: &[ListVersion]) -> String {
         rows.push_record([number.as_str(), &time(v.since), &until, &count, kept, &v.by, &v.digest.to_string()]);
     }
     rows.build().with(Style::blank()).to_string()
-}
-
-/// Text without characters that move a cursor.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

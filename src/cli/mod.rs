@@ -7,6 +7,8 @@ pub mod backup;
 #[cfg(feature = "collector")]
 pub mod collector;
 #[cfg(feature = "collector")]
+pub mod commitments;
+#[cfg(feature = "collector")]
 mod data;
 #[cfg(feature = "collector")]
 pub mod demo;
@@ -29,6 +31,8 @@ pub mod ledger;
 #[cfg(feature = "collector")]
 pub mod list;
 pub mod output;
+#[cfg(feature = "collector")]
+pub mod record;
 pub mod rules;
 pub mod scan;
 #[cfg(feature = "collector")]
@@ -38,3 +42,5 @@ pub mod service;
 pub mod token;
 #[cfg(feature = "collector")]
 pub mod user;
+#[cfg(feature = "collector")]
+pub mod waiver;

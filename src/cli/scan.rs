@@ -304,7 +304,8 @@ fn named(outcome: &Outcome) -> (String, String) {
     (or(text("hostname"), "this machine"), or(text("pretty_name"), no_name))
 }
 
-fn say(line: &str) {
+/// A line on standard error.
+pub(super) fn say(line: &str) {
     // Standard error may be closed; there is nobody to tell then.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::data::{DATA, block_on};
+use super::data::{DATA, block_on, existing};
 use super::exit::Exit;
 use super::output;
 use crate::collector::Keys;
+use crate::collector::api::token as api;
+use crate::collector::auth::Role;
 use crate::collector::store::Store;
 use crate::host::clock;
 use crate::ledger::Kind;
@@ -41,7 +44,28 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
     },
+    /// Make a token with which a program uses the API for a user, and print it; only its digest is kept
+    #[command(after_help = API_EXAMPLES)]
+    Api {
+        /// Name of the user for whom the program acts
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// What it may do; never more than the user: admin, reviewer, auditor or viewer
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Days that it is good for
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=i64::from(api::MAX_DAYS)))]
+        days: u32,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
 }
+
+const API_EXAMPLES: &str = "Examples:
+  assay-collector token api --user alice --role viewer
+  assay-collector token api --user alice --role reviewer --days 7 > token
+  curl --header \"Authorization: Bearer $(cat token)\" https://collector.example.org:8443/api/v1/due";
 
 const EXAMPLES: &str = "Examples:
   assay-collector token create
@@ -50,10 +74,28 @@ const EXAMPLES: &str = "Examples:
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let Command::Create { uses, expires, data } = &arguments.command;
-    let token = block_on(create(data, *uses, *expires))?;
-    output::line(&token.to_string())?;
+    let token = match &arguments.command {
+        Command::Create { uses, expires, data } => block_on(create(data, *uses, *expires))?.to_string(),
+        Command::Api { user, role, days, data } => block_on(api_token(data, user, *role, *days))?,
+    };
+    output::line(&token)?;
     Ok(Exit::Ok)
+}
+
+/// Makes an API token of a user; a running collector knows it at once.
+async fn api_token(data: &Path, name: &str, role: Role, days: u32) -> anyhow::Result<String> {
+    let store = existing(data).await?;
+    let user = store.user_by_name(name).await?.with_context(|| format!("there is no user {name:?}; first: assay-collector user add {name} --role …"))?;
+    let most = Role::of(&user.role);
+    anyhow::ensure!(role.at_most(most) == role, "{name} is {} and can't be given a token of role {}", most.word(), role.word());
+    let token = api::issue(&store, &user, role, days, clock::unix_now()).await?;
+    store.append_leaf(Kind::Token.id(), &Digest::of(api::digest(&token).bytes()), None).await?;
+    store.close().await;
+    Ok(token)
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    Role::ALL.into_iter().find(|r| r.word() == word).ok_or_else(|| format!("{word:?} is none of admin, reviewer, auditor, viewer"))
 }
 
 /// Makes an enrolment token on a data folder; a running collector knows it at once.

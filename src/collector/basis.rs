@@ -15,6 +15,7 @@ use crate::model::inventory::Inventory;
 use crate::model::policy::Policy;
 use crate::model::roster::Roster;
 use crate::model::third_parties::ThirdParties;
+use crate::rules::framework::Page;
 use crate::rules::{Needs, Pack};
 
 /// The digests of what is judged by.
@@ -80,7 +81,9 @@ pub struct Basis {
     pub inventory: Option<Arc<Inventory>>,
     /// Published advisories; `None`: rules about them are unknown.
     pub advisories: Option<Arc<Index>>,
-    /// The digests of all of it but the inventory.
+    /// The company's own pages of commitments; no rule reads them.
+    pub pages: Arc<Vec<Page>>,
+    /// The digests of all of it but the inventory and the pages.
     pub parts: Parts,
     /// SHA-256 of `parts`.
     pub digest: Digest,
@@ -100,7 +103,24 @@ impl Basis {
         };
         let needs = Arc::new(pack.needs());
         let digest = Digest::of(&parts.to_bytes());
-        Self { pack, needs, policy: Arc::new(policy), roster: None, approvals: None, third_parties: None, inventory: None, advisories: None, parts, digest }
+        Self {
+            pack,
+            needs,
+            policy: Arc::new(policy),
+            roster: None,
+            approvals: None,
+            third_parties: None,
+            inventory: None,
+            advisories: None,
+            pages: Arc::default(),
+            parts,
+            digest,
+        }
+    }
+
+    /// Whether another one has the same inventory and pages.
+    pub fn is_whole_of(&self, other: &Self) -> bool {
+        self.inventory.as_ref().map(Arc::as_ptr) == other.inventory.as_ref().map(Arc::as_ptr) && Arc::ptr_eq(&self.pages, &other.pages)
     }
 
     /// The lists that facts are judged against.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::store::{Erased, HostRow, ListGiven, ReportRow, Statement, Store, StoreError, Thinned};
+use super::verdicts::Judged;
 use super::{sequencer, tiles};
 use crate::ledger::{self, Checkpoint, CheckpointError, Kind, Leaf, Tree, Verifier, checkpoint, tree};
 use crate::model::blob::Blob;
@@ -74,9 +75,10 @@ pub async fn fsck(store: &Store, keys: &[Verifier], progress: &(dyn Fn(usize, us
     statements(store, &gone, &mut found).await?;
     lists(store, &gone, &mut found).await?;
     records(store, &gone, &mut found).await?;
+    let judged = Judged::read(store).await?;
     for (number, host) in hosts.iter().enumerate() {
         progress(number, hosts.len());
-        host_of(store, keys, host, &gone, &mut found).await?;
+        host_of(store, keys, host, (&gone, &judged), &mut found).await?;
     }
     progress(hosts.len(), hosts.len());
     Ok(found)
@@ -324,7 +326,7 @@ impl Gone {
     }
 }
 
-async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, gone: &Gone, found: &mut Fsck) -> Result<(), StoreError> {
+async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, (gone, judged): (&Gone, &Judged), found: &mut Fsck) -> Result<(), StoreError> {
     found.count("hosts", 1);
     let public_key = pki_keys::raw_of(&host.public_key);
     if public_key.is_none_or(|_| HostId::of_spki(&host.public_key) != host.id) {
@@ -333,6 +335,7 @@ async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, gone: &Gone, 
     let blobs = blobs_of(store, host, found).await?;
     let reports = store.reports(Some(&host.id), None, 0).await?;
     found.count("reports", reports.len() as u64);
+    let mut read = Vec::new();
     for row in &reports {
         let Some(report) = public_key.and_then(|key| report_of(row, host, &key, found)) else { continue };
         leaf_of(store, keys, row, found).await?;
@@ -342,6 +345,12 @@ async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, gone: &Gone, 
                 None => found.add("blob-missing", format!("report {}", row.id), format!("blob {address} is not here and nothing in the ledger says why")),
             }
         }
+        read.push((row, report));
+    }
+    let (altered, compared) = judged.compare(store, host, &read).await?;
+    found.count("verdicts that hosts signed", compared);
+    for altered in altered {
+        found.add("verdict-altered", format!("report {}", altered.report), altered.text());
     }
     for rule in store.overlapping_findings(&host.id).await? {
         found.add("finding-overlap", format!("host {}", host.id), format!("verdicts of {rule} overlap in time, or end before they begin"));

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 
 use super::app::App;
 use super::basis::Basis;
+use super::commitments::pages::{self, Files, Known};
 use super::metrics::{ListLabel, Metrics};
 use super::start::bounded;
 use super::store::{Given, NewList, Store, StoreError};
@@ -36,10 +37,14 @@ use crate::model::policy::Policy;
 use crate::model::roster::Roster;
 use crate::model::table::{TABLE_LIMIT, TableError};
 use crate::model::third_parties::ThirdParties;
+use crate::records;
 use crate::rules::Pack;
+use crate::rules::framework::Page;
 
 /// How often files and versions are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Files of a folder that are looked at.
+const MAX_MARKED: usize = 1024;
 /// Who gives what a file of the configuration says.
 pub const CONFIGURATION: &str = "configuration";
 
@@ -160,6 +165,7 @@ enum What {
     List(List),
     Policy,
     Advisories,
+    Commitments,
 }
 
 impl What {
@@ -168,31 +174,36 @@ impl What {
             Self::List(list) => list.name(),
             Self::Policy => Kind::Policy.id(),
             Self::Advisories => Kind::Advisories.id(),
+            Self::Commitments => Kind::Commitments.id(),
         }
     }
 }
 
-/// What tells that a file is another one: a replaced or rewritten file has at least another time of change.
-type Mark = (u64, u64, u64, i64, i64, i64, i64);
+/// What tells that a file, or one of a folder, is another one: a replaced or rewritten file has at least another time of change.
+type Mark = BTreeMap<PathBuf, (u64, u64, u64, i64, i64, i64, i64)>;
 
 /// The files of the configuration and the versions that are in force.
 #[derive(Debug)]
 pub struct Watch {
-    files: Vec<(What, PathBuf, Option<Mark>)>,
+    files: Vec<(What, PathBuf, Mark)>,
+    pack: Arc<Pack>,
     heads: BTreeMap<String, u64>,
 }
 
 /// What a changed file says.
 enum Said {
     List(List, Parsed, Vec<u8>),
-    Policy(Policy),
+    Policy(Box<Policy>),
     Advisories(Index),
+    Commitments(Files, Vec<Page>),
 }
 
 /// The basis at the start of a collector: files that changed give versions, the newest versions are read. Every error is a sentence for the
 /// operator: a file that can't be read is one only where no earlier version is kept.
 pub async fn begin(store: &Store, config: &Config, pack: Arc<Pack>, refused: &Refused, now: i64) -> anyhow::Result<(Basis, Watch)> {
-    let mut basis = Basis::new(pack, config.thresholds()?);
+    // Before it is read: what changes meanwhile is another mark.
+    let policy = (What::Policy, config.policy.clone(), mark(&config.policy));
+    let mut basis = Basis::new(pack.clone(), config.thresholds()?);
     record_policy(store, &basis.policy, now).await?;
     let paths = [
         (What::List(List::Roster), &config.roster),
@@ -200,11 +211,12 @@ pub async fn begin(store: &Store, config: &Config, pack: Arc<Pack>, refused: &Re
         (What::List(List::ThirdParties), &config.third_parties),
         (What::List(List::Inventory), &config.inventory),
         (What::Advisories, &config.advisories),
+        (What::Commitments, &config.commitments),
     ];
-    let mut watch = Watch { files: Vec::new(), heads: BTreeMap::new() };
+    let mut watch = Watch { files: Vec::new(), heads: BTreeMap::new(), pack: pack.clone() };
     for (what, path) in paths.into_iter().filter(|(_, path)| !path.as_os_str().is_empty()) {
         let seen = mark(path);
-        match read(what, path) {
+        match read(what, path, &pack) {
             Ok(said) => basis = given(store, basis, said, now).await?,
             Err(problem) if what != What::Advisories && !store.list_history(what.name()).await?.is_empty() => {
                 tracing::error!(list = what.name(), "the version in force stays: {problem:#}");
@@ -215,7 +227,7 @@ pub async fn begin(store: &Store, config: &Config, pack: Arc<Pack>, refused: &Re
         watch.files.push((what, path.clone(), seen));
     }
     if !config.policy.as_os_str().is_empty() {
-        watch.files.push((What::Policy, config.policy.clone(), mark(&config.policy)));
+        watch.files.push(policy);
     }
     basis = watch.newest(store, basis, refused, None, now).await?;
     store.put_basis(&basis.digest, &basis.parts.to_bytes()).await?;
@@ -248,8 +260,8 @@ impl Watch {
             if now_there == *seen {
                 continue;
             }
-            let (what, place) = (*what, path.clone());
-            let said = tokio::task::spawn_blocking(move || read(what, &place)).await.unwrap_or_else(|e| Err(anyhow::anyhow!("{e}")));
+            let (what, place, pack) = (*what, path.clone(), self.pack.clone());
+            let said = tokio::task::spawn_blocking(move || read(what, &place, &pack)).await.unwrap_or_else(|e| Err(anyhow::anyhow!("{e}")));
             match said {
                 Ok(said) => {
                     basis = given(&app.store, basis, said, now).await?;
@@ -269,7 +281,7 @@ impl Watch {
             app.store.put_basis(&basis.digest, &basis.parts.to_bytes()).await?;
             app.sequencer.wake();
             app.basis.put(basis);
-        } else if basis.inventory.as_ref().map(Arc::as_ptr) != old.inventory.as_ref().map(Arc::as_ptr) {
+        } else if !basis.is_whole_of(&old) {
             app.sequencer.wake();
             app.basis.put(basis);
         }
@@ -279,6 +291,17 @@ impl Watch {
     /// The basis with the newest version of each list. One that does not read any more is as good as none: what rests on it is unknown.
     async fn newest(&mut self, store: &Store, mut basis: Basis, refused: &Refused, metrics: Option<&Metrics>, now: i64) -> Result<Basis, StoreError> {
         for (name, version) in store.list_heads().await? {
+            if name == Kind::Commitments.id() && self.heads.get(&name) != Some(&version) {
+                match pages::in_force(store, i64::MAX - 1).await {
+                    Ok(pages) => basis = basis.changed(|b| b.pages = Arc::new(pages)),
+                    Err(e) => {
+                        tracing::error!(version, "the pages in force do not read any more and are left out: {e}");
+                        refused.set(Kind::Commitments.id(), Some(now), metrics);
+                    }
+                }
+                self.heads.insert(name, version);
+                continue;
+            }
             let Some(list) = List::of(&name).filter(|_| self.heads.get(&name) != Some(&version)) else { continue };
             let Some(bytes) = store.list_bytes(&name, version).await? else { continue };
             let digest = Digest::of(&bytes);
@@ -312,7 +335,14 @@ async fn given(store: &Store, basis: Basis, said: Said, now: i64) -> Result<Basi
         }
         Said::Policy(policy) => {
             record_policy(store, &policy, now).await?;
-            basis.with_policy(policy)
+            basis.with_policy(*policy)
+        }
+        Said::Commitments(files, pages) => {
+            let last = store.list_history(Kind::Commitments.id()).await?.pop();
+            if pages::put(store, &files, &pages, CONFIGURATION, now).await? {
+                tracing::info!(pages = pages.len(), first = last.is_none(), "other pages of commitments are in force");
+            }
+            basis
         }
         Said::Advisories(index) => {
             let rows = index.directory().records;
@@ -349,20 +379,30 @@ fn without(basis: Basis, list: List) -> Basis {
     })
 }
 
-fn read(what: What, path: &Path) -> anyhow::Result<Said> {
+fn read(what: What, path: &Path, pack: &Pack) -> anyhow::Result<Said> {
     Ok(match what {
+        What::Commitments => {
+            let files = Files::read(path)?;
+            let pages = files.pages(&Known::new(pack, records::types::builtin()?)?).with_context(|| path.display().to_string())?;
+            Said::Commitments(files, pages)
+        }
         What::List(list) => {
             let bytes = bounded(path, TABLE_LIMIT as u64)?;
             let parsed = list.parse(&path.display().to_string(), &bytes)?;
             Said::List(list, parsed, bytes)
         }
-        What::Policy => Said::Policy(Config { policy: path.into(), ..Config::default() }.thresholds()?),
+        What::Policy => Said::Policy(Box::new(Config { policy: path.into(), ..Config::default() }.thresholds()?)),
         What::Advisories => Said::Advisories(Index::open(path).with_context(|| format!("{}: advisories can't be read", path.display()))?),
     })
 }
 
-/// `None`: it is not there.
-fn mark(path: &Path) -> Option<Mark> {
-    let m = std::fs::metadata(path).ok()?;
-    Some((m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec()))
+/// Empty: it is not there.
+fn mark(path: &Path) -> Mark {
+    let inside = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = inside.chain([path.to_path_buf()]);
+    let marked = |path: PathBuf| {
+        let m = std::fs::metadata(&path).ok()?;
+        Some((path, (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec())))
+    };
+    files.take(MAX_MARKED).filter_map(marked).collect()
 }

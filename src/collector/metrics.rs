@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::ledger::Kind;
+
 /// Media type of [`Metrics::open_metrics`].
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Media type of [`Metrics::text`].
@@ -152,6 +154,9 @@ impl Metrics {
         }
         for state in ["active", "silent", "retired", "replaced"] {
             drop(metrics.hosts.get_or_create(&State { state }));
+        }
+        for list in Kind::ALL.into_iter().filter(|kind| kind.is_list()) {
+            drop(metrics.lists_refused.get_or_create(&ListLabel { list: list.id() }));
         }
         drop(metrics.refused.get_or_create(&Why { reason: "busy" }));
         for listener in ["agents", "people"] {

@@ -11,6 +11,7 @@ pub mod app;
 pub mod auth;
 pub mod basis;
 mod body;
+pub mod commitments;
 mod door;
 mod enrol;
 pub mod error;
@@ -33,6 +34,7 @@ mod start;
 pub mod store;
 pub mod tiles;
 pub mod ui;
+mod verdicts;
 mod verify;
 
 pub use app::App;

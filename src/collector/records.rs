@@ -21,6 +21,7 @@ use crate::records::review::{self, Item};
 use crate::records::types::{self, ACCESS_REVIEWS, WAIVER};
 use crate::records::value::MAX_TEXT;
 use crate::records::{Entry, People, RecordType, Recorded, Refusal, Standing, entries, standings, waiver};
+use crate::report::text::plain;
 use crate::rules::access;
 
 /// What a person orders.
@@ -192,7 +193,7 @@ pub async fn privileges(store: &Store, against: Against<'_>) -> Result<Privilege
     for host in store.hosts(None).await?.into_iter().filter(|h| !h.state.is_over()) {
         out.hosts += 1;
         let Some((_, observation)) = store.observation(&host.id, None).await? else {
-            out.untold.push(format!("{}: no report yet", host.name));
+            out.untold.push(plain(&format!("{}: no report yet", host.name)));
             continue;
         };
         // An empty list approves nothing and hides nothing: what it says of approvals is left out below.
@@ -201,7 +202,7 @@ pub async fn privileges(store: &Store, against: Against<'_>) -> Result<Privilege
         let (found, gaps) = access::derive(&observation, complete);
         let hides = |g: &&Gap| g.path.is_empty() || g.path.starts_with("privileged");
         if let Some(gap) = gaps.iter().find(hides) {
-            out.untold.push(format!("{}: {}", host.name, gap.detail));
+            out.untold.push(plain(&format!("{}: {}", host.name, gap.detail)));
         }
         for one in found.into_iter().flat_map(|a| a.privileged) {
             let approved = if against.approvals.is_some() { one.approved } else { String::new() };

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::RulesChanged;
-use super::store::{HostRow, ReportRow, Statement, Store, StoreError};
+use super::store::{HostRow, ReportRow, Store, StoreError};
 use crate::facts;
 use crate::ledger::Kind;
 use crate::model::blob::Blob;

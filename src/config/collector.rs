@@ -50,6 +50,8 @@ pub struct Config {
     pub inventory: PathBuf,
     /// Index of published advisories (`assay advisories import`); empty: none, and rules about them are unknown.
     pub advisories: PathBuf,
+    /// Folder of the company's own pages of commitments (or one page); empty: none.
+    pub commitments: PathBuf,
     /// A host without contact for so many hours is silent.
     pub silent_after_hours: u32,
     /// How long raw facts are kept; verdicts, reports and the ledger stay.
@@ -92,6 +94,7 @@ impl Default for Config {
             third_parties: PathBuf::new(),
             inventory: PathBuf::new(),
             advisories: PathBuf::new(),
+            commitments: PathBuf::new(),
             silent_after_hours: 48,
             retention: Retention::default(),
         }

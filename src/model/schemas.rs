@@ -19,7 +19,7 @@ static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.bin"));
 /// Schema of the family of this name, unpacked for this caller; of nothing at all (`false`) when there is no such family: without
 /// a schema no rule over it loads.
 pub fn of(name: &str) -> Value {
-    packed(name).and_then(|bytes| unpack(bytes)).unwrap_or(Value::Bool(false))
+    packed(name).and_then(unpack).unwrap_or(Value::Bool(false))
 }
 
 fn packed(name: &str) -> Option<&'static [u8]> {

@@ -112,7 +112,7 @@ pub fn due(types: &[RecordType], events: &[Recorded], people: Option<&People>, a
     let mut seen: BTreeSet<(String, String, Option<RandomId>)> = BTreeSet::new();
     let mut out: Vec<Standing> = standings(types, events, people, at, to).into_iter().filter(|s| s.state != State::Current).collect();
     out.retain(|s| seen.insert((s.record.clone(), folded(&s.subject), s.entry)));
-    out.sort_by(|a, b| (a.since > at, std::cmp::Reverse(a.state), a.since).cmp(&(b.since > at, std::cmp::Reverse(b.state), b.since)));
+    out.sort_by_key(|s| (s.since > at, std::cmp::Reverse(s.state), s.since));
     out
 }
 

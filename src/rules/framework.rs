@@ -11,14 +11,16 @@
 //! id: crm-cloud
 //! title: …   version: "2026-11"   source: where the page stands
 //! sentences:
-//!   - {id: B3, title: …, text: the sentence, rules: [tls-version-minimum], fleet: "", record: "", records: []}
+//!   - {id: B3, title: …, text: the sentence, rules: [tls-version-minimum], fleet: "", record: "", records: [],
+//!      publish: true, wording: what the public reads of it}
 //! ```
 //! `records` names the record types (`rules/records/NAME.yaml`) that hold what `record` asks for.
 //! Everything that takes a framework takes a page: a sentence is a control whose rules all have to hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 
 use super::{Pack, PackError, Problem, embedded, file};
 
@@ -119,13 +121,15 @@ struct RawSentence {
     title: String,
     text: String,
     #[serde(default)]
-    rules: Vec<String>,
+    rules: Vec<Spanned<String>>,
     #[serde(default)]
     fleet: String,
     #[serde(default)]
     record: String,
     #[serde(default)]
-    records: Vec<String>,
+    records: Vec<Spanned<String>>,
+    publish: Option<Spanned<bool>>,
+    wording: Option<String>,
 }
 
 impl Framework {
@@ -190,20 +194,68 @@ pub fn parse(path: &str, text: &str) -> Result<Framework, Problem> {
     Ok(Framework { kind: Kind::Framework, id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls })
 }
 
+/// A page as a company writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its sentences.
+    pub framework: Framework,
+    /// Sentences that the company publishes, with what the public reads of each.
+    pub published: BTreeMap<String, String>,
+    /// Rules and record types that it names, and where.
+    pub named: Vec<Named>,
+}
+
+/// A rule or record type that a page names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: String,
+    /// Whether it is a record type.
+    pub is_record: bool,
+    /// Line, from 1.
+    pub line: u64,
+    /// Column, from 1.
+    pub column: u64,
+}
+
 /// Reads one page of commitments.
 pub fn parse_page(path: &str, text: &str) -> Result<Framework, Problem> {
+    parse_own_page(path, text).map(|page| page.framework)
+}
+
+/// The same with what is published, and where it names what.
+pub fn parse_own_page(path: &str, text: &str) -> Result<Page, Problem> {
     let raw: RawPage = file::yaml(path, text)?;
+    if !file::is_kebab(&raw.id) {
+        return Err(problem(path, format!("id {:?} is not kebab-case: use small letters, digits and single hyphens", raw.id)));
+    }
+    let (mut published, mut named) = (BTreeMap::new(), Vec::new());
+    for sentence in &raw.sentences {
+        let name = |is_record| move |s: &Spanned<String>| Named { id: s.value.clone(), is_record, line: s.referenced.line(), column: s.referenced.column() };
+        named.extend(sentence.rules.iter().map(name(false)).chain(sentence.records.iter().map(name(true))));
+        let wording = sentence.wording.as_deref().map(str::trim).filter(|w| !w.is_empty());
+        match (sentence.publish.as_ref().filter(|p| p.value), wording) {
+            (Some(_), Some(wording)) => drop(published.insert(sentence.id.clone(), wording.into())),
+            (Some(publish), None) => {
+                let text = format!("sentence {} is published without a wording: write what the public reads", sentence.id);
+                return Err(Problem { file: path.into(), line: publish.referenced.line(), column: publish.referenced.column(), text });
+            }
+            (None, _) => {}
+        }
+    }
+    let ids = |spanned: Vec<Spanned<String>>| -> Vec<String> { spanned.into_iter().map(|s| s.value).collect() };
     let control = |s: RawSentence| Control {
         id: s.id,
         title: s.title,
         text: s.text.trim().into(),
-        rules: mapped(s.rules, "satisfies"),
+        rules: mapped(ids(s.rules), "satisfies"),
         fleet: s.fleet.trim().into(),
         record: s.record.trim().into(),
-        records: s.records,
+        records: ids(s.records),
     };
     let controls = checked(path, raw.sentences.into_iter().map(control).collect())?;
-    Ok(Framework { kind: Kind::Commitments, id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls })
+    let framework = Framework { kind: Kind::Commitments, id: raw.id, title: raw.title, version: raw.version, source: raw.source, controls };
+    Ok(Page { framework, published, named })
 }
 
 fn mapped(rules: Vec<String>, mapping: &str) -> Vec<Mapping> {

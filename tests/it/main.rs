@@ -13,6 +13,7 @@ mod backups;
 mod browser;
 mod certificates;
 mod collector;
+mod commitments;
 mod containers;
 mod data_places;
 mod database_servers;

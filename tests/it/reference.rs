@@ -9,6 +9,8 @@ use assay::facts::{self, FAMILIES};
 use assay::model::fact::{is_marked, resolve};
 use assay::model::gap::reason;
 use assay::model::{advisories, compared};
+use assay::records::kind::Shape;
+use assay::records::types;
 use assay::rules::{Pack, access, framework, transfers};
 use serde_json::Value;
 
@@ -95,10 +97,37 @@ fn generated() -> String {
         let _ =
             writeln!(out, "| `{}` | {} | {} | {} | {} |", rule.id, rule.severity.word(), one_line(&rule.title), rule.promises.join(" "), controls.join(" "));
     }
+    records(&mut out, &framework::builtin().unwrap());
     gaps(&mut out);
     capabilities(&mut out);
     metrics(&mut out);
     out
+}
+
+/// What people record, and what asks for it.
+fn records(out: &mut String, frameworks: &[framework::Framework]) {
+    out.push_str(
+        "\n## Record types\n\nWhat people must say (`assay-collector record`). *Every*: days after which an attestation is renewed, or a register is signed as \
+         complete again. Fields in bold are required. `assay-collector record types TYPE` tells what each field means.\n\n\
+         | type | shape | per | every | fields | deadlines | promises | controls |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for kind in types::builtin().unwrap() {
+        let fields: Vec<String> = kind.fields.iter().map(|f| if f.required { format!("**{}**", f.name) } else { f.name.clone() }).collect();
+        let per = if kind.shape == Shape::Attestation { format!("{:?}", kind.per).to_lowercase() } else { String::new() };
+        let deadlines: Vec<&str> = kind.deadlines.iter().map(|d| d.text.as_str()).collect();
+        let asked = frameworks.iter().filter(|f| f.kind == framework::Kind::Framework).flat_map(|f| &f.controls).filter(|c| c.records.contains(&kind.id));
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {per} | {} | {} | {} | {} | {} |",
+            kind.id,
+            format!("{:?}", kind.shape).to_lowercase(),
+            kind.cadence_days.map_or_else(String::new, |d| d.to_string()),
+            fields.join(" "),
+            one_line(&deadlines.join("; ")),
+            kind.promises.join(" "),
+            asked.map(|c| c.id.clone()).collect::<Vec<_>>().join(" ")
+        );
+    }
 }
 
 /// Why something could not be observed.

@@ -29,7 +29,7 @@ const SOON: Duration = Duration::from_secs(120);
 const DAY: i64 = 86_400;
 
 /// A machine with a leaver's key and sudo, an operating system that ends in five days, and backups of today.
-fn machine(now: i64) -> Observation {
+pub(super) fn machine(now: i64) -> Observation {
     let dir = tempfile::tempdir().unwrap();
     access_facts::planted(dir.path());
     let mut observation = access_facts::observe(dir.path());

@@ -120,6 +120,8 @@ pub struct Collector {
     folder: tempfile::TempDir,
     /// Where agents connect, `127.0.0.1:PORT`; the same after each start.
     pub agents: String,
+    /// Where people connect, `127.0.0.1:PORT`; another after each start.
+    pub people: String,
     running: Option<Running>,
 }
 
@@ -131,7 +133,7 @@ impl Collector {
 
     /// Starts one whose data lie in a folder.
     pub fn start_in(folder: tempfile::TempDir) -> Self {
-        let mut collector = Self { folder, agents: String::new(), running: None };
+        let mut collector = Self { folder, agents: String::new(), people: String::new(), running: None };
         // Between choosing a port and taking it, a test in another process may have taken it.
         for _ in 0..5 {
             collector.agents = format!("127.0.0.1:{}", super::lab::free_port());
@@ -147,11 +149,12 @@ impl Collector {
     /// Starts it again after [`Self::kill`] or [`Self::stop`].
     pub fn resume(&mut self) {
         let mut command = Command::new(collector());
-        let people = format!("127.0.0.1:{}", super::lab::free_port());
-        command.args(["serve", "--plain-http", "--data", text(self.data()), "--agents", &self.agents, "--people", &people]);
+        self.people = format!("127.0.0.1:{}", super::lab::free_port());
+        command.args(["serve", "--plain-http", "--data", text(self.data()), "--agents", &self.agents, "--people", &self.people]);
         let stderr = if std::env::var_os("ASSAY_LOGS").is_some() { Stdio::inherit() } else { Stdio::null() };
         self.running = Some(Running::start(command.stderr(stderr)));
         wait_for(&self.agents, Duration::from_secs(60));
+        wait_for(&self.people, Duration::from_secs(60));
     }
 
     /// kill -9.

@@ -1,6 +1,6 @@
 //! The pages as a browser asks for them: real router, real store, real ledger.
 
-mod seed;
+pub mod seed;
 
 use std::sync::Arc;
 
@@ -280,11 +280,36 @@ async fn an_auditor_exports_a_bundle_and_the_ledger_knows_it() {
     let page = browser.get("/evidence").await.text;
     let token = page.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let day = |at| assay::collector::ui::when::iso_day(at);
-    let answer = browser.post("/evidence/export", &format!("framework=soc2-2017&from={}&to={}&form_token={token}", day(now - 30 * DAY), day(now - DAY))).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/zip");
-    let length: usize = answer.headers[header::CONTENT_LENGTH].to_str().unwrap().parse().unwrap();
-    assert!(length > 100_000 && answer.text.starts_with("PK"), "{length} bytes");
+    let form = |more: &str| format!("framework=soc2-2017&from={}&to={}&form_token={token}{more}", day(now - 30 * DAY), day(now - DAY));
+    for bad in ["&seed=x&sample=0", "&seed=x&sample=many", "&seed=%0A%0Ax%0Ay&sample=1"] {
+        assert_eq!(browser.post("/evidence/export", &form(bad)).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let answer = browser.post("/evidence/export", &form("&hosts=*&seed=audit&sample=2")).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    let job = answer.headers[header::LOCATION].to_str().unwrap().to_string();
+    // The page is asked again until the export is done, as a browser would.
+    let page = loop {
+        let page = browser.get(&job).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        if !page.text.contains("http-equiv=\"refresh\"") {
+            break page.text;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(page.contains("Ready") && page.contains("SHA-256"), "{page}");
+    let file = page.split("href=\"").find(|p| p.starts_with(&job)).unwrap().split('"').next().unwrap().to_string();
+    for _ in 0..2 {
+        let answer = browser.get(&file).await;
+        assert_eq!((answer.status, answer.headers[header::CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "application/zip"));
+        let length: usize = answer.headers[header::CONTENT_LENGTH].to_str().unwrap().parse().unwrap();
+        assert!(length > 20_000 && answer.text.starts_with("PK"), "{length} bytes");
+    }
+    assert!(browser.get("/evidence").await.text.contains(&job), "the page Evidence leads to it");
+    let other = Browser::signed_in(&seeded, "reviewer").await;
+    assert_eq!(other.get(&job).await.status, StatusCode::NOT_FOUND, "another person's export");
+    assert_eq!(other.get(&file).await.status, StatusCode::NOT_FOUND);
+    let viewer = Browser::signed_in(&seeded, "viewer").await;
+    assert_eq!(viewer.get(&job).await.status, StatusCode::FORBIDDEN);
     while seeded.task.step().await.unwrap() > 0 {}
     assert!(!browser.get("/evidence").await.text.contains(">None.<"), "the export is listed");
 }

@@ -1,12 +1,13 @@
 //! Questions that only a check of the whole store asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 
 use super::Head;
-use super::engine::{Result, Store, bytes, signed, unsigned};
+use super::engine::{Result, Store, StoreError, bytes, signed, unsigned};
 use super::query::Query;
+use crate::model::finding::{Finding, Verdict};
 use crate::model::ids::{Address, Digest, HostId};
 
 /// Ids in one question to the database.
@@ -73,5 +74,34 @@ impl Store {
         let query = "SELECT count(*) AS n FROM findings f WHERE f.host = $1 AND NOT EXISTS (SELECT 1 FROM reports r WHERE r.id = f.report)";
         let row = sqlx::query(query).bind(host.bytes().to_vec()).fetch_one(&self.reader).await?;
         unsigned(&row, "n")
+    }
+
+    /// When the reports of a host that moved verdicts count from, Unix seconds.
+    pub async fn effective_times(&self, host: &HostId) -> Result<BTreeMap<Digest, i64>> {
+        let rows = sqlx::query("SELECT id, effective FROM reports WHERE host = $1 AND applied = 1").bind(host.bytes().to_vec()).fetch_all(&self.reader).await?;
+        rows.iter().map(|row| Ok((Digest::new(bytes(row, "id")?), row.try_get("effective")?))).collect()
+    }
+
+    /// Verdicts of a host at a second, by rule and subject.
+    pub async fn verdicts_at(&self, host: &HostId, at: i64) -> Result<BTreeMap<(String, String), Verdict>> {
+        let rows = sqlx::query("SELECT rule, verdict, body FROM findings WHERE host = $1 AND since <= $2 AND (until IS NULL OR until > $2)")
+            .bind(host.bytes().to_vec())
+            .bind(at)
+            .fetch_all(&self.reader)
+            .await?;
+        let verdict = |row: &sqlx::any::AnyRow| -> Result<_> {
+            let (rule, word, body): (&str, &str, &str) = (row.try_get("rule")?, row.try_get("verdict")?, row.try_get("body")?);
+            let finding: Finding = serde_json::from_str(body).map_err(|e| StoreError::Damaged(format!("finding of {rule}: {e}")))?;
+            // Lists and counts read the column, pages the body: whichever was altered, the two differ from what was signed.
+            let column = Verdict::from_id(word).ok_or_else(|| StoreError::Damaged(format!("finding of {rule}: {word:?} is no verdict")))?;
+            Ok(((finding.rule, finding.subject), column, finding.verdict))
+        };
+        let mut out = BTreeMap::new();
+        for row in &rows {
+            let (about, column, body) = verdict(row)?;
+            // Both, so that neither hides behind the other.
+            out.insert(about, if column == body { column } else { Verdict::NotRun });
+        }
+        Ok(out)
     }
 }

@@ -7,7 +7,8 @@ use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
 use super::query::Query;
 use super::transitions::{self, Laying, Span};
 use super::{FindingFilter, FindingRow};
-use crate::model::finding::{Finding, Severity};
+use crate::collector::commitments::Spell;
+use crate::model::finding::{Finding, Severity, Verdict};
 use crate::model::ids::{Digest, HostId};
 
 impl Store {
@@ -45,6 +46,17 @@ impl Store {
         let rows = query.all(&self.reader).await?;
         let found: Result<Vec<FindingRow>> = rows.iter().map(|row| Ok(FindingRow { since: row.try_get("verdict_since")?, ..finding_row(row)? })).collect();
         if filter.period.is_some() { found.map(joined) } else { found }
+    }
+
+    /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.
+    pub async fn spells(&self, rules: &[&str], at: i64) -> Result<Vec<Spell>> {
+        if rules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = Query::new("SELECT host, rule, subject, verdict, since, until FROM findings WHERE since <= ");
+        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" ORDER BY since, host, rule, subject");
+        let rows = query.all(&self.reader).await?;
+        rows.iter().map(spell).collect()
     }
 
     /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
@@ -165,6 +177,18 @@ fn finding_row(row: &AnyRow) -> Result<FindingRow> {
     let span = span(row)?;
     let host = HostId::new(bytes(row, "host")?);
     Ok(FindingRow { host, finding: span.finding, since: span.since, until: span.until, report: span.report, origin: span.origin })
+}
+
+fn spell(row: &AnyRow) -> Result<Spell> {
+    let verdict: &str = row.try_get("verdict")?;
+    Ok(Spell {
+        host: HostId::new(bytes(row, "host")?),
+        rule: row.try_get("rule")?,
+        subject: row.try_get("subject")?,
+        verdict: Verdict::from_id(verdict).ok_or_else(|| StoreError::Damaged(format!("verdict {verdict:?}")))?,
+        since: row.try_get("since")?,
+        until: row.try_get("until")?,
+    })
 }
 
 fn span(row: &AnyRow) -> Result<Span> {

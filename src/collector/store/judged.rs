@@ -51,8 +51,11 @@ pub struct Again {
     /// What brings a verdict of this rule.
     pub origin: Box<dyn Fn(&str) -> String + Send + Sync>,
     /// Whether an old verdict goes on when the new one is said.
-    pub alike: Box<dyn Fn(&Finding, &Finding) -> bool + Send + Sync>,
+    pub alike: Box<Alike>,
 }
+
+/// Whether the first of two verdicts goes on when the second is said.
+pub type Alike = dyn Fn(&Finding, &Finding) -> bool + Send + Sync;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

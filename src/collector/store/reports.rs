@@ -212,6 +212,12 @@ impl Store {
         Ok(Some((row, observation)))
     }
 
+    /// When the last report that moved verdicts came at or before `at`, Unix seconds; `None`: none did.
+    pub async fn last_observed(&self, at: i64) -> Result<Option<i64>> {
+        let row = sqlx::query("SELECT max(received) AS last FROM reports WHERE applied = 1 AND received <= $1").bind(at).fetch_one(&self.reader).await?;
+        Ok(row.try_get("last")?)
+    }
+
     /// A report and the frames of its blobs that are here.
     pub async fn facts(&self, id: &Digest) -> Result<(Report, Frames)> {
         let row = self.report(id).await?.ok_or_else(|| StoreError::Damaged(format!("report {id} is not here")))?;

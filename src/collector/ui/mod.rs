@@ -57,7 +57,7 @@ const HEADERS: [(&str, &str); 7] = [
 
 /// Every page of a collector, sign-in included.
 pub fn router(app: Arc<App>) -> Router {
-    let catalogue = Catalogue::of(&app.pack);
+    let catalogue = Catalogue::of(&app.pack, &app.basis.now().pages);
     pages(Arc::new(Site::new(app, catalogue)))
 }
 

@@ -11,6 +11,7 @@ use crate::collector::store::Store;
 use crate::evidence::material::{Period, Sampling, Scope, day_of};
 use crate::model::finding::Severity;
 use crate::model::ids::RandomId;
+use crate::rules::framework::Page;
 use crate::rules::{Pack, framework};
 
 /// A rule as pages show it.
@@ -68,12 +69,13 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The rules of a pack and the frameworks that the program carries.
-    pub fn of(pack: &Pack) -> Self {
-        let frameworks = framework::builtin().unwrap_or_else(|e| {
+    /// The rules of a pack, the frameworks that the program carries and the company's own pages.
+    pub fn of(pack: &Pack, own: &[Page]) -> Self {
+        let mut frameworks = framework::builtin().unwrap_or_else(|e| {
             tracing::error!("pages go without frameworks: {e}");
             Vec::new()
         });
+        frameworks.extend(own.iter().map(|page| page.framework.clone()));
         Self { rules: pack.rules.iter().map(|r| (r.id.clone(), rule_card(r))).collect(), frameworks: frameworks.into_iter().map(framework_card).collect() }
     }
 
@@ -159,11 +161,13 @@ impl Site {
 
     /// Begins an export; gives back its name in addresses.
     pub fn export(&self, by: RandomId, wanted: &Wanted<'_>, now: i64) -> Result<RandomId, PageError> {
-        let all = framework::builtin().map_err(|e| PageError::Internal(e.to_string()))?;
+        let mut all = framework::builtin().map_err(|e| PageError::Internal(e.to_string()))?;
+        all.extend(self.app.basis.now().pages.iter().map(|page| page.framework.clone()));
         let framework = framework::find(&all, wanted.framework).ok_or_else(|| PageError::NotFound(format!("A framework “{}”", wanted.framework)))?;
         let period = Period::parse(wanted.from, wanted.to).map_err(|e| PageError::Bad(format!("The period can’t be exported: {e}.")))?;
         let app = self.app.clone();
-        let source = export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.pack.clone() };
+        let source =
+            export::Source { store: app.store.clone(), signer: app.signer.clone(), verifier: app.verifier.clone(), pack: app.basis.now().pack.clone() };
         let (scope, sampling) = (wanted.scope.clone(), wanted.sampling.clone());
         let order = export::Order { framework: framework.clone(), period, scope, sampling, inventory: None, today: day_of(now) };
         let (id, name) = (random_id()?, format!("assay-{}-{}-{}.zip", framework.id, wanted.from, wanted.to));

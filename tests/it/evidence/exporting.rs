@@ -1,19 +1,25 @@
 //! From a collector's data folder to a bundle that verifies, by the programs as people run them.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use assay::collector::Keys;
+use assay::collector::export::{ExportError, Order, Source, Target, Tell, export};
 use assay::collector::sequencer::Task;
 use assay::collector::store::{Accepted, BlobRow, Enrolled, NewHost, NewReport, ReportRow, Store};
-use assay::evidence::verify;
+use assay::evidence::material::{Sampling, Scope};
+use assay::evidence::work::WorkError;
+use assay::evidence::{BundleError, Period, verify};
 use assay::model::blob::Blob;
 use assay::model::envelope::Envelope;
-use assay::model::finding::Finding;
+use assay::model::finding::{Finding, Verdict};
 use assay::model::ids::Digest;
-use assay::model::report::Report;
+use assay::model::report::{Report, ScanKind};
+use assay::rules::Pack;
+use assay::rules::framework;
 
-use super::made::{Made, files, problems, small};
+use super::made::{Made, files, finding, problems, small};
 
 #[expect(clippy::disallowed_methods, reason = "the test runs the program under test")]
 fn run(program: &str, arguments: &[&str]) -> (i32, String, String) {
@@ -140,6 +146,70 @@ async fn an_altered_ledger_is_not_exported() {
     assert!(code == 1 && err.contains("is not by the ledger key") && !file.exists(), "{err}");
 }
 
+/// Stops after so many hosts.
+fn stopping(after: u64) -> Tell {
+    Box::new(move |progress| progress.done < after)
+}
+
+fn november() -> Order {
+    let framework = framework::find(&framework::builtin().unwrap(), "soc2").unwrap().clone();
+    let period = Period::parse("2026-11-02", "2026-11-15").unwrap();
+    Order { framework, period, scope: Scope::default(), sampling: None, inventory: None, today: jiff::civil::date(2026, 12, 10) }
+}
+
+#[tokio::test]
+async fn an_interrupted_export_goes_on_and_gives_the_same_bytes() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut made = small();
+    for (n, name) in [(2, "db01"), (3, "db02")] {
+        made.host(n, name);
+        made.report(n, ScanKind::Weekly, "2026-W46", jiff::civil::date(2026, 11, 11), &[finding("ssh-root-login", "", Verdict::Fail)]);
+    }
+    data_folder(data.path(), &made).await;
+    let keys = Keys::load_or_create(data.path(), 1_795_000_000).unwrap();
+    let pack = Arc::new(Pack::builtin(assay::facts::schemas()).unwrap());
+    let store = Store::open(data.path()).await.unwrap();
+    let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack };
+    let target = |name: &str, resume| Target { out: out.path().join(name), resume, by: "test".into() };
+    let order = november();
+
+    let whole = export(&source, &order, &target("whole.zip", false), stopping(u64::MAX)).await.unwrap();
+    assert!(matches!(export(&source, &order, &target("part.zip", true), stopping(u64::MAX)).await, Err(ExportError::Work(WorkError::Missing(_)))));
+    let stopped = export(&source, &order, &target("part.zip", false), stopping(2)).await;
+    assert!(matches!(stopped, Err(ExportError::Bundle(BundleError::Stopped))), "{stopped:?}");
+    let (part, folder) = (out.path().join("part.zip"), out.path().join("part.zip.part"));
+    assert!(!part.exists() && folder.is_dir());
+    assert!(matches!(export(&source, &order, &target("part.zip", false), stopping(u64::MAX)).await, Err(ExportError::Work(WorkError::Exists(_)))));
+
+    let mut other = order.clone();
+    (other.scope.hosts, other.sampling) = (vec!["db*".into()], Some(Sampling { seed: "x".into(), size: 1 }));
+    let refused = export(&source, &other, &target("part.zip", true), stopping(u64::MAX)).await.unwrap_err().to_string();
+    assert!(refused.contains("differs from this one in the hosts, the sample; give the same order"), "{refused}");
+
+    // What was begun and not finished when the power went away counts for nothing; the day may be another one.
+    std::fs::OpenOptions::new().append(true).open(folder.join("hosts.jsonl")).unwrap().write_all(b"[{\"bytes\":").unwrap();
+    let later = Order { today: jiff::civil::date(2026, 12, 24), ..order.clone() };
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let tell: Tell = Box::new(move |p| {
+        told.lock().unwrap().push((p.done, p.hosts));
+        true
+    });
+    let resumed = export(&source, &later, &target("part.zip", true), tell).await.unwrap();
+    assert_eq!((resumed.digest, std::fs::read(&part).unwrap()), (whole.digest, std::fs::read(out.path().join("whole.zip")).unwrap()));
+    assert_eq!(*seen.lock().unwrap(), [(1, 3), (2, 3), (3, 3)]);
+    assert!(!folder.exists());
+    assert_eq!(source.store.statements(assay::ledger::Kind::Export).await.unwrap().len(), 2, "each finished export is in the ledger");
+
+    let scoped =
+        export(&source, &Order { scope: Scope { hosts: vec!["DB*".into()] }, ..order.clone() }, &target("db.zip", false), stopping(u64::MAX)).await.unwrap();
+    let found = verify(std::io::Cursor::new(std::fs::read(out.path().join("db.zip")).unwrap()), Some(&keys.verifier)).unwrap();
+    assert_eq!((problems(&found), scoped.paper.population.len()), (vec![], 2));
+    let nobody = Order { scope: Scope { hosts: vec!["mail*".into()] }, ..order };
+    let refused = export(&source, &nobody, &target("nobody.zip", false), stopping(u64::MAX)).await.unwrap_err().to_string();
+    assert!(refused.contains("is named mail*") && !out.path().join("nobody.zip.part").exists(), "{refused}");
+}
+
 #[test]
 fn wrong_arguments_are_one_sentence_and_write_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -157,6 +227,18 @@ fn wrong_arguments_are_one_sentence_and_write_nothing() {
     ] {
         let (code, _, err) = collector(&["export", "--framework", framework, "--from", from, "--to", to, "--data", folder]);
         assert!(code == 1 && err.contains(expected) && err.lines().count() == 1, "{err}");
+    }
+    let day = ["export", "--framework", "soc2", "--data", folder];
+    for (more, expected) in [
+        (vec!["--date", "2026-13-01"], "must read YYYY-MM-DD"),
+        (vec!["--date", "2026-11-18", "--seed", "a\nb"], "--seed: must be 1 to 100 characters"),
+        (vec!["--date", "2026-11-18", "--inventory", "/nowhere.csv"], "/nowhere.csv"),
+    ] {
+        let (code, _, err) = collector(&[day.as_slice(), &more].concat());
+        assert!(code == 1 && err.contains(expected) && err.lines().count() == 1, "{err}");
+    }
+    for more in [vec![], vec!["--from", "2026-11-01"], vec!["--date", "2026-11-18", "--to", "2026-11-18"], vec!["--date", "2026-11-18", "--sample", "3"]] {
+        assert_eq!(collector(&[day.as_slice(), &more].concat()).0, 2, "{more:?}");
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

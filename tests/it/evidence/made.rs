@@ -21,7 +21,7 @@ use assay::model::finding::{Counts, Finding, Severity, Verdict};
 use assay::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use assay::model::report::{Cadence, FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
 use assay::pki::keys::spki_of;
-use assay::records::{Action, Event};
+use assay::records::{Action, Attachment, Event};
 use jiff::civil::{Date, date};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
@@ -290,9 +290,30 @@ impl Made {
             record: record.into(),
             subject: subject.into(),
         };
+        self.recorded(event);
+    }
+
+    /// An event with a file.
+    pub fn attach(&mut self, day: Date, name: &str, content: &[u8]) {
+        let file = Attachment { bytes: content.len() as u64, name: name.into(), sha256: Digest::of(content) };
+        self.material.files.insert(file.sha256, content.to_vec());
+        self.recorded(Event {
+            action: Action::Add,
+            at: day_start(day) + 7200,
+            by: "ada".into(),
+            entry: RandomId::new([0xaa; 16]),
+            fields: BTreeMap::new(),
+            files: vec![file],
+            format: assay::records::event::FORMAT.into(),
+            nonce: RandomId::new([0xab; 16]),
+            record: "policy".into(),
+            subject: String::new(),
+        });
+    }
+
+    fn recorded(&mut self, event: Event) {
         let body = canonical::to_bytes(&event).unwrap();
-        let kind = if record == "waiver" { Kind::Waiver } else { Kind::Register };
-        self.leaves.push(Leaf::new(kind, RandomId::new([0xdd; 16]), Digest::of(&body), None, event.at));
+        self.leaves.push(Leaf::new(Kind::Register, RandomId::new([self.leaves.len() as u8; 16]), Digest::of(&body), None, event.at));
         let proof = Proof { index: self.leaves.len() as u64 - 1, leaf: String::new(), proof: Vec::new() };
         self.material.records.push(RecordedEvent { digest: Digest::of(&body), body, event, proof });
     }
@@ -329,7 +350,7 @@ impl Made {
                 }
                 _ => {
                     material.ledger.iter_mut().filter(|e| e.proof.index == i as u64).for_each(|e| e.proof = proof(i));
-                    material.records.iter_mut().filter(|e| e.proof.index == i as u64).for_each(|e| e.proof = proof(i));
+                    material.records.iter_mut().filter(|r| r.proof.index == i as u64).for_each(|r| r.proof = proof(i));
                 }
             }
         }

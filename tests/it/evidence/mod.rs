@@ -3,7 +3,9 @@
 mod assembling;
 mod commands;
 mod exporting;
+mod formats;
 mod large;
 mod made;
 mod tampering;
 mod telling;
+mod year;

@@ -123,7 +123,7 @@ fn a_bundle_of_another_ledger_holds_only_without_a_key() {
 }
 
 /// The bundle with other files and a manifest that the ledger key signs over them.
-fn resealed(good: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
+pub fn resealed(good: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
     changed(good, |files| {
         let manifest = Manifest::open(&files[manifest::PATH], &verifier()).unwrap();
         files.remove(manifest::PATH);
@@ -135,7 +135,7 @@ fn resealed(good: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
 }
 
 /// A file of lines, each changed.
-fn each_line(files: &mut Files, path: &str, change: impl FnOnce(&mut Vec<String>)) {
+pub fn each_line(files: &mut Files, path: &str, change: impl FnOnce(&mut Vec<String>)) {
     let text = String::from_utf8(files.remove(path).unwrap()).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
     change(&mut lines);
@@ -221,7 +221,7 @@ fn reports_that_contradict_themselves_are_named() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test runs another implementation; the product starts nothing")]
-fn python(bundle: &[u8], key: Option<&str>) -> (i32, String) {
+pub fn python(bundle: &[u8], key: Option<&str>) -> (i32, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bundle.zip");
     std::fs::write(&path, bundle).unwrap();

@@ -223,6 +223,7 @@ pub async fn a_sound_store_has_no_difference(store: Store) {
         ("receipts", 4),
         ("reports", 4),
         ("statements", 0),
+        ("verdicts that hosts signed", 0),
         ("versions of lists", 0),
     ];
     assert_eq!(counts, expected);

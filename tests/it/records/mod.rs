@@ -1,4 +1,7 @@
-//! Record types against promises, frameworks and pages.
+//! Record types against promises, frameworks and pages; the command line; the API.
+
+mod api;
+mod commands;
 
 use std::collections::BTreeSet;
 
