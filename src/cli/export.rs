@@ -130,6 +130,7 @@ fn export(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     let scope = Scope { hosts: arguments.hosts.clone() };
     let order = Order { framework: framework.clone(), period, scope, sampling, inventory, today: day_of(clock::unix_now()) };
     let target = Target { out: out.clone(), resume: arguments.resume, by: actor() };
+    output::step("exporting · reading the ledger and the results");
     let made = block_on(async {
         let store = Store::open(&arguments.data).await?;
         let source = Source { store, signer: Arc::new(keys.signer), verifier: keys.verifier.clone(), pack: Arc::new(pack) };

@@ -132,6 +132,9 @@ fn result(paper: &Paper, ids: &Ids) -> Value {
     for (name, values) in [("observations", observations), ("findings", findings), ("risks", risks.into_values().collect())] {
         put(&mut result, name, values);
     }
+    let tables = paper.lists.iter().map(|l| l.path.as_str()).chain([csv::LISTS]);
+    let links = std::iter::once(ids.of("plan", &[])).chain(tables.map(|path| ids.of("table", &[path])));
+    put(&mut result, "links", links.map(|uuid| json!({"href": format!("#{uuid}"), "rel": "evidence"})).collect());
     if !items.is_empty() {
         result["local-definitions"] = json!({"inventory-items": items});
     }

@@ -212,22 +212,29 @@ def main(path, given):
                     bad(path, f"line {number}: findings and counts differ")
 
     # Records, lists, other entries of the ledger.
-    attached = {}
+    attached, last = {}, -1
     for number, line in bundle.lines("records/events.jsonl"):
         value = json.loads(line)
         digest = value["erased"] if "erased" in value else sha(canonical(value["event"])).hex()
         if canonical(value) != line or json.loads(value["proof"]["leaf"])["kind"] not in RECORDS or not logged(value["proof"], reference=digest):
             bad("records/events.jsonl", f"line {number}: the event is not in the ledger")
+        if value["proof"]["index"] <= last or "event" in value and value["event"]["at"] != json.loads(value["proof"]["leaf"])["at"]:
+            bad("records/events.jsonl", f"line {number}: order or time is wrong")
+        last = value["proof"]["index"]
         attached |= {f["sha256"]: f["bytes"] for f in value.get("event", {}).get("files", [])}
     for path in here:
         digest = re.fullmatch("(?:records/files/|lists/)([0-9a-f]{64})(?:[.]csv)?", path)
         if digest and digest[1] != listed[path]["sha256"] or path.startswith("records/files/") and attached.get(digest[1]) != listed[path]["bytes"]:
             bad(path, "digest and name differ, or no event names it")
+    last = -1
     for number, line in bundle.lines("ledger.jsonl"):
         value = json.loads(line)
         body = {"reference": sha(canonical(value["body"])).hex()} if value["body"] is not None else {}
         if canonical(value) != line or not logged(value["proof"], **body) or json.loads(value["proof"]["leaf"])["kind"] in ("report", *RECORDS):
             bad("ledger.jsonl", f"line {number}: the entry is not in the ledger, or its text is another one")
+        if value["proof"]["index"] <= last:
+            bad("ledger.jsonl", f"line {number}: order is wrong")
+        last = value["proof"]["index"]
 
     # Tables, pieces, samples.
     tables = {p: table(bundle.read(p)) for p in here if "/" not in p and p.endswith(".csv")}

@@ -8,6 +8,7 @@ mod control;
 mod sheet;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Workbook, XlsxError};
 
@@ -158,29 +159,23 @@ fn windows(sheet: &mut Sheet<'_>, paper: &Paper) -> Result<(), XlsxError> {
     sheet.list(&head, paper.windows.iter().map(row), MAX_ROWS, "windows.csv")
 }
 
-/// Each exception once, with the controls that it bears on.
+/// Each exception once, though controls share them.
 fn exceptions(sheet: &mut Sheet<'_>, paper: &Paper) -> Result<(), XlsxError> {
     sheet.title("Everything in the period that was neither a pass nor not applicable")?;
-    let mut order: Vec<&Exception> = Vec::new();
-    let mut controls: BTreeMap<(&str, &str, crate::model::ids::HostId, i64, &str), Vec<&str>> = BTreeMap::new();
+    let mut bearing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for control in &paper.controls {
-        for e in &control.exceptions {
-            let bears = controls.entry((&e.rule, &e.subject, e.host, e.first_seen, e.verdict.word())).or_default();
-            if bears.is_empty() {
-                order.push(e);
-            }
-            bears.push(&control.id);
-        }
+        control.design.iter().for_each(|d| bearing.entry(&d.rule).or_default().push(&control.id));
     }
     let mut head = vec![("Controls", 18.0)];
     head.extend(control::EXCEPTION_HEAD);
-    let row = |e: &&Exception| {
-        let bears = controls.get(&(&*e.rule, &*e.subject, e.host, e.first_seen, e.verdict.word())).cloned().unwrap_or_default();
-        let mut cells = vec![Cell::from(bears.join(", "))];
+    let row = |e: &Arc<Exception>| {
+        // A scan that did not run bears on whatever rules test.
+        let bears = if e.rule.is_empty() { "all that rules test".into() } else { bearing.get(&*e.rule).map(|c| c.join(", ")).unwrap_or_default() };
+        let mut cells = vec![Cell::from(bears)];
         cells.extend(control::exception(e));
         cells
     };
-    sheet.list(&head, order.iter().map(row), MAX_ROWS, "exceptions.csv")
+    sheet.list(&head, paper.exceptions.iter().map(row), MAX_ROWS, "exceptions.csv")
 }
 
 fn revocations(sheet: &mut Sheet<'_>, paper: &Paper) -> Result<(), XlsxError> {

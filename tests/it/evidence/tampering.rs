@@ -191,7 +191,12 @@ fn tables_pieces_and_strays_are_held_against_each_other() {
     let good = small().bundle().bytes;
     let seen = |bad: &[u8]| problems(&checked(bad));
     assert_eq!(seen(&resealed(&good, |f| drop(f.insert("notes.txt".into(), b"x".to_vec())))), ["notes.txt added"]);
-    assert_eq!(seen(&resealed(&good, |f| each_line(f, "windows.csv", |l| drop(l.pop())))), ["lists.csv table"]);
+    let shortened = |f: &mut Files| {
+        let table = f.get_mut("windows.csv").unwrap();
+        let end = table[..table.len() - 2].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+        table.truncate(end);
+    };
+    assert_eq!(seen(&resealed(&good, shortened)), ["lists.csv table"]);
     assert_eq!(seen(&resealed(&good, |f| f.get_mut("windows.csv").unwrap().truncate(100))), ["lists.csv table", "windows.csv table"]);
     assert_eq!(seen(&resealed(&good, |f| drop(f.remove("windows.csv")))), ["controls/CC6.7.json piece", "lists.csv table", "windows.csv missing"]);
     let digest = Digest::of(b"x");
