@@ -29,7 +29,9 @@ complete -c assay-collector -n "__fish_assay_collector_needs_command" -s V -l ve
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "serve" -d 'Serve agents and people'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "token" -d 'Make tokens: for hosts that enrol, for programs that use the API'
-complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "user" -d 'Add a person who may sign in'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "user" -d 'Say who may sign in and what they may do'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "list" -d 'Give lists to judge by, such as the roster, and look at their versions'
+complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "commitments" -d 'The company\'s own sentences: whether each is true, since when, where not; and a status page for the public'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "record" -d 'Record what people must say: incidents, sub-processors, trainings, reviews and the like'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "waiver" -d 'Accept a failure for a time: asked for by one person, approved by another'
 complete -c assay-collector -n "__fish_assay_collector_needs_command" -f -a "evidence" -d 'Export SOC 2 evidence'
@@ -69,9 +71,12 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; a
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "api" -d 'Make a token with which a program uses the API for a user, and print it; only its digest is kept'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "change" -d 'Give a person another role, from the next request on'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "remove" -d 'Let a person sign in no longer, and end the sessions'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "list" -d 'List who may sign in and who might once, with the id by which the ledger knows them'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and not __fish_seen_subcommand_from add change remove list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l role -d 'What the person may do' -r -f -a "admin\t''
 reviewer\t''
 auditor\t''
@@ -79,8 +84,66 @@ viewer\t''"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l password-file -d 'File that holds the password; without it a one-time sign-in link is printed' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from change" -l role -d 'What the person may do from now on' -r -f -a "admin\t''
+reviewer\t''
+auditor\t''
+viewer\t''"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from change" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from change" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from remove" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "change" -d 'Give a person another role, from the next request on'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Let a person sign in no longer, and end the sessions'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "list" -d 'List who may sign in and who might once, with the id by which the ledger knows them'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand user; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "put" -d 'Put a new version of a list into force; a running collector judges by it within seconds'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "show" -d 'Print a version of a list as it was given'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "history" -d 'List the versions of a list: since when, until when, rows, by whom, digest'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and not __fish_seen_subcommand_from put show history help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from put" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from put" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from show" -l as-of -d 'The version that was in force then: a day (as of its end, UTC) or a time' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from show" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from history" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from history" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "put" -d 'Put a new version of a list into force; a running collector judges by it within seconds'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print a version of a list as it was given'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "history" -d 'List the versions of a list: since when, until when, rows, by whom, digest'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand list; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and not __fish_seen_subcommand_from check status publish help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and not __fish_seen_subcommand_from check status publish help" -f -a "check" -d 'Check pages without putting them into force: what they name must be there'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and not __fish_seen_subcommand_from check status publish help" -f -a "status" -d 'Tell of each sentence whether it is true, since when, and on which hosts not'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and not __fish_seen_subcommand_from check status publish help" -f -a "publish" -d 'Write a status page for the public: what the page publishes, and no more'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and not __fish_seen_subcommand_from check status publish help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from check" -l rules -d 'Folder of rules that the collector judges by, when not the built-in pack' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from status" -l page -d 'One page by its id, also one that the program carries; otherwise the company\'s own' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from status" -l as-of -d 'As it stood then: a day (as of its end, UTC) or a time' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from status" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'For programs'"
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from status" -l fail-on -d 'Fail when a sentence is false because of a rule of at least this severity' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from status" -l rules -d 'Folder of rules that the collector judges by, when not the built-in pack' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from status" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from publish" -l page -d 'Id of the page' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from publish" -l out -d 'Folder for index.html and status.json; made when it is not there' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from publish" -l as-of -d 'As it stood then: a day (as of its end, UTC) or a time' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from publish" -l rules -d 'Folder of rules that the collector judges by, when not the built-in pack' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from publish" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from publish" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check pages without putting them into force: what they name must be there'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from help" -f -a "status" -d 'Tell of each sentence whether it is true, since when, and on which hosts not'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from help" -f -a "publish" -d 'Write a status page for the public: what the page publishes, and no more'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand commitments; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "types" -d 'List what can be recorded, or tell the fields of one type'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and not __fish_seen_subcommand_from types add change close withdraw sign-off list show due file export notification review help" -f -a "add" -d 'Record a new entry'
@@ -120,7 +183,6 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; 
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from sign-off" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from sign-off" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l as-of -d 'As of the end of a day, or a time' -r
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l roster -d 'Who works here, as CSV or JSON: for whom duties per person are due' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
@@ -130,7 +192,6 @@ json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from show" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l within -d 'Also what comes within so many days' -r
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l roster -d 'Who works here, as CSV or JSON: for whom duties per person are due' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand record; and __fish_seen_subcommand_from due" -l data -d 'Data folder of the collector' -r -F
@@ -206,12 +267,18 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and not __fish_seen_subcommand_from export key help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l framework -d 'Framework: its id, or its id without the version' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l framework -d 'Framework: its id, or its id without the version; or a page of commitments by its id, the company\'s own included' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l from -d 'First day, YYYY-MM-DD, UTC' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l to -d 'Last day, YYYY-MM-DD, UTC' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l date -d 'One day instead of a period' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l host -d 'Hosts of this name only; * stands for any characters; may be repeated' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l seed -d 'The auditor\'s seed: draws samples that the auditor can draw again' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l sample -d 'Samples per control and kind [default: 25]' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l inventory -d 'A list of hosts from elsewhere, CSV with a column name, to compare the population with' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l out -d 'Where to write the bundle; otherwise assay-FRAMEWORK-FROM-TO.zip here' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l rules -d 'Folder of rules that the collector judges by, when not the built-in pack' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -l resume -d 'Go on with the interrupted export of the same file and order'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from key" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from key" -s h -l help -d 'Print help'
@@ -278,24 +345,35 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l
 json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand fsck" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "serve" -d 'Serve agents and people'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "token" -d 'Make tokens: for hosts that enrol, for programs that use the API'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "user" -d 'Add a person who may sign in'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "record" -d 'Record what people must say: incidents, sub-processors, trainings, reviews and the like'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "waiver" -d 'Accept a failure for a time: asked for by one person, approved by another'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "evidence" -d 'Export SOC 2 evidence'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "host" -d 'List hosts, and take them out of the population'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "ledger" -d 'Look at the ledger, or go on from a restored database'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "erase" -d 'Erase what is kept of a host or a person, without breaking a proof'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "backup" -d 'Write the whole store into one file, while the collector works'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "restore" -d 'Fill an empty store from a backup'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "migrate" -d 'Move the store to another database'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "fsck" -d 'Read everything again and name every difference'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "serve" -d 'Serve agents and people'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "demo" -d 'Try everything on this machine: a collector, this machine enrolled and scanned, the pages'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "token" -d 'Make tokens: for hosts that enrol, for programs that use the API'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "user" -d 'Say who may sign in and what they may do'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "list" -d 'Give lists to judge by, such as the roster, and look at their versions'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "commitments" -d 'The company\'s own sentences: whether each is true, since when, where not; and a status page for the public'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "record" -d 'Record what people must say: incidents, sub-processors, trainings, reviews and the like'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "waiver" -d 'Accept a failure for a time: asked for by one person, approved by another'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "evidence" -d 'Export SOC 2 evidence'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "host" -d 'List hosts, and take them out of the population'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "ledger" -d 'Look at the ledger, or go on from a restored database'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "erase" -d 'Erase what is kept of a host or a person, without breaking a proof'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "backup" -d 'Write the whole store into one file, while the collector works'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "restore" -d 'Fill an empty store from a backup'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "migrate" -d 'Move the store to another database'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "fsck" -d 'Read everything again and name every difference'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and not __fish_seen_subcommand_from serve demo token user list commitments record waiver evidence host ledger erase backup restore migrate fsck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "create" -d 'Make a token that enrols hosts, and print it; only its digest is kept'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "api" -d 'Make a token with which a program uses the API for a user, and print it; only its digest is kept'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "add" -d 'Add a person who may sign in, or give one of this name a new role and password'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "change" -d 'Give a person another role, from the next request on'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "remove" -d 'Let a person sign in no longer, and end the sessions'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from user" -f -a "list" -d 'List who may sign in and who might once, with the id by which the ledger knows them'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from list" -f -a "put" -d 'Put a new version of a list into force; a running collector judges by it within seconds'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from list" -f -a "show" -d 'Print a version of a list as it was given'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from list" -f -a "history" -d 'List the versions of a list: since when, until when, rows, by whom, digest'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from commitments" -f -a "check" -d 'Check pages without putting them into force: what they name must be there'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from commitments" -f -a "status" -d 'Tell of each sentence whether it is true, since when, and on which hosts not'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from commitments" -f -a "publish" -d 'Write a status page for the public: what the page publishes, and no more'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "types" -d 'List what can be recorded, or tell the fields of one type'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "add" -d 'Record a new entry'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from record" -f -a "change" -d 'Give fields of an entry other values; what they were stays in its history'

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::app::App;
+use super::lists::List;
 use super::store::{FindingFilter, FindingRow, RecordError, Store, StoreError, random_id};
 use crate::host::clock;
 use crate::ledger::Kind;
@@ -15,6 +15,8 @@ use crate::model::canonical;
 use crate::model::finding::Verdict;
 use crate::model::gap::Gap;
 use crate::model::ids::{Digest, HostId, RandomId};
+use crate::model::roster::Roster;
+use crate::model::table::TableError;
 use crate::records::event::{Action, Attachment, Event, FORMAT, ordered};
 use crate::records::kind::{FieldType, Shape};
 use crate::records::review::{self, Item};
@@ -156,9 +158,16 @@ pub fn carried() -> Result<&'static [RecordType], StoreError> {
     types::builtin().map_err(|e| StoreError::Damaged(format!("a record type of the program: {e}")))
 }
 
-/// Who works here, for duties per person; `None`: no roster.
-pub fn people(app: &App) -> Option<People> {
-    app.basis.now().roster.as_deref().map(|roster| People::of(roster, i64::MIN))
+/// Who worked here up to `at` (Unix seconds), by the rosters that were in force; `None`: no roster.
+pub async fn people(store: &Store, at: i64) -> Result<Option<People>, StoreError> {
+    let mut rosters = Vec::new();
+    for version in store.list_versions(Kind::Roster.id(), 0, at.saturating_add(1)).await? {
+        // What does not read any more, or was erased, tells of nobody.
+        let read = version.bytes.as_deref().and_then(|bytes| Roster::parse(&version.name, bytes).ok());
+        rosters.extend(read.map(|roster| (version.since, roster)));
+    }
+    let versions: Vec<(i64, &Roster)> = rosters.iter().map(|(since, roster)| (*since, roster)).collect();
+    Ok((!versions.is_empty()).then(|| People::of_versions(&versions)))
 }
 
 /// Open failures that a waiver with these words would cover: name of the host, the verdict.
@@ -187,8 +196,12 @@ pub struct Privileges {
     pub untold: Vec<String>,
 }
 
-/// Takes the list. Without a list of approvals nothing is said of what was approved.
-pub async fn privileges(store: &Store, against: Against<'_>) -> Result<Privileges, StoreError> {
+/// Takes the list, by the roster and the approvals in force. Without a list of approvals nothing is said of what was approved.
+pub async fn privileges(store: &Store) -> Result<Privileges, StoreError> {
+    let now = clock::unix_now();
+    let roster = in_force(store, List::Roster, now, Roster::parse).await?;
+    let approvals = in_force(store, List::Approvals, now, Approvals::parse).await?;
+    let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref(), third_parties: None };
     let mut out = Privileges::default();
     for host in store.hosts(None).await?.into_iter().filter(|h| !h.state.is_over()) {
         out.hosts += 1;
@@ -211,6 +224,13 @@ pub async fn privileges(store: &Store, against: Against<'_>) -> Result<Privilege
     }
     out.items.sort();
     Ok(out)
+}
+
+/// A list in force, as read.
+async fn in_force<T>(store: &Store, list: List, at: i64, parse: impl Fn(&str, &[u8]) -> Result<T, TableError>) -> Result<Option<T>, StoreError> {
+    let version = store.list_at(list.name(), at).await?;
+    let Some(bytes) = version.and_then(|v| v.bytes) else { return Ok(None) };
+    parse(list.name(), &bytes).map(Some).map_err(|e| StoreError::Damaged(format!("list {e}")))
 }
 
 /// Starts a review over a list: an entry whose file is the list.
@@ -236,6 +256,13 @@ pub async fn start_review(store: &Store, scope: &str, taken: &Privileges, by: &s
     let fields = values.map(|(name, value)| (name.to_string(), value)).into();
     let files = vec![(review::LIST_NAME.to_string(), list)];
     record(store, kind, Action::Add, Order { fields, files, by: by.into(), ..Order::default() }).await
+}
+
+/// What people and programs read of a review: its items by number from 1, each with what was decided.
+pub fn review_document(entry: &Entry, list: &[Item], decided: &BTreeMap<u32, review::Decided>, undecided: bool) -> Value {
+    let numbered = (1..).zip(list).filter(|(number, _)| !undecided || !decided.contains_key(number));
+    let items: Vec<Value> = numbered.map(|(number, item)| json!({ "number": number, "item": item, "decision": decided.get(&number) })).collect();
+    json!({ "review": entry, "items": items, "undecided": list.len().saturating_sub(decided.len()) })
 }
 
 /// The list of a review, by number from 1.

@@ -61,11 +61,13 @@ pub async fn follow(store: Store, mut size: watch::Receiver<u64>, mut stop: watc
     let mut written = Written::open(&folder);
     loop {
         size.borrow_and_update();
+        // Asked before: what was numbered while the last entries were written is still to be written.
+        let is_last = *stop.borrow();
         if let Err(e) = written.catch_up(&store, &folder).await {
             tracing::error!("tiles of the ledger were not written: {e}");
             written = Written::default();
         }
-        if *stop.borrow() {
+        if is_last {
             return;
         }
         tokio::select! {

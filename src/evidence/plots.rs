@@ -14,7 +14,7 @@ use crate::model::finding::Verdict;
 pub const DEFS: &str = r#"<svg class="defs" aria-hidden="true" focusable="false"><defs>
 <pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V5" class="s-doubt" stroke-width="4"/></pattern>
 <pattern id="cross" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V5M0 0H5" class="s-bad" stroke-width="2.4"/></pattern>
-<pattern id="dots" width="4" height="4" patternUnits="userSpaceOnUse"><circle cx="1" cy="1" r=".9" class="f-quiet"/></pattern>
+<pattern id="dots" width="4" height="4" patternUnits="userSpaceOnUse"><circle cx="2" cy="2" r="1.15" class="f-quiet"/></pattern>
 <pattern id="rings" width="6" height="6" patternUnits="userSpaceOnUse"><circle cx="3" cy="3" r="1.7" class="s-other" fill="none" stroke-width="1.3"/></pattern>
 </defs></svg>
 "#;
@@ -109,7 +109,7 @@ pub fn coverage(weeks: &[Week], kind: &str) -> Option<String> {
     plot.line((left, top), (WIDTH, top), "axis");
     plot.text((left - 6.0, top + 4.0), "end", "", &most.to_string());
     plot.text((left - 6.0, top + height + 4.0), "end", "", "0");
-    let every = weeks.len().div_ceil(14).max(1);
+    let every = weeks.len().div_ceil(12).max(1);
     for (number, week) in weeks.iter().enumerate() {
         let x = left + step * units(number as u64);
         let mut y = top + height;
@@ -120,7 +120,7 @@ pub fn coverage(weeks: &[Week], kind: &str) -> Option<String> {
             plot.rect((x + step * 0.12, y, step * 0.76, h), fill);
         }
         if number % every == 0 {
-            plot.text((x + step / 2.0, top + height + 16.0), if number == 0 { "start" } else { "middle" }, "", &week.week);
+            plot.text((x + step / 2.0, top + height + 16.0), "middle", "", &week.week);
         }
     }
     let of = |state: WindowState| weeks.iter().flat_map(|w| w.windows.columns()).filter(|(s, _)| *s == state).map(|(_, n)| n).sum::<u64>();

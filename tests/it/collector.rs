@@ -117,7 +117,8 @@ impl Host {
 
     fn sealed(&self, sequence: u64, kind: ScanKind, observation: Observation, volatile: &[VolatileFacts], stable: &[StableFacts]) -> Sealed {
         let pack = Pack::builtin(assay::facts::schemas()).unwrap();
-        let findings = rules::evaluate(&pack, &Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None });
+        let input = Input { observation: &observation, policy: &Policy::default(), against: Against::default(), advisories: None };
+        let findings = rules::evaluate_in(&pack, &input, kind.cadence());
         let blob = |plain: Blob| (plain.address, plain.frame().unwrap());
         let (gaps, told) = (blob(Blob::of(&self.salt, &observation.gaps).unwrap()), blob(Blob::of(&self.salt, &findings).unwrap()));
         let mut blobs = Vec::new();

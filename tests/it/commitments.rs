@@ -116,13 +116,13 @@ async fn each_sentence_is_told_and_the_public_sees_what_is_published() {
         async move { command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await }
     };
     let (code, out, error) = status(vec![]).await;
-    assert_eq!(code, 3, "nothing said --fail-on, and one sentence lacks a record: {out}{error}");
+    assert_eq!(code, 3, "nothing said --fail-on, and of one sentence nobody can tell: {out}{error}");
     let line = |id: &str| out.lines().find(|l| l.contains(&format!(" {id} "))).unwrap_or_default().to_string();
     let today = jiff::Timestamp::from_second(now).unwrap().strftime("%F").to_string();
     assert!(out.starts_with("acme-security · How Acme keeps your data"), "{out}");
     assert!(line("S1").starts_with(" ✓ true") && line("S2").contains(&format!("S2  {today}")), "{out}");
     assert!(line("S3").starts_with(" ✕ false") && line("S3").contains("1 of 1 hosts: web01"), "{out}");
-    assert!(line("S4").starts_with(" ○ no record") && line("S4").contains("awareness-training: nobody recorded it"), "{out}");
+    assert!(line("S4").starts_with(" ? unknown") && line("S4").contains("awareness-training: no list of people is here"), "{out}");
     assert!((10..15).contains(&status(vec!["--fail-on", "info"]).await.0));
     let json: serde_json::Value = serde_json::from_str(&status(vec!["--format", "json"]).await.1).unwrap();
     assert_eq!(json["pages"][0]["sentences"][2]["truth"], "false");

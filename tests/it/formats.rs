@@ -9,9 +9,10 @@ use assay::model::envelope::{Envelope, RECEIPT_TYPE, REPORT_TYPE};
 use assay::model::fact::{self, Source, StableFacts, VolatileFacts};
 use assay::model::finding::{Citation, Counts, Finding, Severity, UnknownReason, Verdict};
 use assay::model::gap::Gap;
-use assay::model::ids::{Address, Digest, HostId, Lineage, Salt};
+use assay::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use assay::model::receipt::Receipt;
 use assay::model::report::{FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
+use assay::records::{Action, Attachment, Event};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
 
@@ -50,6 +51,21 @@ fn gap() -> Gap {
         reason: "permission-denied".into(),
         detail: "/etc/shadow: permission denied".into(),
         remedy: "Run the scan as root or grant CAP_DAC_READ_SEARCH.".into(),
+    }
+}
+
+fn record() -> Event {
+    Event {
+        action: Action::Add,
+        at: 1_795_000_000,
+        by: "alice".into(),
+        entry: RandomId::new([1; 16]),
+        fields: [("content".to_string(), "phishing".to_string()), ("done_on".into(), "2026-11-20".into())].into(),
+        files: vec![Attachment { bytes: 4, name: "list.pdf".into(), sha256: Digest::of(b"scan") }],
+        format: assay::records::event::FORMAT.into(),
+        nonce: RandomId::new([2; 16]),
+        record: "awareness-training".into(),
+        subject: "m.keller".into(),
     }
 }
 
@@ -134,6 +150,15 @@ fn a_frame_of_an_earlier_writer_still_opens() {
 fn gap_and_findings() {
     golden("gaps.json", &canonical::to_bytes(&[gap()]).unwrap());
     golden("findings.json", &canonical::to_bytes(&findings()).unwrap());
+}
+
+#[test]
+fn record_event() {
+    let bytes = canonical::to_bytes(&record()).unwrap();
+    golden("record.json", &bytes);
+    assert_eq!(Event::parse(&bytes).unwrap(), record());
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(Event::parse(text.replace("record.v1", "record.v2").as_bytes()).is_err() && Event::parse(text.replacen("{", "{\"new\":1,", 1).as_bytes()).is_err());
 }
 
 #[test]

@@ -1,23 +1,16 @@
 //! `assay-collector record review`: who can act with more than ordinary rights, looked through item by item.
 
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, Subcommand};
-use serde_json::json;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::data::{actor, existing};
 use super::super::exit::Exit;
 use super::super::output::{self, Format};
-use super::super::scan::read_list;
 use super::Place;
 use crate::collector::records::{self as desk, Book, Order};
 use crate::host::clock;
-use crate::model::against::Against;
-use crate::model::approvals::Approvals;
-use crate::model::roster::Roster;
 use crate::records::entry::short;
 use crate::records::review::decisions;
 use crate::records::types::ACCESS_REVIEWS;
@@ -40,12 +33,6 @@ enum Command {
         /// What is reviewed, in words
         #[arg(long, default_value = "every host")]
         scope: String,
-        /// Who works here, as CSV or JSON: names people instead of accounts
-        #[arg(long, value_name = "FILE")]
-        roster: Option<PathBuf>,
-        /// Approved access, as CSV or JSON
-        #[arg(long, value_name = "FILE")]
-        approvals: Option<PathBuf>,
         #[command(flatten)]
         place: Place,
     },
@@ -95,8 +82,8 @@ enum Command {
 
 const START: &str = "Examples:
   assay-collector record review start
-  assay-collector record review start --roster people.csv --approvals approved.csv
-  assay-collector record review start --scope 'fourth quarter, every host' --data ./data";
+  assay-collector record review start --scope 'fourth quarter, every host'
+  assay-collector list put roster people.csv      names people instead of accounts; list put approvals says what was approved";
 
 const SHOW: &str = "Examples:
   assay-collector record review show 3fd1a2b4
@@ -116,12 +103,9 @@ const FINISH: &str = "Examples:
 /// Runs it.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
-        Command::Start { scope, roster, approvals, place } => {
-            let roster = roster.as_deref().map(|path| read_list(path, Roster::parse)).transpose()?;
-            let approvals = approvals.as_deref().map(|path| read_list(path, Approvals::parse)).transpose()?;
-            let against = Against { roster: roster.as_ref(), approvals: approvals.as_ref(), third_parties: None };
+        Command::Start { scope, place } => {
             let store = existing(&place.data).await?;
-            let taken = desk::privileges(&store, against).await?;
+            let taken = desk::privileges(&store).await?;
             let review = desk::start_review(&store, scope, &taken, &actor()).await?;
             store.close().await;
             let id = short(&review.event.entry);
@@ -169,12 +153,11 @@ async fn show(place: &Place, review: &str, undecided: bool, format: Format) -> a
     let list = desk::review_list(&store, &entry).await?;
     store.close().await;
     let decided = decisions(&book.events, id, i64::MAX);
-    let numbered = (1..).zip(&list).filter(|(number, _)| !undecided || !decided.contains_key(number));
     if format == Format::Json {
-        let items: Vec<_> = numbered.map(|(number, item)| json!({ "number": number, "item": item, "decision": decided.get(&number) })).collect();
-        output::line(&serde_json::to_string_pretty(&json!({ "review": entry, "items": items, "undecided": list.len().saturating_sub(decided.len()) }))?)?;
+        output::line(&serde_json::to_string_pretty(&desk::review_document(&entry, &list, &decided, undecided))?)?;
         return Ok(Exit::Ok);
     }
+    let numbered = (1..).zip(&list).filter(|(number, _)| !undecided || !decided.contains_key(number));
     let mut rows = Builder::default();
     rows.push_record(["ITEM", "HOST", "WHO", "ACCESS", "APPROVED", "DECISION", "HOW"]);
     for (number, item) in numbered {

@@ -1,7 +1,5 @@
 //! Reading records: types, lists, entries, what is due.
 
-use std::path::{Path, PathBuf};
-
 use clap::Args;
 use serde_json::json;
 use tabled::builder::Builder;
@@ -10,14 +8,12 @@ use tabled::settings::Style;
 use super::super::data::{existing, moment, time};
 use super::super::exit::Exit;
 use super::super::output::{self, Format};
-use super::super::scan::read_list;
 use super::Place;
 use crate::collector::records::{self as desk, Book};
 use crate::host::clock;
-use crate::model::roster::Roster;
 use crate::records::entry::short;
 use crate::records::kind::{FieldType, Shape};
-use crate::records::{self, Entry, People, RecordType, Recorded, Standing};
+use crate::records::{self, Entry, RecordType, Recorded, Standing};
 use crate::report::text::plain as shown;
 
 /// Arguments of `record types`.
@@ -43,9 +39,6 @@ pub struct List {
     /// As of the end of a day, or a time
     #[arg(long, value_name = "DATE")]
     as_of: Option<String>,
-    /// Who works here, as CSV or JSON: for whom duties per person are due
-    #[arg(long, value_name = "FILE")]
-    roster: Option<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -55,7 +48,7 @@ pub struct List {
 
 pub const LIST: &str = "Examples:
   assay-collector record list incidents
-  assay-collector record list awareness-training --roster people.csv
+  assay-collector record list awareness-training
   assay-collector record list sub-processors --as-of 2026-06-30 --format json";
 
 /// Arguments of `record show`.
@@ -81,9 +74,6 @@ pub struct Due {
     /// Also what comes within so many days
     #[arg(long, value_name = "DAYS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3660))]
     within: u32,
-    /// Who works here, as CSV or JSON: for whom duties per person are due
-    #[arg(long, value_name = "FILE")]
-    roster: Option<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -93,7 +83,7 @@ pub struct Due {
 
 pub const DUE: &str = "Examples:
   assay-collector record due
-  assay-collector record due --within 30 --roster people.csv
+  assay-collector record due --within 30
   assay-collector record due --format json --data ./data";
 
 /// Prints the types, or one.
@@ -163,18 +153,12 @@ fn described(kind: &RecordType) -> String {
     text
 }
 
-/// The people of a roster's file.
-fn people(roster: Option<&Path>) -> anyhow::Result<Option<People>> {
-    Ok(roster.map(|path| read_list(path, Roster::parse)).transpose()?.map(|roster| People::of(&roster, i64::MIN)))
-}
-
 /// Prints the entries of a type.
 pub async fn list(arguments: &List) -> anyhow::Result<Exit> {
     let now = clock::unix_now();
     let at = arguments.as_of.as_deref().map_or(Ok(now), |text| moment(text, now))?;
-    let people = people(arguments.roster.as_deref())?;
     let store = existing(&arguments.place.data).await?;
-    let book = Book::read(&store).await?;
+    let (book, people) = (Book::read(&store).await?, desk::people(&store, at).await?);
     store.close().await;
     let kind = book.kind(&arguments.kind)?;
     if arguments.format == Format::Json {
@@ -205,7 +189,7 @@ fn over(entry: &Entry) -> [String; 2] {
     match (&entry.withdrawn, &entry.closed) {
         (Some(mark), _) => ["withdrawn".into(), shown(&format!("by {} on {}: {}", mark.by, time(mark.at), mark.why))],
         (None, Some(mark)) => ["closed".into(), shown(&format!("by {} on {} {}", mark.by, time(mark.at), mark.why))],
-        (None, None) => ["kept".into(), "another entry stands for the duty".into()],
+        (None, None) => ["kept".into(), "another entry stands for the duty, or nobody of this name works here".into()],
     }
 }
 
@@ -213,16 +197,16 @@ fn over(entry: &Entry) -> [String; 2] {
 pub async fn show(arguments: &Show) -> anyhow::Result<Exit> {
     let now = clock::unix_now();
     let store = existing(&arguments.place.data).await?;
-    let book = Book::read(&store).await?;
+    let (book, people) = (Book::read(&store).await?, desk::people(&store, now).await?);
     store.close().await;
     let (kind, id) = book.find(None, &arguments.entry)?;
     let entry = book.entry(kind, id, i64::MAX).ok_or_else(|| anyhow::anyhow!("entry {} has no events", arguments.entry))?;
     if arguments.format == Format::Json {
-        output::line(&serde_json::to_string_pretty(&book.story(kind, &entry, None, now))?)?;
+        output::line(&serde_json::to_string_pretty(&book.story(kind, &entry, people.as_ref(), now))?)?;
         return Ok(Exit::Ok);
     }
     let mut text = format!("{} of {}: {}\n", entry.id, kind.id, shown(&entry.subject));
-    let standing = book.standing(kind, None, now).into_iter().find(|s| s.entry == Some(id));
+    let standing = book.standing(kind, people.as_ref(), now).into_iter().find(|s| s.entry == Some(id));
     let [state, why] = standing.map_or_else(|| over(&entry), |s| [s.state.word().to_string(), shown(&s.message)]);
     text.push_str(&format!("{state}: {why}\n\n"));
     for (name, value) in &entry.fields {
@@ -245,9 +229,8 @@ pub async fn show(arguments: &Show) -> anyhow::Result<Exit> {
 /// Prints what is due.
 pub async fn due(arguments: &Due) -> anyhow::Result<Exit> {
     let now = clock::unix_now();
-    let people = people(arguments.roster.as_deref())?;
     let store = existing(&arguments.place.data).await?;
-    let book = Book::read(&store).await?;
+    let (book, people) = (Book::read(&store).await?, desk::people(&store, now).await?);
     store.close().await;
     let due = records::due(book.types, &book.events, people.as_ref(), now, arguments.within);
     if arguments.format == Format::Json {

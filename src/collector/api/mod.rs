@@ -11,6 +11,8 @@
 //! GET  /api/v1/waivers?as_of=DAY                         waivers with their stage
 //! POST /api/v1/waivers                                   {"rule":…,"host":…,"subject":…,"reason":…,"control":…,"expires":DAY} -> 201; ?dry_run=true: what it would cover
 //! POST /api/v1/waivers/ENTRY                             {"action":"approve"|"refuse"|"revoke"|"withdraw","note":…}
+//! POST /api/v1/access-reviews                            {"scope":…}: takes who can act with more than ordinary rights from the newest facts -> 201
+//! GET  /api/v1/access-reviews/ENTRY                      its items with the decisions so far; deciding and closing are actions on the record
 //! GET  /api/v1/due?within=DAYS                           what is overdue, missing or wrong, and what will be
 //! ```
 //! Who asks is known by the session's cookie or by `Authorization: Bearer TOKEN`. With a cookie, what changes something must come from this site
@@ -20,6 +22,7 @@
 pub mod caller;
 mod problem;
 mod records;
+mod reviews;
 pub mod token;
 mod waivers;
 
@@ -44,6 +47,8 @@ pub fn router() -> Router<Arc<Site>> {
         .route("/record-files/{digest}", get(records::file))
         .route("/waivers", get(waivers::list).post(waivers::request))
         .route("/waivers/{entry}", post(waivers::act))
+        .route("/access-reviews", post(reviews::start))
+        .route("/access-reviews/{entry}", get(reviews::show))
         .route("/due", get(records::due))
         .fallback(|| async { Problem::NotFound("such a resource".into()) })
         .method_not_allowed_fallback(|| async { Problem::NotFound("this method on it".into()) });

@@ -109,7 +109,7 @@ pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<
     let at = asked.at(caller.now)?;
     let book = Book::read(site.store()).await?;
     let kind = book.kind(&id)?;
-    Ok(Json(book.document(kind, desk::people(&site.app).as_ref(), at)))
+    Ok(Json(book.document(kind, desk::people(site.store(), at).await?.as_ref(), at)))
 }
 
 /// `POST /records/{type}`
@@ -142,7 +142,7 @@ pub async fn show(
     let book = Book::read(site.store()).await?;
     let (kind, found) = book.find(Some(book.kind(&id)?), &entry)?;
     let entry = book.entry(kind, found, at).ok_or_else(|| Problem::NotFound("this entry on that day".into()))?;
-    Ok(Json(book.story(kind, &entry, desk::people(&site.app).as_ref(), at)))
+    Ok(Json(book.story(kind, &entry, desk::people(site.store(), at).await?.as_ref(), at)))
 }
 
 /// `POST /records/{type}/{entry}`
@@ -181,7 +181,8 @@ pub async fn due(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Qu
     let within = within.ok_or_else(|| Problem::Parameter(format!("within is no number of days up to {MAX_WITHIN}")))?;
     let at = asked.at(caller.now)?;
     let book = Book::read(site.store()).await?;
-    let due = records::due(book.types, &book.events, desk::people(&site.app).as_ref(), at, within);
+    let people = desk::people(site.store(), at).await?;
+    let due = records::due(book.types, &book.events, people.as_ref(), at, within);
     Ok(Json(json!({ "as_of": at, "within_days": within, "due": due })))
 }
 

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Grounds, Held, Member};
-use crate::collector::records::Book;
+use crate::collector::records::{Book, people};
 use crate::collector::store::{Retirement, Store, StoreError};
 use crate::ledger::Kind;
 use crate::model::finding::Verdict;
 use crate::model::ids::HostId;
-use crate::model::roster::Roster;
-use crate::records::{People, Standing, standings};
+use crate::records::{Standing, standings};
 use crate::rules::Pack;
 use crate::rules::framework::Framework;
 
@@ -30,14 +29,7 @@ pub async fn load(store: &Store, pack: &Pack, pages: &[&Framework], at: i64) -> 
 /// How each record type stands at `at` (Unix seconds), by what people recorded and by the rosters that were in force.
 pub async fn records(store: &Store, at: i64) -> Result<BTreeMap<String, Held>, StoreError> {
     let book = Book::read(store).await?;
-    let mut rosters = Vec::new();
-    for version in store.list_versions(Kind::Roster.id(), 0, at.saturating_add(1)).await? {
-        // What does not read any more, or was erased, tells of nobody.
-        let read = version.bytes.as_deref().and_then(|bytes| Roster::parse(&version.name, bytes).ok());
-        rosters.extend(read.map(|roster| (version.since, roster)));
-    }
-    let versions: Vec<(i64, &Roster)> = rosters.iter().map(|(since, roster)| (*since, roster)).collect();
-    let people = (!versions.is_empty()).then(|| People::of_versions(&versions));
+    let people = people(store, at).await?;
     Ok(held(&standings(book.types, &book.events, people.as_ref(), 0, at.saturating_add(1)), at))
 }
 

@@ -62,6 +62,6 @@ pub fn coverage(windows: &[Window]) -> Vec<Week> {
             week.windows.add(window.state);
         }
     }
-    out.sort_by(|a, b| (a.kind != "weekly", a.start).cmp(&(b.kind != "weekly", b.start)));
+    out.sort_by_key(|w| (w.kind != "weekly", w.start));
     out
 }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{MAX_ROWS, concluded_html, escape, link, more, short, table};
+use super::{MAX_ROWS, concluded_html, escape, link, more, short, table, when};
 use crate::evidence::paper::{ControlPaper, Exception, Outcome, Piece, RecordPaper, Tally};
-use crate::evidence::text::{count, minute, span};
+use crate::evidence::text::{count, day, span};
 use crate::model::finding::Verdict;
 
 /// The section.
@@ -68,12 +68,12 @@ fn record(out: &mut String, r: &RecordPaper) {
         vec![
             mark(s.state.verdict(), s.state.word()),
             escape(if s.subject.is_empty() { "the company" } else { &s.subject }),
-            minute(s.since),
-            s.until.map_or_else(|| "still so".into(), minute),
+            when(s.since),
+            s.until.map_or_else(|| "still so".into(), when),
             escape(&s.message),
         ]
     });
-    table(out, &r.title, &[("State", ""), ("About", ""), ("Since", "w"), ("Until", "w"), ("What", "m")], rows);
+    table(out, &r.title, &[("State", ""), ("About", ""), ("Since", ""), ("Until", ""), ("What", "m")], rows);
     more(out, standings.len(), "records.csv");
 }
 
@@ -151,13 +151,13 @@ fn exceptions(out: &mut String, c: &ControlPaper) {
 fn exception(e: &Exception) -> Vec<String> {
     let severity = e.severity.map(|s| format!("<br><span class=\"soft\">{}</span>", s.word())).unwrap_or_default();
     let rule = if e.rule.is_empty() { String::new() } else { format!("<code>{}</code><br>", escape(&e.rule)) };
-    let resolved = e.resolved.map_or_else(|| "<strong>open</strong>".to_string(), minute);
+    let resolved = e.resolved.map_or_else(|| "<strong>open</strong>".to_string(), when);
     vec![
         format!("{}{severity}", mark(e.verdict, e.verdict.word())),
         escape(&e.name),
         format!("{rule}{}", escape(&e.subject)),
         format!("{}{}", escape(&e.message), handling(e)),
-        minute(e.first_seen),
+        when(e.first_seen),
         resolved,
         span(e.age),
     ]
@@ -169,14 +169,13 @@ fn handling(e: &Exception) -> String {
     let mut lines = Vec::new();
     if e.verdict == Verdict::Fail || !h.owner.is_empty() {
         let owner = if h.owner.is_empty() { "no owner".to_string() } else { format!("Owner {}", escape(&h.owner)) };
-        let due =
-            h.due.map_or_else(|| "no due date".to_string(), |due| format!("due by {}", minute(due.saturating_sub(1)).chars().take(10).collect::<String>()));
+        let due = h.due.map_or_else(|| "no due date".to_string(), |due| format!("due by {}", day(due.saturating_sub(1))));
         lines.push(format!("{owner}, {due}{}", if h.overdue { ", <strong>overdue</strong>" } else { "" }));
     }
     let said = [("Cause", &h.cause), ("Resolution", &h.resolution), ("Waiver", &h.waiver)];
     lines.extend(said.iter().filter(|(_, text)| !text.is_empty()).map(|(word, text)| format!("{word}: {}", escape(text))));
     if let (Some(report), Some(at)) = (h.retest, h.retested) {
-        lines.push(format!("Tested again {} by report {}", minute(at), short(&report.to_string())));
+        lines.push(format!("Tested again {} by report {}", when(at), short(&report.to_string())));
     }
     lines.iter().map(|line| format!("<br><span class=\"soft\">{line}</span>")).collect()
 }
@@ -192,7 +191,7 @@ fn samples(out: &mut String, c: &ControlPaper) {
 }
 
 /// Most pieces of single hosts that are shown one by one.
-const MAX_HOST_PIECES: usize = 24;
+const MAX_HOST_PIECES: usize = 8;
 
 fn pieces(out: &mut String, c: &ControlPaper) {
     if c.pieces.is_empty() {
@@ -206,7 +205,7 @@ fn pieces(out: &mut String, c: &ControlPaper) {
     let mut rows: Vec<Vec<String>> = c.pieces.iter().filter(|p| !(together && of_hosts(p))).take(MAX_ROWS).map(row).collect();
     if let (true, Some(first), Some(last)) = (together, many.first(), many.last()) {
         let title = format!("Keys, enrolments and signed reports of {}, one by one in {}", count(c.population, "host", "hosts"), link("pieces.csv"));
-        let place = c.pieces.iter().position(|p| of_hosts(p)).unwrap_or(rows.len()).min(rows.len());
+        let place = c.pieces.iter().position(of_hosts).unwrap_or(rows.len()).min(rows.len());
         rows.insert(
             place,
             vec![

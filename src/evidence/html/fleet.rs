@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{MAX_ROWS, escape, link, more, short, table};
+use super::{MAX_ROWS, escape, link, more, short, table, when};
 use crate::evidence::paper::{Member, MemberState, Paper, Reconciliation, RevocationState};
-use crate::evidence::text::{count, days, minute, span};
+use crate::evidence::text::{count, day, days, span};
 use crate::evidence::windows::WindowState;
 use crate::evidence::{plots, sampling};
 use crate::model::finding::Verdict;
@@ -51,7 +51,7 @@ fn population(out: &mut String, paper: &Paper) {
         let _ = writeln!(out, "<p>At the end of the period: {}.</p>", by_state.join(", "));
         let head = [
             ("Host", ""),
-            ("State", "w"),
+            ("State", ""),
             ("First seen", "w"),
             ("Last seen", "w"),
             ("Last complete scan", "w"),
@@ -67,16 +67,16 @@ fn population(out: &mut String, paper: &Paper) {
 
 fn member(m: &Member) -> Vec<String> {
     let os = if m.os.is_empty() { String::new() } else { format!("<br><span class=\"soft\">{}</span>", escape(&m.os)) };
-    let optional = |at: Option<i64>, none: &str| at.map_or_else(|| none.to_string(), minute);
+    let optional = |at: Option<i64>, none: &str| at.map_or_else(|| none.to_string(), day);
     let gone = m.retired_at.map(|at| {
         let next = if m.replaced_by.is_empty() { String::new() } else { format!(", {} took its place", escape(&m.replaced_by)) };
         let why = if m.retired_why.is_empty() { String::new() } else { format!(": {}", escape(&m.retired_why)) };
-        format!("<br><span class=\"soft\">{}{next}{why}</span>", minute(at))
+        format!("<br><span class=\"soft\">{}{next}{why}</span>", when(at))
     });
     vec![
         format!("{} {}{os}", escape(&m.name), short(&m.host.to_string())),
         format!("{}{}", m.state.word(), gone.unwrap_or_default()),
-        minute(m.enrolled_at),
+        day(m.enrolled_at),
         optional(m.seen_at, "never"),
         optional(m.confirmed, "none"),
         m.reports.to_string(),
@@ -98,7 +98,7 @@ fn reconciliation(out: &mut String, found: Option<&Reconciliation>) {
     let _ = writeln!(
         out,
         "<p>List of {}, SHA-256 {}: {} in both, {} only here, {} only listed, {} listed and taken out here{}. {}</p>",
-        minute(found.at),
+        when(found.at),
         short(&found.list.to_string()),
         found.both.len(),
         found.only_here.len(),
@@ -144,12 +144,12 @@ fn operation(out: &mut String, paper: &Paper) {
             format!("<span class=\"v {class}\">{word}</span>"),
             escape(names.get(&w.host).copied().unwrap_or_default()),
             format!("{} ({})", escape(&w.window), w.kind),
-            minute(w.end),
-            w.finished.map_or_else(String::new, minute),
+            when(w.end),
+            w.finished.map_or_else(String::new, when),
             w.report.map(|d| short(&d.to_string())).unwrap_or_default(),
         ]
     });
-    let head = [("State", ""), ("Host", ""), ("Window", "w"), ("Window ended", "w"), ("Scan ended", "w"), ("Report", "")];
+    let head = [("State", ""), ("Host", ""), ("Window", "w"), ("Window ended", ""), ("Scan ended", ""), ("Report", "")];
     table(out, "Scans that were late, aborted or did not run", &head, rows);
     more(out, odd.len(), "windows.csv");
 }
@@ -200,11 +200,11 @@ fn people(out: &mut String, paper: &Paper) {
         let optional = |s: Option<i64>| s.map_or_else(|| "–".to_string(), days);
         vec![
             escape(&r.person),
-            minute(r.left_at),
+            when(r.left_at),
             escape(&r.name),
             r.ways.iter().map(|w| format!("<code>{}</code>", escape(w))).collect::<Vec<_>>().join("<br>"),
-            r.last_seen.map_or_else(|| "–".into(), minute),
-            r.first_gone.map_or_else(|| "–".into(), minute),
+            r.last_seen.map_or_else(|| "–".into(), when),
+            r.first_gone.map_or_else(|| "–".into(), when),
             days(r.at_least),
             optional(r.at_most),
             optional(r.at_most.map(|most| most - r.at_least)),
@@ -213,7 +213,7 @@ fn people(out: &mut String, paper: &Paper) {
     });
     let head = [
         ("Person", ""),
-        ("Left", "w"),
+        ("Left", ""),
         ("Host", ""),
         ("Ways in", ""),
         ("Last scan that saw one", ""),
@@ -246,8 +246,8 @@ fn changes(out: &mut String, paper: &Paper) {
         out.push_str("<p>The ledger holds no such entry within the period.</p>\n");
         return;
     }
-    let rows = paper.changes.iter().take(MAX_ROWS).map(|c| vec![minute(c.at), escape(&c.text), c.leaf.to_string()]);
-    table(out, "Changes", &[("When", "w"), ("Change", ""), ("Ledger entry", "n")], rows);
+    let rows = paper.changes.iter().take(MAX_ROWS).map(|c| vec![when(c.at), escape(&c.text), c.leaf.to_string()]);
+    table(out, "Changes", &[("When", ""), ("Change", ""), ("Ledger entry", "n")], rows);
     more(out, paper.changes.len(), "changes.csv");
 }
 
@@ -256,13 +256,12 @@ fn samples(out: &mut String, paper: &Paper) {
     let drawn: usize = paper.controls.iter().map(|c| c.samples.len()).sum();
     let _ = writeln!(
         out,
-        "<p>{} drawn by the seed <code>{}</code>, at most {} per control and kind, from the populations of this bundle. {}</p>\n<p>{} {}</p>",
+        "<p>{} drawn by the seed <code>{}</code>, at most {} per control and kind, from the populations of this bundle. {}</p>\n<p>{} To draw again: <code>printf 'SEED\\nCONTROL\\nKIND\\nITEM' | sha256sum</code> for each item of the population.</p>",
         count(drawn, "item was", "items were"),
         escape(&sampling.seed),
         sampling.size,
         link("samples.csv"),
-        sampling::RECIPE,
-        "To draw again: <code>printf 'SEED\\nCONTROL\\nKIND\\nITEM' | sha256sum</code> for each item of the population."
+        sampling::RECIPE
     );
     let rows = [
         ("host", "population.csv", "host id"),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::paper::{Conclusion, Paper};
 use super::plots;
-use super::text::{count, visible};
+use super::text::{count, minute, visible};
 
 /// Most rows of one table on the page; the files beside it hold all of them, and the page says so.
 pub const MAX_ROWS: usize = 200;
@@ -196,6 +196,15 @@ fn more(out: &mut String, all: usize, file: &str) {
 fn link(file: &str) -> String {
     let file = escape(file);
     format!("<a href=\"{file}\"><code>{file}</code></a>")
+}
+
+/// A time to the minute, UTC; it breaks between day and hour only.
+fn when(seconds: i64) -> String {
+    let text = minute(seconds);
+    match text.split_once(' ') {
+        Some((day, hour)) => format!("<span class=\"w\">{day}</span> {hour}"),
+        None => text,
+    }
 }
 
 /// A long digest in short; the tables hold it whole.

@@ -15,6 +15,7 @@ use assay::model::canonical;
 use assay::model::envelope::{Envelope, REPORT_TYPE};
 use assay::model::finding::{Counts, Finding, Severity, Verdict};
 use assay::model::ids::{Digest, HostId, Lineage, RandomId, Salt};
+use assay::model::policy::Policy;
 use assay::model::report::{FORMAT, FamilyBlobs, Losses, Report, Scan, ScanKind, ScanState, Software, Times};
 use assay::pki::keys::spki_of;
 use assay::records::{Action, Event};
@@ -189,7 +190,7 @@ impl Company {
             sequence: machine.sequence,
             scan: Scan { kind, window: window.clone(), state },
             times: Times { started, finished: started + 40, boot_ms: 1_000 },
-            software: Software { agent: "0.1.0".into(), pack: Digest::of(b"pack"), policy: Digest::of(b"policy") },
+            software: Software { agent: "0.1.0".into(), pack: Digest::of(b"pack"), policy: Policy::default().digest() },
             facts: vec![facts],
             gaps: add(&json!([])),
             findings: add(&serde_json::to_value(&findings).unwrap()),
@@ -343,7 +344,7 @@ async fn year(folder: &Path) {
     let rules = RulesChanged { at: day_start(date(2025, 10, 1)), digest: pack, old: None, rules: company.rules.len() as u64, version: "0.1.0".into() };
     company.store.put_statement(&Statement::of(Kind::RulePack, rules.at, &rules).unwrap(), None).await.unwrap();
     let policy =
-        NewList { kind: Kind::Policy, digest: Digest::of(b"policy"), bytes: Some(b"policy".to_vec()), rows: 1, at: rules.at, by: "configuration".into() };
+        NewList { kind: Kind::Policy, digest: Policy::default().digest(), bytes: Some(canonical::to_bytes(&Policy::default()).unwrap()), rows: 1, at: rules.at, by: "configuration".into() };
     company.store.put_list(&policy).await.unwrap();
     company.live().await;
     record(&company).await;

@@ -111,6 +111,11 @@ async fn records_are_written_and_read_over_the_api() {
     let huge = json!({ "subject": "x", "files": [{ "name": "a", "content": "A".repeat(24 << 20) }] });
     refused(api.post(&alice, "records/awareness-training", &huge).await, 413, "too-large", "");
 
+    let (status, review) = api.post(&alice, "access-reviews", &json!({ "scope": "all" })).await;
+    assert_eq!((status, review["items"].as_u64(), review["hosts"].as_u64()), (201, Some(0), Some(0)), "{review}");
+    let (_, shown) = api.get(&carol, &format!("access-reviews/{}", review["entry"].as_str().unwrap())).await;
+    assert_eq!((&shown["items"], &shown["undecided"], &shown["review"]["fields"]["scope"]), (&json!([]), &json!(0), &json!("all")));
+
     assert_eq!(api.post(&alice, "records/incidents/sign-off", &json!({ "note": "none" })).await.0, 201);
     let (_, list) = api.get(&carol, "records/incidents").await;
     assert!(list["standings"][0]["message"].as_str().unwrap().starts_with("no entries, signed as complete by alice"), "{list}");
