@@ -109,8 +109,7 @@ fn results(sheet: &mut Sheet<'_>, control: &ControlPaper) -> Result<(), XlsxErro
         let reason = r.reason.as_deref();
         let why = reason.map(|x| format!("{}: {}", x.id, x.detail)).unwrap_or_default();
         let remedy = reason.map(|x| x.remedy.clone()).unwrap_or_default();
-        let report = r.report.map(|d| d.to_string()).unwrap_or_default();
-        let mut cells = vec![text(&r.name), text(&r.rule), text(&r.subject), r.verdict.word().into(), report.into()];
+        let mut cells = vec![text(&r.name), text(&r.rule), text(&r.subject), r.verdict.word().into(), Cell::code_or_empty(r.report)];
         cells.extend([time_or(r.since, ""), time_or(r.confirmed, "none"), why, remedy].map(Cell::from));
         cells.push(text(&r.message));
         cells
@@ -135,8 +134,7 @@ fn records(sheet: &mut Sheet<'_>, control: &ControlPaper) -> Result<(), XlsxErro
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for record in &control.records {
         for s in &record.standings {
-            let entry = s.entry.map(|e| e.to_string()).unwrap_or_default();
-            let mut cells = vec![text(&record.record), text(&record.title), text(&s.subject), s.state.word().into(), entry.into()];
+            let mut cells = vec![text(&record.record), text(&record.title), text(&s.subject), s.state.word().into(), Cell::code_or_empty(s.entry)];
             cells.extend([time(s.since), time_or(s.until, ""), s.message.clone()].map(Cell::from));
             rows.push(cells);
         }
@@ -147,6 +145,6 @@ fn records(sheet: &mut Sheet<'_>, control: &ControlPaper) -> Result<(), XlsxErro
 fn samples(sheet: &mut Sheet<'_>, control: &ControlPaper) -> Result<(), XlsxError> {
     let head = [("Item", 24.0), ("Title", 36.0), ("Rank", 30.0), ("Kind", 14.0), ("Number", 14.0)];
     let row =
-        |s: &crate::evidence::paper::Sample| vec![text(&s.item), text(&s.title), s.rank.to_string().into(), s.kind.into(), Cell::from(u64::from(s.number))];
+        |s: &crate::evidence::paper::Sample| vec![Cell::code(&s.item), text(&s.title), Cell::code(&s.rank), s.kind.into(), Cell::from(u64::from(s.number))];
     sheet.table("Samples", &head, control.samples.iter().map(row), MAX_ROWS, "samples.csv")
 }

@@ -135,8 +135,7 @@ fn population(sheet: &mut Sheet<'_>, paper: &Paper) -> Result<(), XlsxError> {
         ("Open", 8.0),
     ];
     let row = |m: &super::paper::Member| {
-        let mut cells: Vec<Cell> =
-            vec![m.name.clone().into(), m.host.to_string().into(), m.os.clone().into(), m.state.word().into(), time(m.enrolled_at).into()];
+        let mut cells: Vec<Cell> = vec![m.name.clone().into(), Cell::code(&m.host), m.os.clone().into(), m.state.word().into(), time(m.enrolled_at).into()];
         cells.extend([time_or(m.seen_at, "never"), time_or(m.retired_at, ""), m.retired_why.clone(), m.replaced_by.clone()].map(Cell::from));
         cells.extend([time_or(m.confirmed, "none").into(), m.reports.into(), m.windows.planned.into()]);
         cells.extend(m.windows.columns().map(|(_, n)| Cell::from(n)));
@@ -151,10 +150,10 @@ fn windows(sheet: &mut Sheet<'_>, paper: &Paper) -> Result<(), XlsxError> {
     let head = [("Host", 28.0), ("Window", 12.0), ("Kind", 10.0), ("Start", 24.0), ("End", 24.0), ("State", 10.0), ("Scan ended", 24.0), ("Report", 24.0)];
     let row = |w: &super::windows::Window| {
         let name = names.get(&w.host).copied().unwrap_or_default();
-        let report = w.report.map(|d| d.to_string()).unwrap_or_default();
-        let cells: [String; 8] =
-            [name.into(), w.window.clone(), w.kind.into(), time(w.start), time(w.end), w.state.word().into(), time_or(w.finished, ""), report];
-        cells.map(Cell::from).into()
+        let cells: [String; 7] = [name.into(), w.window.clone(), w.kind.into(), time(w.start), time(w.end), w.state.word().into(), time_or(w.finished, "")];
+        let mut cells = cells.map(Cell::from).to_vec();
+        cells.push(Cell::code_or_empty(w.report));
+        cells
     };
     sheet.list(&head, paper.windows.iter().map(row), MAX_ROWS, "windows.csv")
 }

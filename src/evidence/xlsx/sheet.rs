@@ -42,6 +42,8 @@ impl Styles {
 pub(super) enum Cell {
     /// Never a formula.
     Text(String),
+    /// A digest or id: not wrapped, the next cell may cover its end.
+    Code(String),
     /// A count.
     Number(f64),
     /// A link to another sheet.
@@ -49,6 +51,16 @@ pub(super) enum Cell {
 }
 
 impl Cell {
+    /// A digest or id.
+    pub(super) fn code(value: &dyn std::fmt::Display) -> Self {
+        Self::Code(value.to_string())
+    }
+
+    /// The same, if there is one.
+    pub(super) fn code_or_empty<T: std::fmt::Display>(value: Option<T>) -> Self {
+        Self::Code(value.map(|v| v.to_string()).unwrap_or_default())
+    }
+
     /// A link to a sheet by its name.
     pub(super) fn sheet(name: &str) -> Self {
         Self::Sheet(name.into())
@@ -85,8 +97,6 @@ pub(super) struct Sheet<'w> {
     sheet: &'w mut Worksheet,
     styles: &'w Styles,
     row: u32,
-    /// Whether widths were set: the first table decides, later ones of the sheet follow.
-    is_wide: bool,
 }
 
 impl<'w> Sheet<'w> {
@@ -94,12 +104,11 @@ impl<'w> Sheet<'w> {
         let sheet = book.add_worksheet();
         sheet.set_name(name)?;
         sheet.set_landscape().set_paper_size(PAPER).set_print_fit_to_pages(1, 0).set_footer("&L&A&R&P / &N");
-        Ok(Self { sheet, styles, row: 0, is_wide: false })
+        Ok(Self { sheet, styles, row: 0 })
     }
 
     /// Widths of the columns, in characters.
     pub(super) fn widths(&mut self, widths: &[f64]) -> Result<(), XlsxError> {
-        self.is_wide = true;
         for (column, width) in (0..).zip(widths) {
             self.sheet.set_column_width(column, *width)?;
         }
@@ -127,10 +136,11 @@ impl<'w> Sheet<'w> {
         Ok(())
     }
 
-    /// A link to another sheet.
+    /// A link to another sheet; it stays in sight with the title.
     pub(super) fn back(&mut self, name: &str) -> Result<(), XlsxError> {
         self.cell(0, &Cell::sheet(name))?;
         self.row += 1;
+        self.sheet.set_freeze_panes(self.row, 0)?;
         Ok(())
     }
 
@@ -213,7 +223,8 @@ impl<'w> Sheet<'w> {
 
     fn cell(&mut self, column: u16, cell: &Cell) -> Result<(), XlsxError> {
         match cell {
-            Cell::Text(text) if text.is_empty() => (),
+            Cell::Text(text) | Cell::Code(text) if text.is_empty() => (),
+            Cell::Code(text) => drop(self.sheet.write_string_with_format(self.row, column, shown(text), &self.styles.number)?),
             Cell::Text(text) => drop(self.sheet.write_string_with_format(self.row, column, shown(text), &self.styles.text)?),
             Cell::Number(n) => drop(self.sheet.write_number_with_format(self.row, column, *n, &self.styles.number)?),
             Cell::Sheet(name) => {

@@ -119,6 +119,7 @@ fn another_program_reads_the_workbook() {
     assert!(sheets["Contents"]["links"].as_array().unwrap().contains(&json!("'CC6.7'!A1")), "{}", sheets["Contents"]["links"]);
     assert_eq!(sheets["CC6.7"]["links"], json!(["'Contents'!A1"]));
     assert_eq!((sheets["Population"]["frozen"].as_str(), sheets["Population"]["filter"].as_str()), (Some("B3"), Some("A2:Q4")));
+    assert_eq!(sheets["CC6.7"]["frozen"], "A3");
     assert!(sheets["CC6.7"]["tables"].as_array().unwrap().len() >= 5, "{}", sheets["CC6.7"]["tables"]);
 }
 

@@ -343,8 +343,14 @@ async fn year(folder: &Path) {
     let pack = Digest::of(b"pack");
     let rules = RulesChanged { at: day_start(date(2025, 10, 1)), digest: pack, old: None, rules: company.rules.len() as u64, version: "0.1.0".into() };
     company.store.put_statement(&Statement::of(Kind::RulePack, rules.at, &rules).unwrap(), None).await.unwrap();
-    let policy =
-        NewList { kind: Kind::Policy, digest: Policy::default().digest(), bytes: Some(canonical::to_bytes(&Policy::default()).unwrap()), rows: 1, at: rules.at, by: "configuration".into() };
+    let policy = NewList {
+        kind: Kind::Policy,
+        digest: Policy::default().digest(),
+        bytes: Some(canonical::to_bytes(&Policy::default()).unwrap()),
+        rows: 1,
+        at: rules.at,
+        by: "configuration".into(),
+    };
     company.store.put_list(&policy).await.unwrap();
     company.live().await;
     record(&company).await;
