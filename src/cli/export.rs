@@ -38,7 +38,7 @@ pub struct Arguments {
 enum Command {
     /// Export an evidence bundle of a framework over a period
     #[command(after_help = EXAMPLES)]
-    Export(ExportArguments),
+    Export(Box<ExportArguments>),
     /// Print the ledger's verifier key: what auditors pass to `assay evidence verify --key`
     Key {
         /// Data folder of the collector

@@ -101,22 +101,14 @@ impl Jobs {
     }
 
     /// Begins an export or puts it in line; `done` is called when the ledger has a new entry.
-    pub fn begin(
-        &self,
-        id: RandomId,
-        by: RandomId,
-        name: String,
-        source: Source,
-        order: Order,
-        at: i64,
-        done: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Busy> {
+    pub fn begin(&self, job: Job, source: Source, order: Order, done: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        let (id, by) = (job.id, job.by);
         {
             let mut jobs = self.lock();
             if jobs.values().filter(|j| matches!(j.state, State::Waiting | State::Working(_))).count() >= MAX_WAITING {
                 return Err(Busy);
             }
-            jobs.insert(id, Job { id, by, at, name, state: State::Waiting });
+            jobs.insert(id, Job { state: State::Waiting, ..job });
         }
         let jobs = self.clone();
         tokio::spawn(async move {

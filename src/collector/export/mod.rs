@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::bulk::{History, StoreBulk};
 use self::ticket::Ticket;
@@ -27,7 +27,6 @@ use crate::ledger::{CheckpointError, Kind, Leaf, Verifier};
 use crate::model::canonical;
 use crate::model::envelope::Envelope;
 use crate::model::ids::{Address, Digest, HostId};
-use crate::model::policy::Policy;
 use crate::model::report::Report;
 use crate::pki::keys::SigningKey;
 use crate::records::types;
@@ -239,12 +238,17 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
     Ok((material, StoreBulk::new(store.clone(), period.padded(), salts, history)))
 }
 
-/// What the last policy of the period allows until every way in of a person who left is closed, seconds; `None`: none was in force.
+/// What the last policy of the period allows until every way in of a person who left is closed, seconds; `None`: none was in force, or
+/// it is in a form that this program does not know.
 async fn revoke_limit(store: &Store, period: Period) -> Result<Option<i64>, ExportError> {
+    #[derive(Deserialize)]
+    struct Limit {
+        leaver_limit_days: i64,
+    }
     let policies = store.list_versions(Kind::Policy.id(), period.start(), period.end()).await?;
-    let Some(bytes) = policies.into_iter().next_back().and_then(|v| v.bytes) else { return Ok(None) };
-    let policy: Policy = serde_json::from_slice(&bytes).map_err(|e| ExportError::Damaged("policy", e.to_string()))?;
-    Ok(Some(policy.leaver_limit_days.saturating_mul(86_400)))
+    let bytes = policies.into_iter().next_back().and_then(|v| v.bytes);
+    let limit: Option<Limit> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Ok(limit.map(|l| l.leaver_limit_days.saturating_mul(86_400)))
 }
 
 /// Versions of the lists that were in force in the period, by name and time; the one given with the order is the last.

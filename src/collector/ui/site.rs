@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::error::PageError;
 use crate::collector::App;
 use crate::collector::auth::{Gate, random_id};
-use crate::collector::export::{self, jobs::Jobs};
+use crate::collector::export;
+use crate::collector::export::jobs::{Job, Jobs, State};
 use crate::collector::store::Store;
 use crate::evidence::material::{Period, Sampling, Scope, day_of};
 use crate::model::finding::Severity;
@@ -171,9 +172,8 @@ impl Site {
         let (scope, sampling) = (wanted.scope.clone(), wanted.sampling.clone());
         let order = export::Order { framework: framework.clone(), period, scope, sampling, inventory: None, today: day_of(now) };
         let (id, name) = (random_id()?, format!("assay-{}-{}-{}.zip", framework.id, wanted.from, wanted.to));
-        self.jobs
-            .begin(id, by, name, source, order, now, move || app.sequencer.wake())
-            .map_err(|busy| PageError::Bad(format!("No export was begun: {busy}.")))?;
+        let job = Job { id, by, at: now, name, state: State::Waiting };
+        self.jobs.begin(job, source, order, move || app.sequencer.wake()).map_err(|busy| PageError::Bad(format!("No export was begun: {busy}.")))?;
         Ok(id)
     }
 

@@ -231,7 +231,7 @@ fn cells(line: &str) -> Option<Vec<String>> {
             current.push_str("\",\"");
         }
         current.push_str(part);
-        if current.matches('"').count() % 2 == 0 {
+        if current.matches('"').count().is_multiple_of(2) {
             out.push(cell(&current)?);
             current.clear();
         }

@@ -54,7 +54,8 @@ impl Said {
         let (policy, against) = (Policy::default(), Against::default());
         let request = assay::agent::run::Request { host: &host, families, plan: Plan::default(), limits: Limits::default(), policy, against, advisories: None };
         let outcome = assay::agent::run::scan(request, &|_| {}).unwrap();
-        let mut documents: Vec<_> = outcome.documents().map(|(stable, volatile)| (stable.family.clone(), canonical::to_bytes(&stable).unwrap(), volatile)).collect();
+        let mut documents: Vec<_> =
+            outcome.documents().map(|(stable, volatile)| (stable.family.clone(), canonical::to_bytes(&stable).unwrap(), volatile)).collect();
         documents.sort_by(|a, b| a.0.cmp(&b.0));
         Self { outcome, documents }
     }
@@ -63,14 +64,15 @@ impl Said {
     fn volatile(&self, family: usize, week: u32) -> Vec<u8> {
         let volatile = &self.documents[family].2;
         let moved = |value: &Value| value.as_i64().map_or_else(|| value.clone(), |n| (n + i64::from(week)).into());
-        canonical::to_bytes(&VolatileFacts { values: volatile.values.iter().map(|(at, value)| (at.clone(), moved(value))).collect(), ..volatile.clone() }).unwrap()
+        canonical::to_bytes(&VolatileFacts { values: volatile.values.iter().map(|(at, value)| (at.clone(), moved(value))).collect(), ..volatile.clone() })
+            .unwrap()
     }
 
     /// Verdicts of a week: every fiftieth verdict of every host fails through a quarter of the year.
     fn findings(&self, host: u32, week: u32) -> Vec<Finding> {
         let turn = |(i, f): (usize, &Finding)| {
             let mut f = f.clone();
-            if (i as u32 + host) % 50 == 0 && week / 13 == host % 4 {
+            if (i as u32 + host).is_multiple_of(50) && week / 13 == host % 4 {
                 (f.verdict, f.message) = (Verdict::Fail, "not as it must be".into());
             }
             f

@@ -77,11 +77,10 @@ fn records_lists_entries_and_samples_hold_and_two_verifiers_agree() {
     }
     let erased = resealed(&good, |f| {
         drop(f.remove(&file));
-        for control in ["controls/CC6.7.json"] {
-            let mut value: Value = serde_json::from_slice(&f[control]).unwrap();
-            value["pieces"].as_array_mut().unwrap().retain(|p| p["path"] != file.as_str());
-            f.insert(control.into(), assay::model::canonical::to_bytes(&value).unwrap());
-        }
+        let control = "controls/CC6.7.json";
+        let mut value: Value = serde_json::from_slice(&f[control]).unwrap();
+        value["pieces"].as_array_mut().unwrap().retain(|p| p["path"] != file.as_str());
+        f.insert(control.into(), assay::model::canonical::to_bytes(&value).unwrap());
     });
     let found = checked(&erased);
     assert!(found.holds() && found.incomplete, "{:#?}", found.problems);
