@@ -253,7 +253,8 @@ fn findings(rules: &[(String, Severity)], host: &str, day: Date) -> Vec<Finding>
             // Nobody is a leaver before leaving.
             match now {
                 true => add(fault.subject, Verdict::Fail, fault.message),
-                false if fault.rule.starts_with("access-leaver") => add("", Verdict::Pass, ""),
+                false if fault.rule == "access-leaver-active" && day < fault.from => add("", Verdict::NotApplicable, ""),
+                false if fault.rule == "access-leaver-active" => add(fault.subject, Verdict::Pass, "revoked"),
                 false => add(fault.subject, Verdict::Pass, ""),
             }
         }
