@@ -128,11 +128,12 @@ fn operation(out: &mut String, paper: &Paper) {
         out.push_str("<p>No scan was planned within the period.</p>\n");
     }
     plots.iter().for_each(|p| out.push_str(p));
-    let odd: Vec<_> = paper.windows.iter().filter(|w| matches!(w.state, WindowState::Late | WindowState::NotRun | WindowState::Aborted)).collect();
+    let mut odd: Vec<_> = paper.windows.iter().filter(|w| matches!(w.state, WindowState::Late | WindowState::NotRun | WindowState::Aborted)).collect();
     if odd.is_empty() {
         return;
     }
     let names: std::collections::HashMap<_, &str> = paper.population.iter().map(|m| (m.host, m.name.as_str())).collect();
+    odd.sort_by_key(|w| (w.start, names.get(&w.host).copied().unwrap_or_default(), w.kind));
     let _ = writeln!(out, "<h3>Late, aborted or not run: {}</h3>", odd.len());
     let rows = odd.iter().take(MAX_ROWS).map(|w| {
         let (class, word) = match w.state {
