@@ -222,9 +222,9 @@ fn documents<D: Read + Write + Seek>(material: &Material, paper: &mut Paper, pac
     pack.add::<_, BundleError>(csv::LISTS, Method::Auto, |out| Ok(csv::lists(&paper.lists, out).map(|_| ())?))?;
     plain(pack, layout::PAGE, html::render(paper).as_bytes())?;
     for control in &paper.controls {
-        plain(pack, &layout::control(&control.id), &json::control(control)?)?;
+        pack.add::<_, BundleError>(&layout::control(&control.id), Method::Auto, |out| Ok(json::control(control, out)?))?;
     }
-    plain(pack, layout::OSCAL, &oscal::document(paper)?)?;
+    pack.add::<_, BundleError>(layout::OSCAL, Method::Auto, |out| Ok(oscal::write(paper, out)?))?;
     let workbook = xlsx::workbook(paper).map_err(|e| BundleError::Workbook(e.to_string()))?;
     pack.add::<_, BundleError>(layout::WORKBOOK, Method::Store, |out| Ok(out.write_all(&workbook)?))
 }

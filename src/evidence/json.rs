@@ -1,5 +1,8 @@
 //! JSON files of a bundle: canonical, so the same values are the same bytes.
 
+use std::collections::BTreeMap;
+use std::io::Write;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -41,9 +44,55 @@ pub fn host(host: &Host) -> Result<Vec<u8>, CanonicalError> {
     })
 }
 
-/// `controls/ID.json`.
-pub fn control(paper: &ControlPaper) -> Result<Vec<u8>, CanonicalError> {
-    canonical::to_bytes(paper)
+/// `controls/ID.json`. Its long lists are written item by item: they may be many times larger in memory than in the file.
+pub fn control(paper: &ControlPaper, out: &mut dyn Write) -> Result<(), LineError> {
+    let light = ControlPaper { exceptions: Vec::new(), pieces: Vec::new(), results: Vec::new(), ..paper.clone() };
+    let lists: Vec<(&str, Items<'_>)> = vec![
+        ("exceptions", Box::new(paper.exceptions.iter().map(|e| canonical::to_bytes(&**e)))),
+        ("pieces", Box::new(paper.pieces.iter().map(canonical::to_bytes))),
+        ("results", Box::new(paper.results.iter().map(|r| canonical::to_bytes(&**r)))),
+    ];
+    object(out, &light, lists)
+}
+
+/// Items of a list, each as canonical bytes.
+pub type Items<'i> = Box<dyn Iterator<Item = Result<Vec<u8>, CanonicalError>> + 'i>;
+
+/// Writes a canonical object whose long lists, given by name, take the place of what `light` says there.
+pub fn object<T: Serialize>(out: &mut dyn Write, light: &T, lists: Vec<(&str, Items<'_>)>) -> Result<(), LineError> {
+    let light = serde_json::to_value(light).map_err(|e| CanonicalError::Serialise(e.to_string()))?;
+    let mut members: BTreeMap<&str, Member<'_>> = light.as_object().into_iter().flatten().map(|(k, v)| (k.as_str(), Member::Light(v))).collect();
+    members.extend(lists.into_iter().map(|(name, items)| (name, Member::List(items))));
+    let mut before = "{";
+    for (name, member) in members {
+        out.write_all(before.as_bytes())?;
+        out.write_all(&canonical::to_bytes(name)?)?;
+        out.write_all(b":")?;
+        match member {
+            Member::Light(value) => out.write_all(&canonical::to_bytes(value)?)?,
+            Member::List(items) => list(out, items)?,
+        }
+        before = ",";
+    }
+    out.write_all(if before == "{" { b"{}" } else { b"}" })?;
+    Ok(())
+}
+
+enum Member<'m> {
+    Light(&'m serde_json::Value),
+    List(Items<'m>),
+}
+
+fn list(out: &mut dyn Write, items: Items<'_>) -> Result<(), LineError> {
+    out.write_all(b"[")?;
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.write_all(b",")?;
+        }
+        out.write_all(&item?)?;
+    }
+    out.write_all(b"]")?;
+    Ok(())
 }
 
 /// A line of `reports/HOSTID.jsonl`.
@@ -115,6 +164,9 @@ pub enum LineError {
     /// No canonical form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+    /// The disk failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// What is stored does not read.
     #[error("stored {0}; restore the newest backup")]
     Stored(String),
@@ -125,4 +177,25 @@ fn line<T: Serialize>(value: &T) -> Result<Vec<u8>, LineError> {
     let mut bytes = canonical::to_bytes(value)?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn long_lists_are_written_as_the_whole_would_be() {
+        let whole = json!({"a": 1, "list": [{"y": 2, "x": 1}, "é"], "z": {"b": null}});
+        let mut light = whole.clone();
+        light["list"] = json!([]);
+        let items = whole["list"].as_array().unwrap().iter().map(canonical::to_bytes);
+        let mut out = Vec::new();
+        object(&mut out, &light, vec![("list", Box::new(items))]).unwrap();
+        assert_eq!(out, canonical::to_bytes(&whole).unwrap());
+        let (mut empty, mut none) = (Vec::new(), Vec::new());
+        object(&mut empty, &json!({}), vec![]).unwrap();
+        object(&mut none, &json!({}), vec![("list", Box::new(std::iter::empty()))]).unwrap();
+        assert_eq!((empty.as_slice(), none.as_slice()), (b"{}".as_slice(), b"{\"list\":[]}".as_slice()));
+    }
 }

@@ -11,13 +11,15 @@
 //! Every uuid is a UUID version 5 (RFC 9562) of what it names, so the same paper gives the same document.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::json::{Items, LineError, object};
 use super::paper::{Conclusion, ControlPaper, Exception, Outcome, Paper};
 use super::text::visible;
 use super::{csv, layout};
-use crate::model::canonical::{self, CanonicalError};
+use crate::model::canonical;
 use crate::model::finding::Verdict;
 use crate::model::ids::{HostId, hex_encode};
 
@@ -28,32 +30,32 @@ const NAMESPACE: &str = "https://example.invalid/assay/ns/oscal";
 /// Namespace of our uuids: a random one, fixed for ever.
 const UUIDS: [u8; 16] = [0x5b, 0x0f, 0x62, 0x0e, 0x8a, 0x7c, 0x4d, 0x1b, 0x9f, 0x3e, 0x21, 0xc4, 0x77, 0x6a, 0xd0, 0x58];
 /// Most observations about a rule on a host, and most risks; the tables of the bundle hold all.
-const MAX_ITEMS: usize = 20_000;
+const MAX_ITEMS: usize = 10_000;
 /// Most pieces that one observation refers to.
 const MAX_PIECES: usize = 500;
 
-/// `assessment-results.json`, canonical JSON.
-pub fn document(paper: &Paper) -> Result<Vec<u8>, CanonicalError> {
-    let ids = Ids {
-        bundle: format!(
-            "{}\n{}\n{}\n{}\n{}\n{}",
-            paper.cover.ledger, paper.cover.checkpoint_root, paper.cover.framework, paper.cover.from, paper.cover.to, paper.cover.scope
-        ),
-    };
-    let cover = &paper.cover;
-    let (plan, exported) = (ids.of("plan", &[]), format!("{}T00:00:00Z", cover.as_of));
-    canonical::to_bytes(&json!({"assessment-results": {
-        "uuid": ids.of("document", &[]),
+/// `assessment-results.json`, canonical JSON, written item by item.
+pub fn write(paper: &Paper, out: &mut dyn Write) -> Result<(), LineError> {
+    let c = &paper.cover;
+    let ids = Ids { bundle: [&c.ledger, &c.checkpoint_root.to_string(), &c.framework, &c.from, &c.to, &c.scope].map(String::as_str).join("\n") };
+    let (plan, exported) = (ids.of("plan", &[]), format!("{}T00:00:00Z", c.as_of));
+    let begin = json!({
+        "back-matter": {"resources": resources(paper, &ids, &plan)},
+        "import-ap": {"href": format!("#{plan}"), "remarks": "No plan in OSCAL was given: the framework's controls, with the rules and records that test them, are the plan."},
         "metadata": {
-            "title": line(&format!("{}: evidence {} to {}", cover.title, cover.from, cover.to)),
+            "title": line(&format!("{}: evidence {} to {}", c.title, c.from, c.to)),
             "last-modified": exported,
-            "version": line(&format!("checkpoint {}", cover.checkpoint_size)),
+            "version": line(&format!("checkpoint {}", c.checkpoint_size)),
             "oscal-version": OSCAL_VERSION,
         },
-        "import-ap": {"href": format!("#{plan}"), "remarks": "No plan in OSCAL was given: the framework's controls, with the rules and records that test them, are the plan."},
-        "results": [result(paper, &ids)],
-        "back-matter": {"resources": resources(paper, &ids, &plan)},
-    }}))
+    });
+    let begin = canonical::to_bytes(&begin)?;
+    out.write_all(b"{\"assessment-results\":")?;
+    out.write_all(begin.strip_suffix(b"}").unwrap_or(&begin))?;
+    out.write_all(b",\"results\":[")?;
+    result(paper, &ids, out)?;
+    out.write_all(format!("],\"uuid\":\"{}\"}}}}", ids.of("document", &[])).as_bytes())?;
+    Ok(())
 }
 
 /// Names to uuids.
@@ -92,28 +94,16 @@ impl Ids {
     }
 }
 
-fn result(paper: &Paper, ids: &Ids) -> Value {
+fn result(paper: &Paper, ids: &Ids, out: &mut dyn Write) -> Result<(), LineError> {
     let cover = &paper.cover;
-    let mut observations: Vec<Value> = paper.controls.iter().map(|c| summary(paper, c, ids)).collect();
-    let mut open: BTreeMap<String, Value> = BTreeMap::new();
-    let mut risks: BTreeMap<String, Value> = BTreeMap::new();
-    let mut left_out = 0usize;
-    for control in &paper.controls {
-        for r in &control.results {
-            left_out += add(&mut open, ids.open(r), |uuid| observation(paper, r, uuid, ids));
-        }
-        for e in &control.exceptions {
-            left_out += add(&mut risks, ids.risk(e), |uuid| risk(e, uuid));
-        }
-    }
-    let findings: Vec<Value> = paper.controls.iter().map(|c| finding(c, ids, &open, &risks)).collect();
-    observations.extend(open.into_values());
+    let open = Chosen::of(paper.controls.iter().flat_map(|c| c.results.iter().map(|r| (ids.open(r), &**r))));
+    let risks = Chosen::of(paper.exceptions.iter().map(|e| (ids.risk(e), &**e)));
     let mut remarks = paper.notes.join(" ");
-    if left_out > 0 {
+    if open.is_cut || risks.is_cut {
         remarks.push_str(&format!(" More than {MAX_ITEMS} observations or risks: findings.csv and exceptions.csv of the bundle hold all."));
     }
     let controls: Vec<Value> = paper.controls.iter().map(|c| json!({"control-id": token(&c.id)})).collect();
-    let mut result = json!({
+    let mut light = json!({
         "uuid": ids.of("result", &[]),
         "title": line(&format!("{} {}", cover.framework, cover.version)),
         "description": text(&format!("Results of assay over {}, {} to {} (UTC).", cover.scope, cover.from, cover.to)),
@@ -128,20 +118,48 @@ fn result(paper: &Paper, ids: &Ids) -> Value {
         ],
         "reviewed-controls": {"control-selections": [if controls.is_empty() { json!({"include-all": {}}) } else { json!({"include-controls": controls}) }]},
     });
-    let items: Vec<Value> = paper.population.iter().map(|m| inventory(m, ids)).collect();
-    for (name, values) in [("observations", observations), ("findings", findings), ("risks", risks.into_values().collect())] {
-        put(&mut result, name, values);
-    }
     let tables = paper.lists.iter().map(|l| l.path.as_str()).chain([csv::LISTS]);
     let links = std::iter::once(ids.of("plan", &[])).chain(tables.map(|path| ids.of("table", &[path])));
-    put(&mut result, "links", links.map(|uuid| json!({"href": format!("#{uuid}"), "rel": "evidence"})).collect());
-    if !items.is_empty() {
-        result["local-definitions"] = json!({"inventory-items": items});
+    put(&mut light, "links", links.map(|uuid| json!({"href": format!("#{uuid}"), "rel": "evidence"})).collect());
+    put(&mut light, "local-definitions", paper.population.iter().map(|m| inventory(m, ids)).collect());
+    if let Some(items) = light.get_mut("local-definitions") {
+        *items = json!({"inventory-items": items.take()});
     }
     if !remarks.trim().is_empty() {
-        result["remarks"] = text(&remarks).into();
+        light["remarks"] = text(&remarks).into();
     }
-    result
+    let summaries = paper.controls.iter().map(|c| canonical::to_bytes(&summary(paper, c, ids)));
+    let observations = summaries.chain(open.chosen.iter().map(|(uuid, r)| canonical::to_bytes(&observation(paper, r, uuid, ids))));
+    let mut lists: Vec<(&str, Items<'_>)> = Vec::new();
+    if !paper.controls.is_empty() {
+        lists.push(("findings", Box::new(paper.controls.iter().map(|c| canonical::to_bytes(&finding(c, ids, &open, &risks))))));
+        lists.push(("observations", Box::new(observations)));
+    }
+    if !risks.chosen.is_empty() {
+        lists.push(("risks", Box::new(risks.chosen.iter().map(|(uuid, e)| canonical::to_bytes(&risk(e, uuid))))));
+    }
+    object(out, &light, lists)
+}
+
+/// What the document tells one by one, each once, by uuid.
+struct Chosen<'p, T> {
+    chosen: BTreeMap<String, &'p T>,
+    /// Whether there were more than [`MAX_ITEMS`].
+    is_cut: bool,
+}
+
+impl<'p, T> Chosen<'p, T> {
+    fn of(all: impl Iterator<Item = (String, &'p T)>) -> Self {
+        let (mut chosen, mut is_cut) = (BTreeMap::new(), false);
+        for (uuid, item) in all {
+            if chosen.len() < MAX_ITEMS {
+                chosen.insert(uuid, item);
+            } else if !chosen.contains_key(&uuid) {
+                is_cut = true;
+            }
+        }
+        Self { chosen, is_cut }
+    }
 }
 
 /// Lists that are empty are left out: the model has no empty lists.
@@ -149,19 +167,6 @@ fn put(object: &mut Value, name: &str, values: Vec<Value>) {
     if !values.is_empty() {
         object[name] = values.into();
     }
-}
-
-/// Adds what is not there yet; 1 when it was left out for want of room.
-fn add(to: &mut BTreeMap<String, Value>, uuid: String, make: impl FnOnce(&str) -> Value) -> usize {
-    if to.contains_key(&uuid) {
-        return 0;
-    }
-    if to.len() >= MAX_ITEMS {
-        return 1;
-    }
-    let value = make(&uuid);
-    to.insert(uuid, value);
-    0
 }
 
 fn inventory(member: &super::paper::Member, ids: &Ids) -> Value {
@@ -263,15 +268,15 @@ fn risk(e: &Exception, uuid: &str) -> Value {
 }
 
 /// A control's conclusion. What nobody looked at is never satisfied.
-fn finding(control: &ControlPaper, ids: &Ids, open: &BTreeMap<String, Value>, risks: &BTreeMap<String, Value>) -> Value {
+fn finding(control: &ControlPaper, ids: &Ids, open: &Chosen<'_, Outcome>, risks: &Chosen<'_, Exception>) -> Value {
     let (state, reason) = match control.conclusion {
         Conclusion::NoExceptions => ("satisfied", "pass"),
         Conclusion::Exceptions => ("not-satisfied", "fail"),
         _ => ("not-satisfied", "other"),
     };
     let mut seen: Vec<String> = vec![ids.of("summary", &[&control.id])];
-    seen.extend(control.results.iter().map(|r| ids.open(r)).filter(|uuid| open.contains_key(uuid)));
-    let mut at_risk: Vec<String> = control.exceptions.iter().map(|e| ids.risk(e)).filter(|uuid| risks.contains_key(uuid)).collect();
+    seen.extend(control.results.iter().map(|r| ids.open(r)).filter(|uuid| open.chosen.contains_key(uuid)));
+    let mut at_risk: Vec<String> = control.exceptions.iter().map(|e| ids.risk(e)).filter(|uuid| risks.chosen.contains_key(uuid)).collect();
     at_risk.dedup();
     let mut target = json!({
         "type": "objective-id",

@@ -23,6 +23,7 @@ mod year;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 struct Options {
@@ -69,7 +70,8 @@ fn main() {
         println!("{}: kept from before", data.display());
     } else {
         let begun = Instant::now();
-        let made = tokio::runtime::Runtime::new().unwrap().block_on(year::make(&data, options.hosts, options.weeks));
+        let said = Arc::new(year::Said::record());
+        let made = tokio::runtime::Runtime::new().unwrap().block_on(year::make(&data, said, options.hosts, options.weeks));
         println!("{} hosts, {} reports, {} blobs, {} leaves in {:.0} s", options.hosts, made.reports, made.blobs, made.leaves, begun.elapsed().as_secs_f64());
     }
     println!("store        {:>10.1} MiB", mib(size(&data)));

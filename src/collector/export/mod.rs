@@ -26,6 +26,7 @@ use crate::host::{clock, durable};
 use crate::ledger::{CheckpointError, Kind, Leaf, Verifier};
 use crate::model::canonical;
 use crate::model::envelope::Envelope;
+use crate::model::finding::UnknownReason;
 use crate::model::ids::{Address, Digest, HostId};
 use crate::model::report::Report;
 use crate::pki::keys::SigningKey;
@@ -197,12 +198,16 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
     for host in &hosts {
         found.add(store, host, period, size).await?;
     }
-    let filter = FindingFilter { period: Some((period.start(), period.end())), ..FindingFilter::default() };
     let inside: BTreeSet<HostId> = hosts.iter().map(|h| h.id).collect();
-    let findings = transitions(store.findings(&filter).await?.into_iter().filter(|f| inside.contains(&f.host)));
-    let mut ways = Vec::new();
+    let (mut texts, mut findings, mut ways) = (Texts::default(), Vec::new(), Vec::new());
+    for host in &hosts {
+        // Host by host: as rows, with everything they cite, verdicts are many times larger than what is kept of them.
+        let filter = FindingFilter { host: Some(host.id), period: Some((period.start(), period.end())), ..FindingFilter::default() };
+        findings.extend(store.findings(&filter).await?.into_iter().map(|f| texts.transition(f)));
+    }
     for rule in revocation::RULES {
-        ways.extend(transitions(store.spans(rule, period.start(), period.end()).await?.into_iter().filter(|f| inside.contains(&f.host))));
+        let spans = store.spans(rule, period.start(), period.end()).await?;
+        ways.extend(spans.into_iter().filter(|f| inside.contains(&f.host)).map(|f| texts.transition(f)));
     }
     let replaced: BTreeMap<HostId, HostId> = hosts.iter().filter_map(|h| Some((h.replaces?, h.id))).collect();
     let ledger = entries(store, &history, period, &inside).await?;
@@ -355,30 +360,44 @@ fn payload(row: &ReportRow) -> Result<Report, ExportError> {
     serde_json::from_slice(&payload).map_err(|e| damaged(e.to_string()))
 }
 
-/// Findings with their texts shared.
-fn transitions(rows: impl Iterator<Item = FindingRow>) -> Vec<Transition> {
-    let mut texts: BTreeSet<Arc<str>> = BTreeSet::new();
-    let mut shared = |text: String| match texts.get(text.as_str()) {
-        Some(known) => known.clone(),
-        None => {
-            let new: Arc<str> = text.into();
-            texts.insert(new.clone());
-            new
+/// Texts and reasons that many findings share.
+#[derive(Default)]
+struct Texts {
+    texts: BTreeSet<Arc<str>>,
+    reasons: BTreeMap<[String; 3], Arc<UnknownReason>>,
+}
+
+impl Texts {
+    fn shared(&mut self, text: String) -> Arc<str> {
+        match self.texts.get(text.as_str()) {
+            Some(known) => known.clone(),
+            None => {
+                let new: Arc<str> = text.into();
+                self.texts.insert(new.clone());
+                new
+            }
         }
-    };
-    let transition = |r: FindingRow| Transition {
-        host: r.host,
-        rule: shared(r.finding.rule),
-        subject: shared(r.finding.subject),
-        verdict: r.finding.verdict,
-        severity: r.finding.severity,
-        message: shared(r.finding.message),
-        reason: r.finding.reason.map(Arc::new),
-        since: r.since,
-        until: r.until,
-        report: r.report,
-    };
-    rows.map(transition).collect()
+    }
+
+    fn reason(&mut self, why: UnknownReason) -> Arc<UnknownReason> {
+        let key = [why.id.clone(), why.detail.clone(), why.remedy.clone()];
+        self.reasons.entry(key).or_insert_with(|| Arc::new(why)).clone()
+    }
+
+    fn transition(&mut self, r: FindingRow) -> Transition {
+        Transition {
+            host: r.host,
+            rule: self.shared(r.finding.rule),
+            subject: self.shared(r.finding.subject),
+            verdict: r.finding.verdict,
+            severity: r.finding.severity,
+            message: self.shared(r.finding.message),
+            reason: r.finding.reason.map(|why| self.reason(why)),
+            since: r.since,
+            until: r.until,
+            report: r.report,
+        }
+    }
 }
 
 fn host_of(row: HostRow, history: &History, replaced: &BTreeMap<HostId, HostId>) -> Host {

@@ -7,7 +7,7 @@ use crate::evidence::paper::{ControlPaper, Design, Exception, Outcome};
 use crate::evidence::text::{count, days, time, time_or};
 
 /// Most rows of one table of a control.
-const MAX_ROWS: usize = 1000;
+const MAX_ROWS: usize = 300;
 /// Columns of exceptions and their widths.
 pub(super) const EXCEPTION_HEAD: [(&str, f64); 16] = [
     ("Host", 24.0),

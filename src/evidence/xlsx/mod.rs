@@ -17,7 +17,7 @@ use super::paper::{Exception, Paper};
 use super::text::{count, days, time, time_or};
 
 /// Most rows of a shared list; the format itself ends at 1,048,576.
-const MAX_ROWS: usize = 50_000;
+const MAX_ROWS: usize = 20_000;
 /// Longest name of a sheet that spreadsheets accept, characters.
 const MAX_NAME: usize = 31;
 /// Sheets before those of controls.

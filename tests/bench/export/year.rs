@@ -42,13 +42,14 @@ pub fn days(weeks: u32) -> (String, String) {
 }
 
 /// What a host says: the same facts each week, volatile values that move.
-struct Said {
+pub struct Said {
     outcome: assay::agent::run::Outcome,
     documents: Vec<(String, Vec<u8>, VolatileFacts)>,
 }
 
 impl Said {
-    fn record() -> Self {
+    /// What a recorded host says. It makes a runtime of its own.
+    pub fn record() -> Self {
         let host = Host::rooted(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/debian12-min"))).unwrap();
         let families = FAMILIES.iter().filter(|f| f.cadence == Cadence::Weekly).map(|f| f.name.to_string()).collect();
         let (policy, against) = (Policy::default(), Against::default());
@@ -163,7 +164,7 @@ impl Writer<'_> {
 }
 
 /// Writes the folder.
-pub async fn make(data: &Path, hosts: u32, weeks: u32) -> Made {
+pub async fn make(data: &Path, said: Arc<Said>, hosts: u32, weeks: u32) -> Made {
     std::fs::create_dir_all(data).unwrap();
     let start = day_start(FIRST);
     let keys = Keys::load_or_create(data, start).unwrap();
@@ -172,7 +173,6 @@ pub async fn make(data: &Path, hosts: u32, weeks: u32) -> Made {
     let file = std::fs::read_dir(data).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "db" || e == "sqlite")).unwrap();
     let mut to = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
     sqlx::query("PRAGMA synchronous = OFF").execute(&mut to).await.unwrap();
-    let said = Arc::new(Said::record());
     let (mut tree, mut made) = (Tree::new(), Made::default());
     for n in 0..hosts {
         sqlx::query("BEGIN").execute(&mut to).await.unwrap();
