@@ -364,7 +364,7 @@ fn payload(row: &ReportRow) -> Result<Report, ExportError> {
 #[derive(Default)]
 struct Texts {
     texts: BTreeSet<Arc<str>>,
-    reasons: BTreeMap<[String; 3], Arc<UnknownReason>>,
+    reasons: BTreeSet<Arc<UnknownReason>>,
 }
 
 impl Texts {
@@ -380,8 +380,14 @@ impl Texts {
     }
 
     fn reason(&mut self, why: UnknownReason) -> Arc<UnknownReason> {
-        let key = [why.id.clone(), why.detail.clone(), why.remedy.clone()];
-        self.reasons.entry(key).or_insert_with(|| Arc::new(why)).clone()
+        match self.reasons.get(&why) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Arc::new(why);
+                self.reasons.insert(new.clone());
+                new
+            }
+        }
     }
 
     fn transition(&mut self, r: FindingRow) -> Transition {

@@ -16,6 +16,8 @@ use crate::model::ids::Digest;
 const SMALL: usize = 128;
 /// How hard to deflate, 0 to 9: part of the format, for the same material gives the same bytes.
 const LEVEL: u32 = 6;
+/// Content is deflated in blocks of so many bytes, however it is written: what comes out may depend on what goes in at once.
+const BLOCK: usize = 64 << 10;
 
 /// How content is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,8 @@ enum Stage<W: Write> {
     /// Too little to tell.
     Small(Measured<W>, Vec<u8>),
     Stored(Measured<W>),
-    Deflated(DeflateEncoder<Measured<W>>),
+    /// With the block that is not full yet.
+    Deflated(DeflateEncoder<Measured<W>>, Vec<u8>),
     /// Only while one stage becomes the next.
     Between,
 }
@@ -90,7 +93,10 @@ impl<W: Write> Packer<W> {
                 (out, false)
             }
             Stage::Stored(out) => (out, false),
-            Stage::Deflated(encoder) => (encoder.finish()?, true),
+            Stage::Deflated(mut encoder, block) => {
+                encoder.write_all(&block)?;
+                (encoder.finish()?, true)
+            }
             Stage::Between => return Err(io::Error::other("packing stopped half-way")),
         };
         out.flush()?;
@@ -102,16 +108,16 @@ impl<W: Write> Write for Packer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Between) {
             Stage::Small(out, small) if small.len() + bytes.len() > SMALL => {
-                let mut encoder = DeflateEncoder::new(out, Compression::new(LEVEL));
-                encoder.write_all(&small)?;
-                Stage::Deflated(encoder)
+                let mut block = Vec::with_capacity(BLOCK);
+                block.extend_from_slice(&small);
+                Stage::Deflated(DeflateEncoder::new(out, Compression::new(LEVEL)), block)
             }
             other => other,
         };
         match &mut self.stage {
             Stage::Small(_, small) => small.extend_from_slice(bytes),
             Stage::Stored(out) => out.write_all(bytes)?,
-            Stage::Deflated(encoder) => encoder.write_all(bytes)?,
+            Stage::Deflated(encoder, block) => deflate(encoder, block, bytes)?,
             Stage::Between => return Err(io::Error::other("packing stopped half-way")),
         }
         self.sha.update(bytes);
@@ -122,6 +128,20 @@ impl<W: Write> Write for Packer<W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Fills blocks and deflates each that is full.
+fn deflate<W: Write>(encoder: &mut DeflateEncoder<Measured<W>>, block: &mut Vec<u8>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let (now, later) = bytes.split_at(bytes.len().min(BLOCK - block.len()));
+        block.extend_from_slice(now);
+        bytes = later;
+        if block.len() == BLOCK {
+            encoder.write_all(block)?;
+            block.clear();
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn digest(context: Context) -> Digest {

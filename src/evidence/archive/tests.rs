@@ -144,6 +144,21 @@ fn overlapping_entries_do_not_grow() {
 }
 
 #[test]
+fn however_content_is_written_it_packs_to_the_same_bytes() {
+    let text: Vec<u8> = (0..300_000u32).flat_map(|i| (i * i % 251).to_string().into_bytes()).collect();
+    let packed = |chunk: usize| {
+        let mut pack = Pack::new(Cursor::new(Vec::new()));
+        pack.add::<_, ArchiveError>("a", Method::Auto, |out| Ok(text.chunks(chunk).try_for_each(|c| out.write_all(c))?)).unwrap();
+        pack.entries()[0].0.clone()
+    };
+    let whole = packed(text.len());
+    assert!(whole.deflated && whole.packed < whole.bytes);
+    for chunk in [3, 1000, 65_536, 65_537] {
+        assert_eq!(packed(chunk), whole, "{chunk} bytes at a time");
+    }
+}
+
+#[test]
 fn content_is_unpacked_no_further_than_its_limit() {
     let bomb = BTreeMap::from([("bomb".to_string(), vec![0; 10 << 20])]);
     let bytes = written(&bomb);
