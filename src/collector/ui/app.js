@@ -16,7 +16,6 @@
     list[at].scrollIntoView({ block: "nearest" });
   };
 
-  const PLACES = { o: "nav-overview", f: "nav-findings", h: "nav-hosts", e: "nav-evidence" };
   let waiting = 0;
 
   document.addEventListener("keydown", (event) => {
@@ -24,9 +23,10 @@
     const inField = event.target instanceof Element && event.target.closest("input, select, textarea");
     if (event.key === "Escape" && inField) { event.target.blur(); return; }
     if (inField || help?.open) return;
-    if (event.timeStamp - waiting < 1500 && PLACES[event.key]) {
+    const place = event.timeStamp - waiting < 1500 && [...document.querySelectorAll("nav [data-key]")].find((a) => a.dataset.key === event.key);
+    if (place) {
       waiting = 0;
-      document.getElementById(PLACES[event.key])?.click();
+      place.click();
       return;
     }
     waiting = 0;

@@ -22,6 +22,27 @@ const MAX_COUNTED: u32 = 1_000;
 /// Longest query string that is read, bytes.
 const MAX_QUERY_BYTES: usize = 4_096;
 
+/// A place in the navigation.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// What a page of it calls itself in [`Visit::frame`].
+    pub here: &'static str,
+    /// Where it is.
+    pub path: &'static str,
+    /// What people read.
+    pub name: &'static str,
+    /// `g` and this key lead there.
+    pub key: char,
+}
+
+/// The navigation, in its order.
+pub const PLACES: &[Place] = &[
+    Place { here: "overview", path: "/", name: "Overview", key: 'o' },
+    Place { here: "findings", path: "/findings", name: "Findings", key: 'f' },
+    Place { here: "hosts", path: "/hosts", name: "Hosts", key: 'h' },
+    Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
+];
+
 /// A page that was made.
 pub type Page = Result<Html<String>, PageError>;
 
@@ -141,6 +162,11 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The navigation.
+    pub const fn places(&self) -> &'static [Place] {
+        PLACES
+    }
+
     /// `target` on the same day.
     pub fn to(&self, target: impl AsRef<str>) -> String {
         let target = target.as_ref();
