@@ -21,6 +21,7 @@ mod health;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+pub mod kept;
 pub mod lists;
 pub mod metrics;
 pub mod records;

@@ -2,10 +2,13 @@
 
 mod audit;
 mod blobs;
+mod carve;
 mod engine;
 mod findings;
+mod fleet;
 mod hosts;
 mod judged;
+mod kept;
 mod leases;
 mod ledger;
 mod lists;
@@ -20,6 +23,7 @@ mod users;
 mod writer;
 
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
+pub use fleet::{Count, Ending, Label, LabelFilter, MAX_COUNTED, Place, Seen};
 pub use hosts::{Enrolled, NewHost, Retirement};
 pub use judged::{Again, Laid, Rejudged};
 pub(super) use ledger::random_id;

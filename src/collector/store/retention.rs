@@ -125,6 +125,7 @@ impl Store {
         }
         let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
         remove(&mut transaction, &host, &blobs).await?;
+        super::kept::erase(&mut transaction, &host).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
         let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
         let erased = Erased { at, by: by.into(), hosts, why: why.into(), ..Erased::default() };
@@ -145,7 +146,11 @@ impl Store {
             self.lock_host(&mut transaction, &row.id).await?;
             remove(&mut transaction, &row.id, &blobs).await?;
             let findings = pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
+            let kept = super::kept::pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
             if blobs.is_empty() && findings == 0 {
+                if kept > 0 {
+                    transaction.commit().await?;
+                }
                 continue;
             }
             let own = ErasedOfHost { blobs, findings, host: row.id, whole: false };
@@ -154,6 +159,9 @@ impl Store {
             transaction.commit().await?;
             erased.hosts.push(own);
         }
+        let mut transaction = self.begin().await?;
+        super::kept::pseudonymise_labels(&mut transaction, word, pseudonym).await?;
+        transaction.commit().await?;
         erased.lists = self.erase_lists(word, &erased).await?;
         (erased.records, erased.files) = self.erase_person_of_records(word, pseudonym, &erased).await?;
         Ok(erased)

@@ -64,7 +64,7 @@ async fn offer(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findi
     };
     let needs = needs();
     let looked_at = families.iter().map(ToString::to_string).collect();
-    store.accept(NewReport { row, report, findings, os: None, needs, basis: Digest::of(b""), looked_at }).await.unwrap()
+    store.accept(NewReport { row, report, findings, os: None, needs, basis: Digest::of(b""), looked_at, kept: Vec::new() }).await.unwrap()
 }
 
 /// Rule, first day, last day and verdict of every span.

@@ -99,6 +99,7 @@ impl Machine {
             needs: Arc::default(),
             basis: Digest::of(b""),
             looked_at: ["accounts".to_string()].into(),
+            kept: Vec::new(),
         };
         assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
     }

@@ -191,6 +191,7 @@ async fn report(
         needs: Default::default(),
         basis: Digest::of(b""),
         looked_at: Default::default(),
+        kept: Vec::new(),
     };
     assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
 }
