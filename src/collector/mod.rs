@@ -22,6 +22,7 @@ mod heartbeat;
 mod ingest;
 pub mod judge;
 pub mod kept;
+pub mod leavers;
 pub mod lists;
 pub mod metrics;
 pub mod records;

@@ -82,13 +82,8 @@ pub(super) fn certificates(observation: &Observation) -> Says {
                 is_ca: c.is_ca,
                 self_signed: c.self_signed,
             };
-            let body = CertificateBody {
-                place: cut(&chain.subject),
-                served: true,
-                used_by: cut(&chain.process),
-                role: c.role.clone(),
-                superseded_by: String::new(),
-            };
+            let body =
+                CertificateBody { place: cut(&chain.subject), served: true, used_by: cut(&chain.process), role: c.role.clone(), superseded_by: String::new() };
             items.push(Item::new(&c.fingerprint, &format!("{SERVED}{} {}", chain.subject, c.role), c.not_after, &about, &body));
         }
     }

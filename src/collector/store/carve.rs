@@ -81,6 +81,17 @@ mod tests {
             return vec![Vec::new()];
         }
         let shorter = permutations(n - 1);
-        shorter.into_iter().flat_map(|p| (0..n).map(move |at| { let mut q = p.clone(); q.insert(at, n - 1); q }).collect::<Vec<_>>()).collect()
+        shorter
+            .into_iter()
+            .flat_map(|p| {
+                (0..n)
+                    .map(move |at| {
+                        let mut q = p.clone();
+                        q.insert(at, n - 1);
+                        q
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .collect()
     }
 }

@@ -56,6 +56,8 @@ pub struct Label {
     pub about: String,
     /// Hosts that have it.
     pub hosts: Count,
+    /// Times it is there on any of them.
+    pub rows: Count,
     /// First time any of those rows was seen, Unix seconds.
     pub since: Option<i64>,
     /// The first places, by host.
@@ -69,6 +71,8 @@ pub struct Place {
     pub host: HostId,
     /// Its name.
     pub name: String,
+    /// When the host was taken out, Unix seconds.
+    pub taken_out: Option<i64>,
     /// The label.
     pub label: String,
     /// Where on the host.
@@ -103,6 +107,14 @@ pub struct Ending {
     pub label: Label,
     /// What it is.
     pub about: crate::collector::kept::CertificateAbout,
+}
+
+/// How often a label is there, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    hosts: Count,
+    rows: Count,
+    since: Option<i64>,
 }
 
 /// Restricts rows of `kept` under this alias to a moment.
@@ -148,9 +160,9 @@ impl Store {
         let mut out = Vec::with_capacity(rows.len());
         for row in &rows {
             let label: String = row.try_get("label")?;
-            let (hosts, since) = self.fleet_hosts(kind, &label, filter.as_of).await?;
+            let Counted { hosts, rows, since } = self.fleet_hosts(kind, &label, filter.as_of).await?;
             let places = self.fleet_places(kind, Some(&label), filter.host.as_ref(), filter.as_of, 0, MAX_PLACES).await?;
-            out.push(Label { rank: row.try_get("rank")?, about: row.try_get("about")?, hosts, since, places, label });
+            out.push(Label { rank: row.try_get("rank")?, about: row.try_get("about")?, hosts, rows, since, places, label });
         }
         Ok(out)
     }
@@ -159,18 +171,20 @@ impl Store {
     pub async fn fleet_label(&self, kind: Kind, label: &str, as_of: Option<i64>) -> Result<Option<Label>> {
         let query = sqlx::query("SELECT rank, about FROM kept_labels WHERE kind = $1 AND label = $2").bind(kind.id()).bind(label.to_string());
         let Some(row) = query.fetch_optional(&self.reader).await? else { return Ok(None) };
-        let (hosts, since) = self.fleet_hosts(kind, label, as_of).await?;
-        Ok(Some(Label { label: label.into(), rank: row.try_get("rank")?, about: row.try_get("about")?, hosts, since, places: Vec::new() }))
+        let Counted { hosts, rows, since } = self.fleet_hosts(kind, label, as_of).await?;
+        Ok(Some(Label { label: label.into(), rank: row.try_get("rank")?, about: row.try_get("about")?, hosts, rows, since, places: Vec::new() }))
     }
 
     /// Hosts that have a label, and since when the first of them.
-    async fn fleet_hosts(&self, kind: Kind, label: &str, as_of: Option<i64>) -> Result<(Count, Option<i64>)> {
-        let mut query = Query::new("SELECT count(DISTINCT host) AS hosts, count(*) AS n, min(since) AS since FROM (SELECT k.host, k.since FROM kept k WHERE k.kind = ");
+    async fn fleet_hosts(&self, kind: Kind, label: &str, as_of: Option<i64>) -> Result<Counted> {
+        let mut query =
+            Query::new("SELECT count(DISTINCT host) AS hosts, count(*) AS n, min(since) AS since FROM (SELECT k.host, k.since FROM kept k WHERE k.kind = ");
         query.bind(kind.id()).push(" AND k.label = ").bind(label.to_string());
         at(&mut query, "k", as_of).push(" LIMIT ").bind(super::engine::signed(MAX_COUNTED + 1)).push(") AS some");
-        let Some(row) = query.first(&self.reader).await? else { return Ok((Count::default(), None)) };
-        let more = unsigned(&row, "n")? > MAX_COUNTED;
-        Ok((Count { n: unsigned(&row, "hosts")?.min(MAX_COUNTED), more }, row.try_get("since")?))
+        let Some(row) = query.first(&self.reader).await? else { return Ok(Counted::default()) };
+        let all = unsigned(&row, "n")?;
+        let count = |n: u64| Count { n: n.min(MAX_COUNTED), more: all > MAX_COUNTED };
+        Ok(Counted { hosts: count(unsigned(&row, "hosts")?), rows: count(all), since: row.try_get("since")? })
     }
 
     /// Places of a kind: of a label, of a host, or both, by host and item.
@@ -248,6 +262,21 @@ impl Store {
         self.fleet_labels(Kind::Way, &LabelFilter { as_of, to: Some(to), limit, ..LabelFilter::default() }).await
     }
 
+    /// Labels of a kind that were ever seen and whose rank is not above `to`, highest rank first.
+    pub async fn kept_labels(&self, kind: Kind, to: i64, limit: u32) -> Result<Vec<(String, i64)>> {
+        let query = "SELECT label, rank FROM kept_labels WHERE kind = $1 AND rank <= $2 ORDER BY rank DESC, label LIMIT $3";
+        let rows = sqlx::query(query).bind(kind.id()).bind(to).bind(i64::from(limit)).fetch_all(&self.reader).await?;
+        rows.iter().map(|row| Ok((row.try_get("label")?, row.try_get("rank")?))).collect()
+    }
+
+    /// Whether a label is there on any host.
+    pub async fn is_kept(&self, kind: Kind, label: &str, as_of: Option<i64>) -> Result<bool> {
+        let mut query = Query::new("SELECT 1 AS found FROM kept k WHERE k.kind = ");
+        query.bind(kind.id()).push(" AND k.label = ").bind(label.to_string());
+        at(&mut query, "k", as_of).push(" LIMIT 1");
+        Ok(query.first(&self.reader).await?.is_some())
+    }
+
     /// The last whole scan of a host that moved verdicts before a time (Unix seconds): when it ended, by the clock that counts.
     pub async fn scan_before(&self, host: &HostId, at: i64) -> Result<Option<i64>> {
         let row = sqlx::query("SELECT max(effective) AS last FROM reports WHERE host = $1 AND applied = 1 AND kind <> 'drift' AND effective < $2")
@@ -261,7 +290,7 @@ impl Store {
 
 fn places(kind: Kind, label: Option<&str>, host: Option<&HostId>) -> Query {
     let mut query = Query::new(
-        "SELECT k.host, h.name, k.label, k.item, k.since, k.until, k.body, l.rank, l.about FROM kept k
+        "SELECT k.host, h.name, h.retired_at, k.label, k.item, k.since, k.until, k.body, l.rank, l.about FROM kept k
          JOIN hosts h ON h.id = k.host JOIN kept_labels l ON l.kind = k.kind AND l.label = k.label WHERE k.kind = ",
     );
     query.bind(kind.id());
@@ -278,6 +307,7 @@ fn place(row: &AnyRow) -> Result<Place> {
     Ok(Place {
         host: HostId::new(bytes(row, "host")?),
         name: row.try_get("name")?,
+        taken_out: row.try_get("retired_at")?,
         label: row.try_get("label")?,
         item: row.try_get("item")?,
         since: row.try_get("since")?,

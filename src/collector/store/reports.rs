@@ -7,9 +7,9 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Engine, Result, Store, StoreError, bytes, flag, limit_of, signed, storable, unsigned};
+use super::kept::{self, Word};
 use super::query::Query;
 use super::transitions::{Laying, is_same};
-use super::kept::{self, Word};
 use super::{ReportRow, blobs, findings, hosts, judged, ledger};
 use crate::collector::judge;
 use crate::collector::kept::Extract;

@@ -192,6 +192,7 @@ impl Store {
             let query = sqlx::query("UPDATE lists SET body = NULL WHERE name = $1 AND version = $2").bind(&version.name);
             query.bind(super::engine::signed(version.version)).execute(&mut *transaction).await?;
         }
+        super::population::erase_past_labels(&mut transaction, word).await?;
         let lists: Vec<ErasedList> = gone.into_iter().map(|v| ErasedList { digest: v.digest, name: v.name, version: v.version }).collect();
         let statement = Statement::of(Kind::Erasure, erased.at, &Erased { hosts: Vec::new(), lists: lists.clone(), ..erased.clone() })?;
         super::statements::put(&mut transaction, &statement, None).await?;

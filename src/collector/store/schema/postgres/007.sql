@@ -41,6 +41,7 @@ CREATE INDEX labels_value ON labels (field, value, until, since);
 
 CREATE INDEX hosts_name ON hosts (name, id);
 CREATE INDEX hosts_lower ON hosts (lower(name));
+CREATE INDEX hosts_replaces ON hosts (replaces) WHERE replaces IS NOT NULL;
 
 -- Every host is judged again, which keeps its newest facts.
 DELETE FROM judged;
