@@ -14,12 +14,25 @@
 //! POST /api/v1/access-reviews                            {"scope":…}: takes who can act with more than ordinary rights from the newest facts -> 201
 //! GET  /api/v1/access-reviews/ENTRY                      its items with the decisions so far; deciding and closing are actions on the record
 //! GET  /api/v1/due?within=DAYS                           what is overdue, missing or wrong, and what will be
+//! GET  /api/v1/hosts?state=…&system=…&name=…&owner=…&label=…&page=N&as_of=DAY     hosts with their labels and counts, 100 a page
+//! GET  /api/v1/hosts/HOST                                one host with its latest reports
+//! GET  /api/v1/hosts/HOST/compare?a=REPORT&b=REPORT      facts and verdicts that differ between two scans; without a choice the latest two
+//! POST /api/v1/hosts/HOST/scan                           asks for a scan with the next heartbeat -> 202
+//! PUT  /api/v1/hosts/HOST/labels                         {"owner":…,"purpose":…,"criticality":…,"region":…,"labels":[…]}: a new version of the list
+//! GET  /api/v1/known-elsewhere?as_of=DAY                 the inventory against the hosts that are enrolled
+//! GET  /api/v1/people                                    who left and still gets in, and times to revoke; /people/PERSON, /people/privileged
+//! GET  /api/v1/certificates?within=DAYS&name=…&host=…    certificates by their end; /certificates/FINGERPRINT: where; /tls-versions
+//! GET  /api/v1/vulnerabilities?severity=…&name=…&host=…  advisories by severity; /vulnerabilities/ID: which hosts
+//! GET  /api/v1/lists                                     lists in force; /lists/NAME: versions; /lists/NAME/VERSION: bytes
+//! PUT  /api/v1/lists/NAME?dry_run=true                   CSV or JSON: what it would change; without dry_run a new version -> 201
 //! ```
 //! Who asks is known by the session's cookie or by `Authorization: Bearer TOKEN`. With a cookie, what changes something must come from this site
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
 pub mod caller;
+mod fleet;
+mod lists;
 mod problem;
 mod records;
 mod reviews;
@@ -29,7 +42,7 @@ mod waivers;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use super::ui::Site;
 use problem::Problem;
@@ -50,6 +63,23 @@ pub fn router() -> Router<Arc<Site>> {
         .route("/access-reviews", post(reviews::start))
         .route("/access-reviews/{entry}", get(reviews::show))
         .route("/due", get(records::due))
+        .route("/hosts", get(fleet::hosts))
+        .route("/hosts/{host}", get(fleet::host))
+        .route("/hosts/{host}/compare", get(fleet::compared))
+        .route("/hosts/{host}/scan", post(fleet::scan))
+        .route("/hosts/{host}/labels", put(fleet::label))
+        .route("/known-elsewhere", get(fleet::elsewhere))
+        .route("/people", get(fleet::people))
+        .route("/people/privileged", get(fleet::privileged))
+        .route("/people/{person}", get(fleet::person))
+        .route("/certificates", get(fleet::certificates))
+        .route("/certificates/{fingerprint}", get(fleet::certificate))
+        .route("/tls-versions", get(fleet::versions))
+        .route("/vulnerabilities", get(fleet::vulnerabilities))
+        .route("/vulnerabilities/{advisory}", get(fleet::vulnerability))
+        .route("/lists", get(lists::all))
+        .route("/lists/{name}", get(lists::one).put(lists::put))
+        .route("/lists/{name}/{version}", get(lists::fetch))
         .fallback(|| async { Problem::NotFound("such a resource".into()) })
         .method_not_allowed_fallback(|| async { Problem::NotFound("this method on it".into()) });
     Router::new().nest(ROOT, routes)

@@ -53,6 +53,12 @@ impl Asked {
     }
 }
 
+/// The second that a day means, its last; `None`: now.
+pub fn day_of(text: &str, now: i64) -> Result<Option<i64>, Problem> {
+    let at = Asked { as_of: text.into(), within: String::new() }.at(now)?;
+    Ok((at < now).then_some(at))
+}
+
 /// What a new entry, a change or another action says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
