@@ -251,8 +251,9 @@ fn identified<'q>(query: &'q mut Query, host: &HostId, span: &Span) -> &'q mut Q
 fn insert(host: &HostId, spans: &[(&Span, i64)]) -> Result<Query> {
     let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body, origin, began) VALUES ");
     for (number, (span, began)) in spans.iter().enumerate() {
-        let body =
-            Body { message: Cow::Borrowed(&span.finding.message), reason: span.finding.reason.clone(), citations: Cow::Borrowed(&span.finding.citations) };
+        let subject = Some(&span.finding.subject).filter(|subject| subject.contains('\0')).map(|subject| Cow::Borrowed(subject.as_str()));
+        let (message, reason, citations) = (Cow::Borrowed(span.finding.message.as_str()), span.finding.reason.clone(), Cow::Borrowed(&*span.finding.citations));
+        let body = Body { subject, message, reason, citations };
         let body = serde_json::to_string(&body).map_err(|e| StoreError::Database(e.to_string()))?;
         query.push(if number > 0 { ", (" } else { "(" }).bind(host.bytes().to_vec());
         query.push(", ").bind(storable(&span.finding.rule)).push(", ").bind(storable(&span.finding.subject));

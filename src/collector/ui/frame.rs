@@ -40,6 +40,9 @@ pub const PLACES: &[Place] = &[
     Place { here: "overview", path: "/", name: "Overview", key: 'o' },
     Place { here: "findings", path: "/findings", name: "Findings", key: 'f' },
     Place { here: "hosts", path: "/hosts", name: "Hosts", key: 'h' },
+    Place { here: "people", path: "/people", name: "People", key: 'p' },
+    Place { here: "vulnerabilities", path: "/vulnerabilities", name: "Vulnerabilities", key: 'v' },
+    Place { here: "certificates", path: "/certificates", name: "Certificates", key: 'c' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
 ];
 

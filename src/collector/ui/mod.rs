@@ -1,6 +1,7 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
 pub mod calendar;
+pub mod certificates;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -10,11 +11,16 @@ pub mod frame;
 pub mod host;
 pub mod host_facts;
 pub mod hosts;
+pub mod known;
 pub mod overview;
+pub mod paging;
+pub mod people;
+pub mod sight;
 pub mod signin;
 pub mod site;
 pub mod tally;
 pub mod text;
+pub mod vulnerabilities;
 pub mod when;
 
 use std::sync::Arc;
@@ -68,7 +74,15 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/findings", get(findings::page))
         .route("/findings/{host}/{rule}", get(finding::page))
         .route("/hosts", get(hosts::page))
+        .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/people", get(people::page))
+        .route("/people/privileged", get(people::privileged))
+        .route("/people/{person}", get(people::person))
+        .route("/vulnerabilities", get(vulnerabilities::page))
+        .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
+        .route("/certificates", get(certificates::page))
+        .route("/certificates/{fingerprint}", get(certificates::certificate))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))
