@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ const MAX_VALUE: usize = 300;
 const NAMES: [&str; 4] = ["subject", "name", "path", "id"];
 
 /// A fact that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FactChange {
     /// Family.
     pub family: String,
@@ -38,7 +39,7 @@ pub struct FactChange {
 }
 
 /// A verdict that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VerdictChange {
     /// Rule.
     pub rule: String,
@@ -51,7 +52,7 @@ pub struct VerdictChange {
 }
 
 /// What differs between two scans.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Comparison {
     /// Facts, by family and place.
     pub facts: Vec<FactChange>,

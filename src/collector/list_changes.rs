@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,7 +16,8 @@ const MAX_TOLD: usize = 100;
 const MAX_TEXT: usize = 300;
 
 /// One line that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ListChange")]
 pub struct Line {
     /// What it is about.
     pub name: String,
@@ -26,7 +28,8 @@ pub struct Line {
 }
 
 /// What would change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ListChanges")]
 pub struct Changes {
     /// Lines that are new.
     pub added: usize,

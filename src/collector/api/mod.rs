@@ -1,86 +1,98 @@
-//! The API on the people's listener: JSON in, JSON out.
+//! The API on the people's listener: JSON in, JSON out. What each address takes and answers is told by the document at `/api/v1/openapi.json`
+//! (`openapi.json` beside this file), which is made of the same rows as the routes.
 //!
+//! **To add an operation**: write the handler in the file of its resource, and a row in [`operations`]:
 //! ```text
-//! GET  /api/v1/record-types                              types with their fields, deadlines and promises
-//! GET  /api/v1/records/TYPE?as_of=DAY                    entries and how they stand
-//! POST /api/v1/records/TYPE                              {"subject":…,"fields":{…},"files":[{"name":…,"content":BASE64}]} -> 201
-//! POST /api/v1/records/TYPE/sign-off                     {"note":…}: the list is complete -> 201
-//! GET  /api/v1/records/TYPE/ENTRY?as_of=DAY              one entry with each of its events
-//! POST /api/v1/records/TYPE/ENTRY                        {"action":"change"|"close"|"withdraw","fields":{…},"files":[…],"note":…}
-//! GET  /api/v1/record-files/SHA256                       the bytes of a file
-//! GET  /api/v1/waivers?as_of=DAY                         waivers with their stage
-//! POST /api/v1/waivers                                   {"rule":…,"host":…,"subject":…,"reason":…,"control":…,"expires":DAY} -> 201; ?dry_run=true: what it would cover
-//! POST /api/v1/waivers/ENTRY                             {"action":"approve"|"refuse"|"revoke"|"withdraw","note":…}
-//! POST /api/v1/access-reviews                            {"scope":…}: takes who can act with more than ordinary rights from the newest facts -> 201
-//! GET  /api/v1/access-reviews/ENTRY                      its items with the decisions so far; deciding and closing are actions on the record
-//! GET  /api/v1/due?within=DAYS                           what is overdue, missing or wrong, and what will be
-//! GET  /api/v1/hosts?state=…&system=…&name=…&owner=…&label=…&page=N&as_of=DAY     hosts with their labels and counts, 100 a page
-//! GET  /api/v1/hosts/HOST                                one host with its latest reports
-//! GET  /api/v1/hosts/HOST/compare?a=REPORT&b=REPORT      facts and verdicts that differ between two scans; without a choice the latest two
-//! POST /api/v1/hosts/HOST/scan                           asks for a scan with the next heartbeat -> 202
-//! PUT  /api/v1/hosts/HOST/labels                         {"owner":…,"purpose":…,"criticality":…,"region":…,"labels":[…]}: a new version of the list
-//! GET  /api/v1/known-elsewhere?as_of=DAY                 the inventory against the hosts that are enrolled
-//! GET  /api/v1/people                                    who left and still gets in, and times to revoke; /people/PERSON, /people/privileged
-//! GET  /api/v1/certificates?within=DAYS&name=…&host=…    certificates by their end; /certificates/FINGERPRINT: where; /tls-versions
-//! GET  /api/v1/vulnerabilities?severity=…&name=…&host=…  advisories by severity; /vulnerabilities/ID: which hosts
-//! GET  /api/v1/lists                                     lists in force; /lists/NAME: versions; /lists/NAME/VERSION: bytes
-//! PUT  /api/v1/lists/NAME?dry_run=true                   CSV or JSON: what it would change; without dry_run a new version -> 201
+//! post("/labels/{host}", "Gives a host its labels", labels::put).sends::<Labels>().answers::<Made>(201),
 //! ```
+//! - Arguments of the handler come from `taken` ([`taken::Path`], [`taken::Query`]), not from axum: their refusals are ours. `Query<T>` is documented by
+//!   itself, so `T` derives `JsonSchema`; a handler that takes a `Body` needs `.sends::<T>()` with what [`records::said`] reads. Another
+//!   kind of argument is refused by the compiler until `operation.rs` says what of it the document must tell.
+//! - What is answered derives `Serialize` and `JsonSchema`, and never is a bare `Value`: `.answers::<T>(status)`. Docstrings become descriptions. Names of types are names
+//!   of schemas: give a short one another name (`#[schemars(rename = "WaiverRequest")]`).
+//! - Refusals are a [`problem::Problem`]; what changes something begins with [`caller::Caller::must_record`] or a stricter question.
+//! - `ASSAY_WRITE_VECTORS=1 cargo nextest run api_document` writes the document anew; `tests/it/api.rs` holds it.
+//!
 //! Who asks is known by the session's cookie or by `Authorization: Bearer TOKEN`. With a cookie, what changes something must come from this site
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
 pub mod caller;
-mod fleet;
-mod lists;
-mod problem;
-mod records;
-mod reviews;
+pub mod fleet;
+pub mod lists;
+pub mod openapi;
+pub mod operation;
+pub mod problem;
+pub mod records;
+pub mod reviews;
+pub mod taken;
 pub mod token;
-mod waivers;
+pub mod waivers;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post, put};
 
+use super::records::{Review, Story, Told};
 use super::ui::Site;
+use operation::{Operation, get, post, put};
 use problem::Problem;
 
 /// Where the API begins.
 pub const ROOT: &str = "/api/v1";
 
+/// Every operation of the API.
+#[rustfmt::skip]
+pub fn operations() -> Vec<Operation> {
+    vec![
+        get("/openapi.json", "This document", openapi::show).answers::<serde_json::Map<String, serde_json::Value>>(200),
+
+        get("/record-types", "Record types with their fields, deadlines and promises", records::types).answers::<records::Types>(200),
+        get("/records/{type}", "Entries of a type and how they stand", records::list).answers::<Told>(200),
+        post("/records/{type}", "Records a new entry", records::add).sends::<records::Said>().answers::<records::Made>(201),
+        post("/records/{type}/sign-off", "Signs that the list is complete", records::sign_off).sends::<records::Said>().answers::<records::Made>(201),
+        get("/records/{type}/{entry}", "One entry with each of its events", records::show).answers::<Story>(200),
+        post("/records/{type}/{entry}", "Changes, closes or withdraws an entry", records::act).sends::<records::Said>().answers::<records::Made>(201),
+        get("/record-files/{digest}", "The bytes of a file", records::file).answers_bytes("application/octet-stream"),
+        get("/due", "What is overdue, missing or wrong, and what will be", records::due).answers::<records::Due>(200),
+
+        get("/waivers", "Waivers with their stage", waivers::list).answers::<waivers::Waivers>(200),
+        post("/waivers", "Asks for a waiver, or tells what it would cover", waivers::request)
+            .sends::<waivers::Request>().answers::<records::Made>(201).answers::<waivers::Coverage>(200),
+        post("/waivers/{entry}", "Approves, refuses, revokes or withdraws a waiver", waivers::act).sends::<waivers::Word>().answers::<records::Made>(201),
+
+        post("/access-reviews", "Begins a review over who can act with more than ordinary rights, by the newest facts", reviews::start)
+            .sends::<reviews::Start>().answers::<reviews::Started>(201),
+        get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
+            .answers::<Review>(200),
+
+        get("/hosts", "Hosts with their labels and verdicts", fleet::hosts).answers::<fleet::HostLines>(200),
+        get("/hosts/{host}", "One host with its latest reports", fleet::host).answers::<fleet::HostStory>(200),
+        get("/hosts/{host}/compare", "Facts and verdicts that differ between two scans", fleet::compared).answers::<fleet::Compared>(200),
+        post("/hosts/{host}/scan", "Asks a host for a scan with its next heartbeat", fleet::scan).answers::<fleet::ScanAsked>(202),
+        put("/hosts/{host}/labels", "Says who owns a host, what it is for and the like", fleet::label).sends::<fleet::HostWords>().answers::<fleet::InForce>(200),
+        get("/known-elsewhere", "The inventory against the hosts that are enrolled", fleet::elsewhere).answers::<fleet::Elsewhere>(200),
+        get("/people", "People who left and still get in, and how long it took of the others", fleet::people).answers::<fleet::LeaversTold>(200),
+        get("/people/privileged", "Who can act with more than ordinary rights", fleet::privileged).answers::<fleet::Privileged>(200),
+        get("/people/{person}", "Ways in and rights of one person", fleet::person).answers::<fleet::PersonTold>(200),
+        get("/certificates", "Certificates of the fleet, soonest end first", fleet::certificates).answers::<fleet::Certificates>(200),
+        get("/certificates/{fingerprint}", "Where one certificate is served or stored", fleet::certificate).answers::<fleet::Certificate>(200),
+        get("/tls-versions", "TLS versions that endpoints of the fleet accept", fleet::versions).answers::<fleet::Versions>(200),
+        get("/vulnerabilities", "Advisories that touch the fleet, worst first", fleet::vulnerabilities).answers::<fleet::Vulnerabilities>(200),
+        get("/vulnerabilities/{advisory}", "Hosts that one advisory touches", fleet::vulnerability).answers::<fleet::Vulnerability>(200),
+
+        get("/lists", "Lists with their versions in force", lists::all).answers::<lists::ListLines>(200),
+        get("/lists/{name}", "Every version of a list", lists::one).answers::<lists::ListStory>(200),
+        get("/lists/{name}/{version}", "The bytes of a version", lists::fetch).answers_bytes("application/octet-stream"),
+        put("/lists/{name}", "Puts a version into force, or tells what it would change", lists::put)
+            .sends::<lists::ListSent>().answers::<lists::ListTaken>(201).answers::<lists::ListTaken>(200),
+    ]
+}
+
 /// The routes of the API.
 pub fn router() -> Router<Arc<Site>> {
-    let routes = Router::new()
-        .route("/record-types", get(records::types))
-        .route("/records/{type}", get(records::list).post(records::add))
-        .route("/records/{type}/sign-off", post(records::sign_off))
-        .route("/records/{type}/{entry}", get(records::show).post(records::act))
-        .route("/record-files/{digest}", get(records::file))
-        .route("/waivers", get(waivers::list).post(waivers::request))
-        .route("/waivers/{entry}", post(waivers::act))
-        .route("/access-reviews", post(reviews::start))
-        .route("/access-reviews/{entry}", get(reviews::show))
-        .route("/due", get(records::due))
-        .route("/hosts", get(fleet::hosts))
-        .route("/hosts/{host}", get(fleet::host))
-        .route("/hosts/{host}/compare", get(fleet::compared))
-        .route("/hosts/{host}/scan", post(fleet::scan))
-        .route("/hosts/{host}/labels", put(fleet::label))
-        .route("/known-elsewhere", get(fleet::elsewhere))
-        .route("/people", get(fleet::people))
-        .route("/people/privileged", get(fleet::privileged))
-        .route("/people/{person}", get(fleet::person))
-        .route("/certificates", get(fleet::certificates))
-        .route("/certificates/{fingerprint}", get(fleet::certificate))
-        .route("/tls-versions", get(fleet::versions))
-        .route("/vulnerabilities", get(fleet::vulnerabilities))
-        .route("/vulnerabilities/{advisory}", get(fleet::vulnerability))
-        .route("/lists", get(lists::all))
-        .route("/lists/{name}", get(lists::one).put(lists::put))
-        .route("/lists/{name}/{version}", get(lists::fetch))
+    let routes = operation::routes(operations())
         .fallback(|| async { Problem::NotFound("such a resource".into()) })
-        .method_not_allowed_fallback(|| async { Problem::NotFound("this method on it".into()) });
+        .method_not_allowed_fallback(|| async { Problem::Method });
     Router::new().nest(ROOT, routes)
 }

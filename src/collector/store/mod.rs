@@ -12,12 +12,14 @@ mod kept;
 mod leases;
 mod ledger;
 mod lists;
+mod moves;
 mod population;
 mod query;
 mod records;
 mod reports;
 mod retention;
 mod statements;
+mod tallies;
 mod transfer;
 mod transitions;
 mod users;
@@ -35,10 +37,12 @@ pub use records::{ErasedRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::Statement;
+pub use tallies::{Age, DayTally, Tallies, Tally};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
 pub use users::{SignIn, UserAction, UserChange};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::finding::{Counts, Finding, Severity, Verdict};
@@ -46,7 +50,7 @@ use crate::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use crate::model::report::{ScanKind, ScanState};
 
 /// Whether a host counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     /// Enrolled and heard of.

@@ -282,7 +282,7 @@ pub async fn fetch(State(site): State<Arc<Site>>, _visit: Visit, Path((name, ver
 }
 
 /// A version as a file.
-pub fn attached(name: &str, version: u64, bytes: Vec<u8>) -> Response {
+fn attached(name: &str, version: u64, bytes: Vec<u8>) -> Response {
     let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| matches!(b, b'{' | b'['));
     let (kind, ending) = if is_json { ("application/json", "json") } else { ("text/csv; charset=utf-8", "csv") };
     let disposition = format!("attachment; filename=\"{name}-{version}.{ending}\"");
