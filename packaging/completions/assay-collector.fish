@@ -285,20 +285,29 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand evidence; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -s h -l help -d 'Print help'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "list" -d 'List hosts with their state'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
-complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list retire help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list label retire help" -s h -l help -d 'Print help'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list label retire help" -f -a "list" -d 'List hosts with their state'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list label retire help" -f -a "label" -d 'Say who owns a host, what it is for, how much hangs on it and where it is: a new version of the list `labels`'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list label retire help" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and not __fish_seen_subcommand_from list label retire help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l state -d 'Only hosts in this state: active, silent, retired or replaced' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'For programs'"
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from label" -l owner -d 'Who answers for it' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from label" -l purpose -d 'What it is for' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from label" -l criticality -d 'How much hangs on it: critical, high, medium or low' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from label" -l region -d 'Region, zone or site' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from label" -l label -d 'A word of your own; may be given several times' -r
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from label" -l data -d 'Data folder of the collector' -r -F
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from label" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l why -d 'Why; kept as evidence' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l replaced-by -d 'The enrolled host that takes its place: the population counts the two once' -r
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -l data -d 'Data folder of the collector' -r -F
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from retire" -s h -l help -d 'Print help'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "list" -d 'List hosts with their state'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "label" -d 'Say who owns a host, what it is for, how much hangs on it and where it is: a new version of the list `labels`'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand ledger; and not __fish_seen_subcommand_from status rotate rotations resume help" -s h -l help -d 'Print help'
@@ -395,6 +404,7 @@ complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; an
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "export" -d 'Export an evidence bundle of a framework over a period'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from evidence" -f -a "key" -d 'Print the ledger\'s verifier key: what auditors pass to `assay evidence verify --key`'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "list" -d 'List hosts with their state'
+complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "label" -d 'Say who owns a host, what it is for, how much hangs on it and where it is: a new version of the list `labels`'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "retire" -d 'Take a host out of the population, from now on; its reports and verdicts stay'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from ledger" -f -a "status" -d 'Print the ledger\'s size, root, key, and whether it was ever resumed'
 complete -c assay-collector -n "__fish_assay_collector_using_subcommand help; and __fish_seen_subcommand_from ledger" -f -a "rotate" -d 'Give the ledger a new key, signed by the old one; agents and auditors follow from the old to the new'
