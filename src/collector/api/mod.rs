@@ -9,10 +9,20 @@
 //! POST /api/v1/records/TYPE/ENTRY                        {"action":"change"|"close"|"withdraw","fields":{…},"files":[…],"note":…}
 //! GET  /api/v1/record-files/SHA256                       the bytes of a file
 //! GET  /api/v1/waivers?as_of=DAY                         waivers with their stage
-//! POST /api/v1/waivers                                   {"rule":…,"host":…,"subject":…,"reason":…,"control":…,"expires":DAY} -> 201; ?dry_run=true: what it would cover
+//! POST /api/v1/waivers                                   {"rule":…,"host":…,"label":…,"subject":…,"reason":…,"control":…,"expires":DAY} -> 201; ?dry_run=true: what it would cover
 //! POST /api/v1/waivers/ENTRY                             {"action":"approve"|"refuse"|"revoke"|"withdraw","note":…}
 //! POST /api/v1/access-reviews                            {"scope":…}: takes who can act with more than ordinary rights from the newest facts -> 201
 //! GET  /api/v1/access-reviews/ENTRY                      its items with the decisions so far; deciding and closing are actions on the record
+//! GET  /api/v1/findings?FILTER&after=PLACE               open findings, a page at a time; FILTER and PLACE as on the page of findings
+//! GET  /api/v1/finding-groups?FILTER&page=NUMBER         the same by root cause
+//! POST /api/v1/assignments                               {"picked":[{"host":ID,"rule":…,"subject":…}] | "filter":FILTER | "scope":{"rule":…,"host":…,"subject":…,"severity":…},
+//!                                                        "owner":…,"due":DAY,"due_days":…,"cause":…,"resolution":…,"note":…} -> 201
+//! POST /api/v1/comments                                  {"host":ID,"rule":…,"subject":…,"text":…} -> 201
+//! POST /api/v1/finding-reviews                           {"filter":FILTER,"scope":…,"seen":…,"decision":…}: the list was looked through -> 201
+//! GET  /api/v1/baseline                                  the baseline in force, how many findings are known by it and how many are new
+//! POST /api/v1/baseline                                  {"name":…,"note":…}: what is open now is known -> 201
+//! GET  /api/v1/finding-views                             saved filters, own and shared
+//! POST /api/v1/finding-views                             {"name":…,"filter":FILTER,"shared":…} -> 201; DELETE /api/v1/finding-views/ID
 //! GET  /api/v1/due?within=DAYS                           what is overdue, missing or wrong, and what will be
 //! ```
 //! Who asks is known by the session's cookie or by `Authorization: Bearer TOKEN`. With a cookie, what changes something must come from this site
@@ -20,6 +30,7 @@
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
 pub mod caller;
+mod findings;
 mod problem;
 mod records;
 mod reviews;
@@ -29,7 +40,7 @@ mod waivers;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::ui::Site;
 use problem::Problem;
@@ -47,6 +58,14 @@ pub fn router() -> Router<Arc<Site>> {
         .route("/record-files/{digest}", get(records::file))
         .route("/waivers", get(waivers::list).post(waivers::request))
         .route("/waivers/{entry}", post(waivers::act))
+        .route("/findings", get(findings::list))
+        .route("/finding-groups", get(findings::groups))
+        .route("/assignments", post(findings::assign))
+        .route("/comments", post(findings::comment))
+        .route("/finding-reviews", post(findings::review))
+        .route("/baseline", get(findings::baseline).post(findings::take))
+        .route("/finding-views", get(findings::views).post(findings::keep))
+        .route("/finding-views/{id}", delete(findings::drop_view))
         .route("/access-reviews", post(reviews::start))
         .route("/access-reviews/{entry}", get(reviews::show))
         .route("/due", get(records::due))

@@ -99,6 +99,15 @@ pub async fn recorded(site: &Site, kind: &RecordType, action: Action, order: Ord
     Ok((StatusCode::CREATED, Json(json!({ "entry": event.entry, "event": digest, "at": event.at }))).into_response())
 }
 
+/// Answers several events that were recorded at once.
+pub fn created(all: Vec<Recorded>) -> Result<Response, Problem> {
+    let first = all.first().map(|r| (r.event.entry, r.digest, r.event.at));
+    let told: Vec<Value> = all.iter().map(|r| json!({ "entry": r.event.entry, "event": r.digest, "at": r.event.at })).collect();
+    // The first stands beside the list: most orders make one.
+    let (entry, event, at) = first.ok_or_else(|| Problem::Internal("nothing was recorded".into()))?;
+    Ok((StatusCode::CREATED, Json(json!({ "entry": entry, "event": event, "at": at, "recorded": told }))).into_response())
+}
+
 /// `GET /record-types`
 pub async fn types(_caller: Caller) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "types": desk::carried()? })))

@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::records::{Asked, recorded, said};
-use crate::collector::records::{self as desk, Book, Order};
+use super::records::{Asked, created, recorded, said};
+use crate::collector::findings::covered::covered;
+use crate::collector::findings::orders::{self, Reasons, labelled};
+use crate::collector::records::{Book, Order};
 use crate::collector::ui::Site;
 use crate::records::event::NOTE;
 use crate::records::types::WAIVER;
 use crate::records::waiver::{Stage, Waiver, waivers};
-use crate::records::{Action, Refusal};
+use crate::records::{Action, Refusal, Scope};
 
 /// A waiver and where it stands.
 #[derive(Debug, Serialize)]
@@ -32,9 +34,12 @@ struct Told {
 #[serde(deny_unknown_fields)]
 pub struct Request {
     rule: String,
+    #[serde(default)]
     host: String,
     #[serde(default)]
     subject: String,
+    #[serde(default)]
+    label: String,
     reason: String,
     control: String,
     expires: String,
@@ -69,22 +74,18 @@ pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Q
 pub async fn request(State(site): State<Arc<Site>>, caller: Caller, Query(how): Query<How>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     caller.must_record(&headers)?;
     let asked: Request = said(&site, &headers, body).await?;
+    let scope = Scope { rule: asked.rule, host: asked.host, subject: asked.subject, ..Scope::default() };
+    let scope = labelled(site.store(), scope, &asked.label, caller.now).await?;
     if how.dry_run {
-        let covered = desk::covered(site.store(), &asked.rule, &asked.host, &asked.subject).await?;
-        let told: Vec<Value> = covered.into_iter().map(|(host, row)| json!({ "host": host, "subject": row.finding.subject, "since": row.since })).collect();
-        return Ok(Json(json!({ "covers": told })).into_response());
+        let covered = covered(site.store(), &scope, caller.now).await?;
+        let told: Vec<Value> =
+            covered.findings.into_iter().map(|row| json!({ "host": row.name, "subject": row.subject, "since": row.since, "message": row.message })).collect();
+        return Ok(Json(json!({ "covers": told, "more": covered.is_cut })).into_response());
     }
-    let kind = Book::read(site.store()).await?.kind(WAIVER)?;
-    let values = [
-        ("rule", asked.rule),
-        ("host", asked.host),
-        ("subject", asked.subject),
-        ("reason", asked.reason),
-        ("control", asked.control),
-        ("expires", asked.expires),
-    ];
-    let fields = values.map(|(name, value)| (name.to_string(), value)).into();
-    recorded(&site, kind, Action::Add, Order { fields, by: caller.name, ..Order::default() }).await
+    let why = Reasons { reason: asked.reason, control: asked.control, expires: asked.expires };
+    let asked = orders::ask(site.store(), vec![scope], &why, &caller.name).await?;
+    site.app.sequencer.wake();
+    created(asked)
 }
 
 /// `POST /waivers/{entry}`

@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
+use super::open;
 use super::query::Query;
 use super::transitions::{self, Laying, Span};
 use super::{FindingFilter, FindingRow};
@@ -139,6 +140,9 @@ pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &Host
     for spans in changes.add.chunks(INSERT_ROWS) {
         insert(host, spans)?.run(&mut **transaction).await?;
     }
+    let stored = changes.end.iter().map(|(number, _)| number).chain(&changes.remove).filter_map(|number| spans.get(*number));
+    let touched = stored.chain(&changes.add).map(|s| (s.finding.rule.clone(), s.finding.subject.clone())).collect();
+    open::follow(transaction, host, &touched).await?;
     Ok(!changes.is_empty())
 }
 
@@ -163,7 +167,8 @@ fn insert(host: &HostId, spans: &[Span]) -> Result<Query> {
     Ok(query)
 }
 
-const fn rank(severity: Severity) -> i64 {
+/// 0 info … 4 critical.
+pub(super) const fn rank(severity: Severity) -> i64 {
     match severity {
         Severity::Info => 0,
         Severity::Low => 1,
@@ -191,7 +196,8 @@ fn spell(row: &AnyRow) -> Result<Spell> {
     })
 }
 
-fn span(row: &AnyRow) -> Result<Span> {
+/// A span as stored.
+pub(super) fn span(row: &AnyRow) -> Result<Span> {
     let (rule, body): (&str, &str) = (row.try_get("rule")?, row.try_get("body")?);
     Ok(Span {
         finding: serde_json::from_str(body).map_err(|e| StoreError::Damaged(format!("finding of {rule}: {e}")))?,

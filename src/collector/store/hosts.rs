@@ -143,6 +143,7 @@ impl Store {
             .bind(retirement.host.bytes().to_vec())
             .execute(&mut *transaction)
             .await?;
+        super::open::forget(&mut transaction, &retirement.host).await?;
         let statement = Statement::of(Kind::Retirement, retirement.at, retirement)?;
         super::statements::put(&mut transaction, &statement, Some(retirement.host)).await?;
         transaction.commit().await?;

@@ -9,6 +9,7 @@ mod judged;
 mod leases;
 mod ledger;
 mod lists;
+mod open;
 mod query;
 mod records;
 mod reports;
@@ -17,6 +18,8 @@ mod statements;
 mod transfer;
 mod transitions;
 mod users;
+mod views;
+mod worklist;
 mod writer;
 
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
@@ -25,13 +28,15 @@ pub use judged::{Again, Laid, Rejudged};
 pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
 pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
-pub use records::{ErasedRecord, RecordError};
+pub use records::{ErasedRecord, NewRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::Statement;
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
 pub use users::{SignIn, UserAction, UserChange};
+pub use views::SavedView;
+pub use worklist::{Cursor, Group, OpenFilter, OpenFinding, Tally, Word};
 
 use serde::{Deserialize, Serialize};
 

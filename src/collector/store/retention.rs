@@ -125,6 +125,7 @@ impl Store {
         }
         let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
         remove(&mut transaction, &host, &blobs).await?;
+        super::open::forget(&mut transaction, &host).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
         let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
         let erased = Erased { at, by: by.into(), hosts, why: why.into(), ..Erased::default() };
@@ -148,6 +149,9 @@ impl Store {
             if blobs.is_empty() && findings == 0 {
                 continue;
             }
+            if findings > 0 {
+                super::open::follow_host(&mut transaction, &row.id).await?;
+            }
             let own = ErasedOfHost { blobs, findings, host: row.id, whole: false };
             let statement = Statement::of(Kind::Erasure, at, &Erased { hosts: vec![own.clone()], ..erased.clone() })?;
             super::statements::put(&mut transaction, &statement, Some(row.id)).await?;
@@ -156,6 +160,9 @@ impl Store {
         }
         erased.lists = self.erase_lists(word, &erased).await?;
         (erased.records, erased.files) = self.erase_person_of_records(word, pseudonym, &erased).await?;
+        if !erased.records.is_empty() {
+            self.decide_again().await?;
+        }
         Ok(erased)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! zstd of lines
-//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":4}
+//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":6}
 //! {"table":"hosts"}                        then one array per row, in the order of the columns below
 //! ["BASE64","web01",…]                     bytes as base64, numbers, text, null
 //! …
@@ -10,7 +10,7 @@
 //! ```
 //! A backup is one state of all tables, taken while the collector works. Sessions, sign-in links and API tokens are left out.
 //! Restoring is one transaction: a damaged or truncated file changes nothing. Keys are not in it. Columns that an older schema lacked stand last
-//! in their table and are null in its rows.
+//! in their table and are null in its rows. What is derived is not in it; it is made anew where the rows arrive.
 
 use std::io::{BufRead, Read, Write};
 use std::pin::pin;
@@ -31,7 +31,7 @@ use crate::model::ids::Digest;
 /// Version that this code writes.
 const FORMAT: &str = "assay.backup.v1";
 /// Schema whose columns are listed below.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 6;
 /// Longest line, bytes: a row with the largest blob.
 const MAX_LINE: u64 = 96 << 20;
 /// zstd level: fast, and frames inside are compressed already.
@@ -150,6 +150,11 @@ pub const TABLES: &[Table] = &[
         tail: "ORDER BY name, version",
     },
     Table { name: "bases", columns: &[("digest", B), ("body", B)], tail: "ORDER BY digest" },
+    Table {
+        name: "saved_views",
+        columns: &[("id", B), ("person", B), ("name", T), ("query", T), ("shared", N), ("at", N)],
+        tail: "ORDER BY id",
+    },
     Table { name: "judged", columns: &[("host", B), ("basis", B), ("at", N)], tail: "ORDER BY host" },
     Table {
         name: "secrets",
@@ -252,6 +257,7 @@ impl Store {
                         return Err(damaged("its digest does not hold: it was altered"));
                     }
                     let rows = into.finish().await?;
+                    self.derive().await?;
                     return Ok(Moved { rows, ledger: head.ledger.size, digest: Some(before) });
                 }
             }
@@ -272,6 +278,7 @@ impl Store {
             }
         }
         let rows = into.finish().await?;
+        other.derive().await?;
         Ok(Moved { rows, ledger: size, digest: None })
     }
 }
@@ -407,6 +414,7 @@ impl Into {
 
     async fn finish(mut self) -> Result<u64> {
         self.flush().await?;
+        sqlx::query("DELETE FROM derived").execute(&mut *self.transaction).await?;
         if self.engine == Engine::Postgres {
             let numbers = "INSERT INTO report_numbers (host, lineage, sequence, report) SELECT host, lineage, sequence, id FROM reports";
             sqlx::query(numbers).execute(&mut *self.transaction).await?;

@@ -8,11 +8,11 @@ use super::populations::Populations;
 use crate::evidence::material::{Control, Material};
 use crate::evidence::paper::{Exception, People, RecordPaper};
 use crate::evidence::sampling::Item;
-use crate::evidence::text::count;
+use crate::evidence::text::{count, day};
 use crate::model::finding::Verdict;
 use crate::records::kind::Shape;
-use crate::records::types::HANDLING;
-use crate::records::{Employment, RecordType, Standing, State, standings};
+use crate::records::types::{BASELINE, HANDLING};
+use crate::records::{Employment, Entry, RecordType, Standing, State, entries, standings};
 
 /// Standings of every kind of record that a control needs.
 #[derive(Debug)]

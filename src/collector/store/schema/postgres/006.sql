@@ -25,6 +25,7 @@ CREATE INDEX open_findings_list ON open_findings (verdict, rank, rule, host, sub
 CREATE INDEX open_findings_rule ON open_findings (rule, verdict, rank, host, subject);
 CREATE INDEX open_findings_cause ON open_findings (cause, host);
 CREATE INDEX open_findings_owner ON open_findings (owner, verdict, rank) WHERE owner <> '';
+CREATE INDEX open_findings_waived ON open_findings (waived_until) WHERE waived_until > 0;
 
 CREATE TABLE decisions (
     rule   TEXT COLLATE "C" NOT NULL,
