@@ -14,12 +14,12 @@ use crate::collector::findings::covered::covered;
 use crate::collector::findings::orders::{self, Reasons, labelled};
 use crate::collector::records::{self as desk, Book, Order};
 use crate::host::clock;
-use crate::records::{Action, Scope};
 use crate::records::entry::short;
 use crate::records::event::NOTE;
 use crate::records::types::WAIVER;
 use crate::records::value::until;
 use crate::records::waiver::waivers;
+use crate::records::{Action, Scope};
 use crate::report::text::plain;
 
 /// Arguments of `assay-collector waiver`.

@@ -9,6 +9,8 @@
 //! In `hosts` and `places` a character that would break a line is written `%XX`. A label is a way to choose hosts: the names that had it when
 //! something was said are what is said of, so that a host can't slip under a waiver by being labelled later.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::entry::Entry;
@@ -39,8 +41,13 @@ pub struct Scope {
 impl Scope {
     /// What an entry says.
     pub fn of(entry: &Entry) -> Self {
-        let text = |name: &str| entry.value(name).to_string();
-        let lines = |name: &str| entry.value(name).lines().filter(|l| !l.trim().is_empty()).map(str::to_string).collect::<Vec<_>>();
+        Self::of_fields(&entry.fields)
+    }
+
+    /// What values of an entry say.
+    pub fn of_fields(fields: &BTreeMap<String, String>) -> Self {
+        let text = |name: &str| fields.get(name).cloned().unwrap_or_default();
+        let lines = |name: &str| text(name).lines().filter(|l| !l.trim().is_empty()).map(str::to_string).collect::<Vec<_>>();
         let mut hosts: Vec<String> = lines("hosts").iter().map(|l| plain(l)).collect();
         let mut places: Vec<(String, String)> = lines("places").iter().map(|l| place(l)).collect();
         hosts.sort_unstable();
@@ -91,7 +98,7 @@ impl Scope {
     }
 
     /// The values of an entry that says this; empty ones are left out.
-    pub fn fields(&self) -> std::collections::BTreeMap<String, String> {
+    pub fn fields(&self) -> BTreeMap<String, String> {
         let lines = |all: Vec<String>| all.join("\n");
         [
             ("rule", self.rule.clone()),

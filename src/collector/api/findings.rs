@@ -239,7 +239,11 @@ pub async fn baseline(State(site): State<Arc<Site>>, caller: Caller) -> Result<J
     let Some((at, name)) = taken else { return Ok(Json(json!({ "baseline": null }))) };
     let count = async |new: bool| {
         let mut filter = OpenFilter { at: caller.now, verdicts: vec![Verdict::Fail, Verdict::Unknown], ..OpenFilter::default() };
-        if new { filter.news_since = Some(at) } else { filter.known_since = Some(at) }
+        if new {
+            filter.news_since = Some(at)
+        } else {
+            filter.known_since = Some(at)
+        }
         Source::Now(site.store()).counted(&filter).await
     };
     let (known, new) = (count(false).await?, count(true).await?);
@@ -290,7 +294,9 @@ pub async fn keep(State(site): State<Arc<Site>>, caller: Caller, headers: Header
 fn view(name: &str, query: &str, shared: bool, caller: &Caller) -> Result<SavedView, Problem> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > MAX_VIEW_NAME || name.chars().any(char::is_control) || query.len() > MAX_VIEW_QUERY {
-        return Err(Problem::Refused(Refusal::Value(format!("a view has a name of up to {MAX_VIEW_NAME} characters and a filter of up to {MAX_VIEW_QUERY} bytes"))));
+        return Err(Problem::Refused(Refusal::Value(format!(
+            "a view has a name of up to {MAX_VIEW_NAME} characters and a filter of up to {MAX_VIEW_QUERY} bytes"
+        ))));
     }
     if shared && !caller.role.may_record() {
         return Err(Problem::Forbidden(format!("the role {} keeps views for itself; sharing needs reviewer or admin", caller.role.word())));

@@ -29,6 +29,9 @@ const MAX_PAGE: u32 = 1_000;
 pub const AGES: [(&str, &str, i64, i64); 4] =
     [("week", "under 7 days", 0, 7), ("month", "7 to 30 days", 7, 30), ("quarter", "30 to 90 days", 30, 90), ("older", "over 90 days", 90, 0)];
 
+/// Parameters that narrow open findings alone.
+pub const OPEN_ONLY: [&str; 5] = ["owner", "age", "due", "baseline", "cause"];
+
 /// Which kind of verdicts are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
@@ -91,7 +94,9 @@ impl Asked {
         filter.severity = some(value("severity")).map(severity).transpose()?;
         filter.area = some(value("area")).map(area).transpose()?;
         filter.rules = rules(catalogue, value("rule"), value("control"))?;
-        filter.hosts = some(value("host")).map(|text| text.parse::<HostId>().map(|id| vec![id]).map_err(|_| bad(format!("“{}” is no host id.", shown(text))))).transpose()?;
+        filter.hosts = some(value("host"))
+            .map(|text| text.parse::<HostId>().map(|id| vec![id]).map_err(|_| bad(format!("“{}” is no host id.", shown(text)))))
+            .transpose()?;
         filter.owner = some(value("owner")).map(|owner| if owner == NOBODY { String::new() } else { owner.to_string() });
         age(&mut filter, value("age"))?;
         filter.overdue = match value("due") {
@@ -101,6 +106,9 @@ impl Asked {
         };
         filter.cause = some(value("cause")).map(cause).transpose()?;
         baseline(store, &mut filter, value("baseline"), is_past).await?;
+        if let Some(name) = OPEN_ONLY.into_iter().find(|name| shown_kind != Shown::Open && !value(name).is_empty()) {
+            return Err(bad(format!("{name} is told of open findings alone: leave it out, or list fail, unknown or waived.")));
+        }
         let view = match value("view") {
             "" => View::Fitting,
             "groups" => View::Groups,
@@ -162,13 +170,15 @@ fn age(filter: &mut OpenFilter, word: &str) -> Result<(), AskedError> {
     if word.is_empty() {
         return Ok(());
     }
-    let (_, _, from, to) = AGES.into_iter().find(|(id, ..)| *id == word).ok_or_else(|| bad(format!("“{}” is no age; use week, month, quarter or older.", shown(word))))?;
+    let (_, _, from, to) =
+        AGES.into_iter().find(|(id, ..)| *id == word).ok_or_else(|| bad(format!("“{}” is no age; use week, month, quarter or older.", shown(word))))?;
     filter.since_to = (from > 0).then(|| filter.at.saturating_sub(from * DAY));
     filter.since_from = (to > 0).then(|| filter.at.saturating_sub(to * DAY));
     Ok(())
 }
 
-fn cause(text: &str) -> Result<CauseId, AskedError> {
+/// The root cause that an address carries.
+pub fn cause(text: &str) -> Result<CauseId, AskedError> {
     let wrong = || bad("The root cause can’t be read; open it from the list.".into());
     hex_decode(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)
 }
@@ -184,7 +194,11 @@ async fn baseline(store: &Store, filter: &mut OpenFilter, word: &str, is_past: b
         return Err(bad("What is new since a baseline is told for now, not for a past day.".into()));
     }
     let taken = store.baseline(filter.at).await?.map_or(i64::MIN, |(at, _)| at);
-    if is_new { filter.news_since = Some(taken) } else { filter.known_since = Some(taken) }
+    if is_new {
+        filter.news_since = Some(taken)
+    } else {
+        filter.known_since = Some(taken)
+    }
     Ok(())
 }
 

@@ -37,7 +37,8 @@ impl Laid {
             return None;
         }
         let name = self.names.get(&row.host)?;
-        let holds = |w: &&Waiver| w.covers(name, &row.finding.rule, &row.finding.subject) && w.in_force().is_some_and(|(from, to)| from <= self.at && self.at < to);
+        let holds =
+            |w: &&Waiver| w.covers(name, &row.finding.rule, &row.finding.subject) && w.in_force().is_some_and(|(from, to)| from <= self.at && self.at < to);
         self.waivers.get(&row.finding.rule)?.iter().find(holds)
     }
 

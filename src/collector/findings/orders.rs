@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::source::Source;
 use super::export;
+use super::source::Source;
 use crate::collector::records::{self as desk, Order};
 use crate::collector::store::{OpenFilter, OpenFinding, RecordError, Store, StoreError};
 use crate::collector::ui::site::Catalogue;
@@ -34,7 +34,9 @@ pub async fn picked(store: &Store, filter: &OpenFilter) -> Result<Vec<OpenFindin
     let rows = store.open_findings(filter, None, limit).await?;
     match rows.len() {
         0 => Err(Refusal::Value("no open finding was picked: tick some, or all of the list".into()).into()),
-        n if n > MAX_PICKED => Err(Refusal::Value(format!("more than {MAX_PICKED} findings are picked: make a standing order for the rule, or narrow the list")).into()),
+        n if n > MAX_PICKED => {
+            Err(Refusal::Value(format!("more than {MAX_PICKED} findings are picked: make a standing order for the rule, or narrow the list")).into())
+        }
         _ => Ok(rows),
     }
 }
@@ -105,7 +107,8 @@ pub async fn handle_one(store: &Store, row: (&str, &str, &str), said: &BTreeMap<
 
 /// The values that were given; a refusal when there are none.
 fn handled(said: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, RecordError> {
-    let given: BTreeMap<String, String> = said.iter().filter(|(name, value)| HANDLED.contains(&name.as_str()) && !value.trim().is_empty()).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let given: BTreeMap<String, String> =
+        said.iter().filter(|(name, value)| HANDLED.contains(&name.as_str()) && !value.trim().is_empty()).map(|(n, v)| (n.clone(), v.clone())).collect();
     if given.keys().all(|name| name == "severity") {
         return Err(Refusal::Value("nothing is said: give an owner, a day, a cause, a resolution or a note".into()).into());
     }
@@ -177,7 +180,8 @@ pub async fn sign_off(store: &Store, catalogue: &Catalogue, filter: &OpenFilter,
         ("decision", review.decision.clone()),
     ];
     let fields = fields.into_iter().map(|(n, v)| (n.to_string(), v)).collect();
-    desk::record(store, kind(REVIEW_SIGN_OFFS)?, Action::Add, Order { fields, files: vec![("findings.csv".into(), file)], by: by.into(), ..Order::default() }).await
+    desk::record(store, kind(REVIEW_SIGN_OFFS)?, Action::Add, Order { fields, files: vec![("findings.csv".into(), file)], by: by.into(), ..Order::default() })
+        .await
 }
 
 #[cfg(test)]
@@ -211,7 +215,9 @@ mod tests {
         assert_eq!(scopes.len(), 3);
         let covers = |host: &str, rule: &str, subject: &str| scopes.iter().any(|s| s.covers(host, rule, subject));
         assert!(all.iter().all(|row| covers(&row.name, &row.rule, &row.subject)));
-        for (host, rule, subject) in [("web01", "r", ""), ("web02", "r", "x"), ("web01", "s", "*"), ("web*", "s", "y"), ("db01", "t", "/srv/x"), ("db01", "r", "/srv")] {
+        for (host, rule, subject) in
+            [("web01", "r", ""), ("web02", "r", "x"), ("web01", "s", "*"), ("web*", "s", "y"), ("db01", "t", "/srv/x"), ("db01", "r", "/srv")]
+        {
             assert!(!covers(host, rule, subject), "{host} {rule} {subject}");
         }
     }

@@ -123,7 +123,7 @@ fn admits(filter: &OpenFilter, catalogue: &Catalogue, row: &OpenFinding) -> bool
         && filter.cause.is_none_or(|cause| cause == row.cause)
         && filter.places.as_ref().is_none_or(|places| places.iter().any(within))
         && filter.words.iter().all(|word| {
-            let text = format!("{} {} {} {} {} {}", row.rule, catalogue.title(&row.rule), row.subject, row.message, row.owner, row.name).to_lowercase();
+            let text = format!("{} {} {} {} {}", row.rule, catalogue.title(&row.rule), row.subject, row.message, row.name).to_lowercase();
             text.contains(&word.text)
         })
 }

@@ -7,7 +7,7 @@ use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
 use super::open;
 use super::query::Query;
 use super::transitions::{self, Laying, Span};
-use super::{FindingFilter, FindingRow};
+use super::{Cursor, FindingFilter, FindingRow, OpenFilter, worklist};
 use crate::collector::commitments::Spell;
 use crate::model::finding::{Finding, Severity, Verdict};
 use crate::model::ids::{Digest, HostId};
@@ -47,6 +47,36 @@ impl Store {
         let rows = query.all(&self.reader).await?;
         let found: Result<Vec<FindingRow>> = rows.iter().map(|row| Ok(FindingRow { since: row.try_get("verdict_since")?, ..finding_row(row)? })).collect();
         if filter.period.is_some() { found.map(joined) } else { found }
+    }
+
+    /// Findings of whatever verdict, or of this one, by host, rule and subject, behind a place; what is only told of open findings does not narrow them.
+    pub async fn every_finding(
+        &self,
+        filter: &OpenFilter,
+        verdict: Option<Verdict>,
+        as_of: Option<i64>,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<FindingRow>> {
+        let mut query = Query::new(FINDINGS);
+        match as_of {
+            Some(at) => query.push("f.since <= ").bind(at).push(" AND (f.until IS NULL OR f.until > ").bind(at).push(")"),
+            None => query.push("f.until IS NULL"),
+        };
+        if let Some(verdict) = verdict {
+            query.push(" AND f.verdict = ").bind(verdict.id());
+        }
+        if let Some(severity) = filter.severity {
+            query.push(" AND f.severity = ").bind(rank(severity));
+        }
+        worklist::narrow_any(&mut query, filter, "f.body");
+        if let Some(after) = after {
+            query.push(" AND (f.host, f.rule, f.subject) > (").bind(after.host.bytes().to_vec());
+            query.push(", ").bind(storable(&after.rule)).push(", ").bind(storable(&after.subject)).push(")");
+        }
+        query.push(" ORDER BY f.host, f.rule, f.subject LIMIT ").bind(i64::from(limit));
+        let rows = query.all(&self.reader).await?;
+        rows.iter().map(|row| Ok(FindingRow { since: row.try_get("verdict_since")?, ..finding_row(row)? })).collect()
     }
 
     /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.

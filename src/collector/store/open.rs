@@ -69,7 +69,8 @@ impl Decided {
     /// A waiver covers from its approval on, which lies behind: only its end is still to come.
     fn on(&self, about: &About<'_>, verdict: Verdict) -> Said {
         let handling = self.handlings.on(about).unwrap_or_default();
-        let covering = self.waivers.get(about.rule).into_iter().flatten().filter(|w| verdict == Verdict::Fail && w.covers(about.host, about.rule, about.subject));
+        let covering =
+            self.waivers.get(about.rule).into_iter().flatten().filter(|w| verdict == Verdict::Fail && w.covers(about.host, about.rule, about.subject));
         let last = covering.filter_map(|w| Some((w.in_force()?.1, w.id))).max();
         Said { owner: handling.owner, due: handling.due, waiver: last.map(|(_, id)| id), waived_until: last.map_or(0, |(until, _)| until) }
     }

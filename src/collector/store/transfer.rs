@@ -150,11 +150,7 @@ pub const TABLES: &[Table] = &[
         tail: "ORDER BY name, version",
     },
     Table { name: "bases", columns: &[("digest", B), ("body", B)], tail: "ORDER BY digest" },
-    Table {
-        name: "saved_views",
-        columns: &[("id", B), ("person", B), ("name", T), ("query", T), ("shared", N), ("at", N)],
-        tail: "ORDER BY id",
-    },
+    Table { name: "saved_views", columns: &[("id", B), ("person", B), ("name", T), ("query", T), ("shared", N), ("at", N)], tail: "ORDER BY id" },
     Table { name: "judged", columns: &[("host", B), ("basis", B), ("at", N)], tail: "ORDER BY host" },
     Table {
         name: "secrets",

@@ -181,7 +181,9 @@ impl Store {
         );
         bounded(&mut query, filter, most);
         // The rank is part of what is grouped, for a rule may have had another severity when a host was judged.
-        query.push(") AS some GROUP BY cause, rule, verdict, rank ORDER BY verdict, rank, hosts DESC, findings DESC, rule, cause LIMIT ").bind(i64::from(limit));
+        query
+            .push(") AS some GROUP BY cause, rule, verdict, rank ORDER BY verdict, rank, hosts DESC, findings DESC, rule, cause LIMIT ")
+            .bind(i64::from(limit));
         query.push(" OFFSET ").bind(i64::from(skip));
         query.all(&self.reader).await?.iter().map(group_row).collect()
     }
@@ -196,6 +198,19 @@ impl Store {
 }
 
 impl Store {
+    /// Hosts that count at `at` (Unix seconds) and were never judged, and when each was enrolled.
+    pub async fn hosts_unjudged(&self, at: i64, limit: u32) -> Result<Vec<(HostId, String, i64)>> {
+        let rows = sqlx::query(
+            "SELECT h.id, h.name, h.enrolled_at FROM hosts h WHERE h.enrolled_at <= $1 AND (h.retired_at IS NULL OR h.retired_at > $1)
+               AND NOT EXISTS (SELECT 1 FROM reports r WHERE r.host = h.id AND r.applied = 1 AND r.received <= $1) ORDER BY h.name, h.id LIMIT $2",
+        )
+        .bind(at)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(|row| Ok((HostId::new(bytes(row, "id")?), row.try_get("name")?, row.try_get("enrolled_at")?))).collect()
+    }
+
     /// Hosts that have a label at `at` (Unix seconds) and count, by name.
     pub async fn hosts_labelled(&self, label: &str, at: i64, limit: u32) -> Result<Vec<(HostId, String)>> {
         let rows = sqlx::query(
@@ -226,6 +241,34 @@ fn narrow(query: &mut Query, filter: &OpenFilter) {
     if let Some(severity) = filter.severity {
         query.push(" AND f.rank = ").bind(4 - rank(severity));
     }
+    narrow_any(query, filter, "f.message");
+    if let Some(owner) = &filter.owner {
+        // Said in full, so that the index of those with an owner serves.
+        query.push(if owner.is_empty() { " AND f.owner = " } else { " AND f.owner <> '' AND f.owner = " }).bind(storable(owner));
+    }
+    for (condition, value) in [
+        (" AND f.since >= ", filter.since_from),
+        (" AND f.since < ", filter.since_to),
+        (" AND f.changed > ", filter.news_since),
+        (" AND f.changed <= ", filter.known_since),
+    ] {
+        if let Some(value) = value {
+            query.push(condition).bind(value);
+        }
+    }
+    if filter.overdue {
+        query.push(" AND f.due IS NOT NULL AND f.due <= ").bind(filter.at).push(" AND f.waived_until <= ").bind(filter.at);
+    }
+    if let Some(cause) = filter.cause {
+        query.push(" AND f.cause = ").bind(cause.to_vec());
+    }
+    if let Some(places) = &filter.places {
+        one_of(query, places);
+    }
+}
+
+/// What narrows findings of every verdict; `said` is the column that holds what they say.
+pub(super) fn narrow_any(query: &mut Query, filter: &OpenFilter, said: &str) {
     if let Some(rules) = &filter.rules {
         listed(query, "f.rule", rules.iter().map(|rule| storable(rule)));
     }
@@ -238,28 +281,8 @@ fn narrow(query: &mut Query, filter: &OpenFilter) {
     if let Some(subject) = &filter.subject {
         query.push(" AND f.subject = ").bind(storable(subject));
     }
-    if let Some(owner) = &filter.owner {
-        // Said in full, so that the index of those with an owner serves.
-        query.push(if owner.is_empty() { " AND f.owner = " } else { " AND f.owner <> '' AND f.owner = " }).bind(storable(owner));
-    }
-    for (condition, value) in
-        [(" AND f.since >= ", filter.since_from), (" AND f.since < ", filter.since_to), (" AND f.changed > ", filter.news_since), (" AND f.changed <= ", filter.known_since)]
-    {
-        if let Some(value) = value {
-            query.push(condition).bind(value);
-        }
-    }
-    if filter.overdue {
-        query.push(" AND f.due IS NOT NULL AND f.due <= ").bind(filter.at).push(" AND f.waived_until <= ").bind(filter.at);
-    }
-    if let Some(cause) = filter.cause {
-        query.push(" AND f.cause = ").bind(cause.to_vec());
-    }
     for word in &filter.words {
-        looked_for(query, word);
-    }
-    if let Some(places) = &filter.places {
-        one_of(query, places);
+        looked_for(query, word, said);
     }
 }
 
@@ -287,10 +310,10 @@ fn listed<'q, T: sqlx::Encode<'q, sqlx::Any> + sqlx::Type<sqlx::Any>>(query: &mu
     query.push(" AND ").push(column).push(" IN ").bind_list(values);
 }
 
-fn looked_for(query: &mut Query, word: &Word) {
+fn looked_for(query: &mut Query, word: &Word, said: &str) {
     let pattern = format!("%{}%", word.text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
     query.push(" AND (");
-    for column in ["f.rule", "f.subject", "f.message", "f.owner"] {
+    for column in ["f.rule", "f.subject", said] {
         query.push("lower(").push(column).push(") LIKE ").bind(storable(&pattern)).push(" ESCAPE '\\' OR ");
     }
     if !word.rules.is_empty() {

@@ -13,9 +13,7 @@ use super::site::Site;
 use super::text::encode;
 use super::when::{DAY, When, day, iso_day, parse_day};
 use crate::collector::auth::{Role, Session};
-use crate::collector::store::FindingFilter;
 use crate::host::clock;
-use crate::model::finding::Verdict;
 
 /// Failures counted for the navigation; more are shown as `999+`.
 const MAX_COUNTED: u32 = 1_000;
@@ -39,6 +37,7 @@ pub struct Place {
 pub const PLACES: &[Place] = &[
     Place { here: "overview", path: "/", name: "Overview", key: 'o' },
     Place { here: "findings", path: "/findings", name: "Findings", key: 'f' },
+    Place { here: "waivers", path: "/waivers", name: "Waivers", key: 'w' },
     Place { here: "hosts", path: "/hosts", name: "Hosts", key: 'h' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
 ];
@@ -100,8 +99,7 @@ impl Visit {
 
     /// The frame of a page.
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
-        let failing = FindingFilter { verdicts: vec![Verdict::Fail], as_of: self.as_of, limit: MAX_COUNTED, ..FindingFilter::default() };
-        let failing = site.store().findings(&failing).await?.len();
+        let failing = super::findings::failing(site, self, MAX_COUNTED).await?;
         let hosts = site.store().hosts(self.as_of).await?.iter().filter(|h| !h.state.is_over()).count();
         Ok(Frame {
             title: title.into(),

@@ -43,7 +43,8 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let at = visit.at();
     let hosts = site.store().hosts(visit.as_of).await?;
     let findings = FindingFilter { as_of: visit.as_of, limit: MAX_FINDINGS, ..FindingFilter::default() };
-    let findings = site.store().findings(&findings).await?;
+    let mut findings = site.store().findings(&findings).await?;
+    tally::waived(&site, &mut findings, &visit).await?;
     let this_week = week_start(at);
     let reports = site.store().reports(None, Some((this_week - 7 * DAY, at + 1)), MAX_REPORTS).await?;
     let mut rows = Vec::with_capacity(hosts.len());

@@ -97,7 +97,8 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     // Who was taken out counts no longer; one that was replaced is counted by its successor.
     let hosts: Vec<HostRow> = site.store().hosts(visit.as_of).await?.into_iter().filter(|h| !h.state.is_over()).collect();
     let all = FindingFilter { as_of: visit.as_of, limit: MAX_FINDINGS, ..FindingFilter::default() };
-    let rows = site.store().findings(&all).await?;
+    let mut rows = site.store().findings(&all).await?;
+    tally::waived(&site, &mut rows, &visit).await?;
     let recent = FindingFilter { period: Some((at - CHANGE_DAYS * DAY, at + 1)), limit: MAX_FINDINGS, ..FindingFilter::default() };
     let recent = site.store().findings(&recent).await?;
     let reports = site.store().reports(None, Some((calendar::begins(at), at + 1)), MAX_REPORTS).await?;

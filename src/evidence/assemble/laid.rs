@@ -84,7 +84,8 @@ impl Laid {
             (true, false) => format!("ended on {}: {}", day(part.since), part.ended),
             _ => String::new(),
         };
-        let said = self.handlings.on(&About { host, rule: &given.rule, subject: &given.subject, severity: given.severity, since: given.since }).unwrap_or_default();
+        let said =
+            self.handlings.on(&About { host, rule: &given.rule, subject: &given.subject, severity: given.severity, since: given.since }).unwrap_or_default();
         Handling { owner: said.owner, due: said.due, cause: said.cause, resolution: said.resolution, waiver, ..Handling::default() }
     }
 }
