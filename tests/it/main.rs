@@ -7,6 +7,7 @@ mod lab;
 mod access_facts;
 mod advisories;
 mod agent;
+mod api;
 mod approvals;
 mod apt;
 mod backups;

@@ -1,75 +1,90 @@
-//! The API on the people's listener: JSON in, JSON out.
+//! The API on the people's listener: JSON in, JSON out. What each address takes and answers is told by the document at `/api/v1/openapi.json`
+//! (`openapi.json` beside this file), which is made of the same rows as the routes.
 //!
+//! **To add an operation**: write the handler in the file of its resource, and a row in [`operations`]:
 //! ```text
-//! GET  /api/v1/record-types                              types with their fields, deadlines and promises
-//! GET  /api/v1/records/TYPE?as_of=DAY                    entries and how they stand
-//! POST /api/v1/records/TYPE                              {"subject":…,"fields":{…},"files":[{"name":…,"content":BASE64}]} -> 201
-//! POST /api/v1/records/TYPE/sign-off                     {"note":…}: the list is complete -> 201
-//! GET  /api/v1/records/TYPE/ENTRY?as_of=DAY              one entry with each of its events
-//! POST /api/v1/records/TYPE/ENTRY                        {"action":"change"|"close"|"withdraw","fields":{…},"files":[…],"note":…}
-//! GET  /api/v1/record-files/SHA256                       the bytes of a file
-//! GET  /api/v1/waivers?as_of=DAY                         waivers with their stage
-//! POST /api/v1/waivers                                   {"rule":…,"host":…,"label":…,"subject":…,"reason":…,"control":…,"expires":DAY} -> 201; ?dry_run=true: what it would cover
-//! POST /api/v1/waivers/ENTRY                             {"action":"approve"|"refuse"|"revoke"|"withdraw","note":…}
-//! POST /api/v1/access-reviews                            {"scope":…}: takes who can act with more than ordinary rights from the newest facts -> 201
-//! GET  /api/v1/access-reviews/ENTRY                      its items with the decisions so far; deciding and closing are actions on the record
-//! GET  /api/v1/findings?FILTER&after=PLACE               open findings, a page at a time; FILTER and PLACE as on the page of findings
-//! GET  /api/v1/finding-groups?FILTER&page=NUMBER         the same by root cause
-//! POST /api/v1/assignments                               {"picked":[{"host":ID,"rule":…,"subject":…}] | "filter":FILTER | "scope":{"rule":…,"host":…,"subject":…,"severity":…},
-//!                                                        "owner":…,"due":DAY,"due_days":…,"cause":…,"resolution":…,"note":…} -> 201
-//! POST /api/v1/comments                                  {"host":ID,"rule":…,"subject":…,"text":…} -> 201
-//! POST /api/v1/finding-reviews                           {"filter":FILTER,"scope":…,"seen":…,"decision":…}: the list was looked through -> 201
-//! GET  /api/v1/baseline                                  the baseline in force, how many findings are known by it and how many are new
-//! POST /api/v1/baseline                                  {"name":…,"note":…}: what is open now is known -> 201
-//! GET  /api/v1/finding-views                             saved filters, own and shared
-//! POST /api/v1/finding-views                             {"name":…,"filter":FILTER,"shared":…} -> 201; DELETE /api/v1/finding-views/ID
-//! GET  /api/v1/due?within=DAYS                           what is overdue, missing or wrong, and what will be
+//! post("/labels/{host}", "Gives a host its labels", labels::put).sends::<Labels>().answers::<Made>(201),
 //! ```
+//! - Arguments of the handler come from `taken` ([`taken::Path`], [`taken::Query`]), not from axum: their refusals are ours. `Query<T>` is documented by
+//!   itself, so `T` derives `JsonSchema`; a handler that takes a `Body` needs `.sends::<T>()` with what [`records::said`] reads. Another
+//!   kind of argument is refused by the compiler until `operation.rs` says what of it the document must tell.
+//! - What is answered derives `Serialize` and `JsonSchema`, and never is a bare `Value`: `.answers::<T>(status)`. Docstrings become descriptions. Names of types are names
+//!   of schemas: give a short one another name (`#[schemars(rename = "WaiverRequest")]`).
+//! - Refusals are a [`problem::Problem`]; what changes something begins with [`caller::Caller::must_record`] or a stricter question.
+//! - `ASSAY_WRITE_VECTORS=1 cargo nextest run api_document` writes the document anew; `tests/it/api.rs` holds it.
+//!
 //! Who asks is known by the session's cookie or by `Authorization: Bearer TOKEN`. With a cookie, what changes something must come from this site
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
+pub mod assignments;
 pub mod caller;
-mod findings;
-mod problem;
-mod records;
-mod reviews;
+pub mod findings;
+pub mod openapi;
+pub mod operation;
+pub mod problem;
+pub mod records;
+pub mod reviews;
+pub mod taken;
 pub mod token;
-mod waivers;
+pub mod waivers;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
 
+use super::records::{Review, Story, Told};
 use super::ui::Site;
+use operation::{Operation, delete, get, post};
 use problem::Problem;
 
 /// Where the API begins.
 pub const ROOT: &str = "/api/v1";
 
+/// Every operation of the API.
+#[rustfmt::skip]
+pub fn operations() -> Vec<Operation> {
+    vec![
+        get("/openapi.json", "This document", openapi::show).answers::<serde_json::Map<String, serde_json::Value>>(200),
+
+        get("/record-types", "Record types with their fields, deadlines and promises", records::types).answers::<records::Types>(200),
+        get("/records/{type}", "Entries of a type and how they stand", records::list).answers::<Told>(200),
+        post("/records/{type}", "Records a new entry", records::add).sends::<records::Said>().answers::<records::Made>(201),
+        post("/records/{type}/sign-off", "Signs that the list is complete", records::sign_off).sends::<records::Said>().answers::<records::Made>(201),
+        get("/records/{type}/{entry}", "One entry with each of its events", records::show).answers::<Story>(200),
+        post("/records/{type}/{entry}", "Changes, closes or withdraws an entry", records::act).sends::<records::Said>().answers::<records::Made>(201),
+        get("/record-files/{digest}", "The bytes of a file", records::file).answers_bytes("application/octet-stream"),
+        get("/due", "What is overdue, missing or wrong, and what will be", records::due).answers::<records::Due>(200),
+
+        get("/findings", "Open findings, a page at a time", findings::list).answers::<findings::Listed>(200),
+        get("/finding-groups", "Open findings by root cause, a page at a time", findings::groups).answers::<findings::Grouped>(200),
+        post("/assignments", "Says who deals with findings, until when, why they came about, how they ended", assignments::assign)
+            .sends::<assignments::Assignment>().answers::<assignments::Several>(201),
+        post("/comments", "Says something of one finding", assignments::comment).sends::<assignments::Comment>().answers::<records::Made>(201),
+        post("/finding-reviews", "Signs that a list of findings was looked through", assignments::review)
+            .sends::<assignments::Reviewed>().answers::<records::Made>(201),
+        get("/baseline", "What is known by the baseline in force, and how much is new", assignments::baseline).answers::<assignments::Baseline>(200),
+        post("/baseline", "Takes a baseline: what is open now is known", assignments::take).sends::<assignments::Taken>().answers::<records::Made>(201),
+        get("/finding-views", "Saved filters, one's own and shared ones", findings::views).answers::<findings::Views>(200),
+        post("/finding-views", "Saves a filter", findings::keep).sends::<findings::NewView>().answers::<findings::View>(201),
+        delete("/finding-views/{id}", "Lets go of a saved filter of one's own", findings::drop_view).answers::<findings::Dropped>(200),
+
+        get("/waivers", "Waivers with their stage", waivers::list).answers::<waivers::Waivers>(200),
+        post("/waivers", "Asks for a waiver, or tells what it would cover", waivers::request)
+            .sends::<waivers::Request>().answers::<records::Made>(201).answers::<waivers::Coverage>(200),
+        post("/waivers/{entry}", "Approves, refuses, revokes or withdraws a waiver", waivers::act).sends::<waivers::Word>().answers::<records::Made>(201),
+
+        post("/access-reviews", "Begins a review over who can act with more than ordinary rights, by the newest facts", reviews::start)
+            .sends::<reviews::Start>().answers::<reviews::Started>(201),
+        get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
+            .answers::<Review>(200),
+    ]
+}
+
 /// The routes of the API.
 pub fn router() -> Router<Arc<Site>> {
-    let routes = Router::new()
-        .route("/record-types", get(records::types))
-        .route("/records/{type}", get(records::list).post(records::add))
-        .route("/records/{type}/sign-off", post(records::sign_off))
-        .route("/records/{type}/{entry}", get(records::show).post(records::act))
-        .route("/record-files/{digest}", get(records::file))
-        .route("/waivers", get(waivers::list).post(waivers::request))
-        .route("/waivers/{entry}", post(waivers::act))
-        .route("/findings", get(findings::list))
-        .route("/finding-groups", get(findings::groups))
-        .route("/assignments", post(findings::assign))
-        .route("/comments", post(findings::comment))
-        .route("/finding-reviews", post(findings::review))
-        .route("/baseline", get(findings::baseline).post(findings::take))
-        .route("/finding-views", get(findings::views).post(findings::keep))
-        .route("/finding-views/{id}", delete(findings::drop_view))
-        .route("/access-reviews", post(reviews::start))
-        .route("/access-reviews/{entry}", get(reviews::show))
-        .route("/due", get(records::due))
+    let routes = operation::routes(operations())
         .fallback(|| async { Problem::NotFound("such a resource".into()) })
-        .method_not_allowed_fallback(|| async { Problem::NotFound("this method on it".into()) });
+        .method_not_allowed_fallback(|| async { Problem::Method });
     Router::new().nest(ROOT, routes)
 }

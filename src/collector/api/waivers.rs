@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::records::{Asked, created, recorded, said};
+use super::records::{Asked, made, recorded, said};
+use super::taken::{Path, Query};
 use crate::collector::findings::covered::covered;
 use crate::collector::findings::orders::{self, Reasons, labelled};
 use crate::collector::records::{Book, Order};
@@ -22,52 +23,94 @@ use crate::records::types::WAIVER;
 use crate::records::waiver::{Stage, Waiver, waivers};
 use crate::records::{Action, Refusal, Scope};
 
+/// Waivers as of a time.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Waivers {
+    /// Unix seconds.
+    as_of: i64,
+    waivers: Vec<Staged>,
+}
+
 /// A waiver and where it stands.
-#[derive(Debug, Serialize)]
-struct Told {
+#[derive(Debug, Serialize, JsonSchema)]
+struct Staged {
     stage: Stage,
     waiver: Waiver,
 }
 
+/// What a waiver would cover.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Coverage {
+    covers: Vec<Covered>,
+    /// Whether there are more than are listed.
+    more: bool,
+}
+
+/// An open failure that a waiver would cover.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Covered {
+    /// Name of the host.
+    host: String,
+    /// What was found.
+    message: String,
+    /// Since when it fails, Unix seconds.
+    since: i64,
+    /// What of the host.
+    subject: String,
+}
+
 /// What is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WaiverRequest")]
 pub struct Request {
+    /// Id of the rule.
     rule: String,
+    /// Name of the host, `*` for any run of characters; may be left out beside a label.
     #[serde(default)]
     host: String,
-    #[serde(default)]
-    subject: String,
+    /// Hosts that have this label now; one that gets it later is not covered.
     #[serde(default)]
     label: String,
+    /// Subject of the finding, likewise; empty: the host itself.
+    #[serde(default)]
+    subject: String,
+    /// Why the failure is accepted.
     reason: String,
+    /// What holds the risk down meanwhile.
     control: String,
+    /// Last day, `YYYY-MM-DD`.
+    #[schemars(extend("format" = "date"))]
     expires: String,
 }
 
 /// How it is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct How {
+    /// Record nothing; answer what it would cover.
     #[serde(default)]
     dry_run: bool,
 }
 
 /// What is decided.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WaiverDecision")]
 pub struct Word {
+    /// `approve`, `refuse`, `revoke` or `withdraw`.
     action: String,
+    /// Why.
     #[serde(default)]
     note: String,
 }
 
 /// `GET /waivers`
-pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Waivers>, Problem> {
     let at = asked.at(caller.now)?;
     let all = waivers(&site.store().record_events().await?, at);
-    let told: Vec<Told> = all.into_iter().map(|waiver| Told { stage: waiver.stage(at), waiver }).collect();
-    Ok(Json(json!({ "as_of": at, "waivers": told })))
+    let waivers = all.into_iter().map(|waiver| Staged { stage: waiver.stage(at), waiver }).collect();
+    Ok(Json(Waivers { as_of: at, waivers }))
 }
 
 /// `POST /waivers`
@@ -77,15 +120,13 @@ pub async fn request(State(site): State<Arc<Site>>, caller: Caller, Query(how): 
     let scope = Scope { rule: asked.rule, host: asked.host, subject: asked.subject, ..Scope::default() };
     let scope = labelled(site.store(), scope, &asked.label, caller.now).await?;
     if how.dry_run {
-        let covered = covered(site.store(), &scope, caller.now).await?;
-        let told: Vec<Value> =
-            covered.findings.into_iter().map(|row| json!({ "host": row.name, "subject": row.subject, "since": row.since, "message": row.message })).collect();
-        return Ok(Json(json!({ "covers": told, "more": covered.is_cut })).into_response());
+        let found = covered(site.store(), &scope, caller.now).await?;
+        let row = |row: crate::collector::store::OpenFinding| Covered { host: row.name, message: row.message, since: row.since, subject: row.subject };
+        return Ok(Json(Coverage { covers: found.findings.into_iter().map(row).collect(), more: found.is_cut }).into_response());
     }
     let why = Reasons { reason: asked.reason, control: asked.control, expires: asked.expires };
     let asked = orders::ask(site.store(), vec![scope], &why, &caller.name).await?;
-    site.app.sequencer.wake();
-    created(asked)
+    made(&site, asked)
 }
 
 /// `POST /waivers/{entry}`

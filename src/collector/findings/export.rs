@@ -2,11 +2,13 @@
 
 use std::io;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::collector::store::OpenFinding;
 use crate::collector::ui::site::Catalogue;
 use crate::evidence::csv::Rows;
+use crate::model::ids::{HostId, RandomId};
 
 /// Most findings of one file.
 pub const MOST: u32 = 50_000;
@@ -46,11 +48,54 @@ pub fn csv(rows: &[OpenFinding], catalogue: &Catalogue) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// One finding as programs read it.
-pub fn document(row: &OpenFinding, catalogue: &Catalogue) -> Value {
-    json!({
-        "host": row.host, "host_name": row.name, "rule": row.rule, "title": catalogue.title(&row.rule), "subject": row.subject,
-        "verdict": row.verdict.id(), "severity": row.severity.word(), "message": row.message, "since": row.since, "changed": row.changed,
-        "cause": super::asked::cause_text(&row.cause), "owner": row.owner, "due": row.due, "waiver": row.waiver,
-    })
+/// One open finding as programs read it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OpenFinding")]
+pub struct FindingDocument {
+    /// Stands for its root cause.
+    cause: String,
+    /// Since when it holds with this root cause, Unix seconds.
+    changed: i64,
+    /// First second too late, Unix; null: no day was set.
+    due: Option<i64>,
+    host: HostId,
+    host_name: String,
+    /// What was found, or why it can't be told; cut when long.
+    message: String,
+    /// Who deals with it; empty: nobody.
+    owner: String,
+    rule: String,
+    /// `critical`, `high`, `medium`, `low` or `info`.
+    severity: String,
+    /// Since when the verdict holds, Unix seconds.
+    since: i64,
+    /// What was judged; empty: the host itself.
+    subject: String,
+    title: String,
+    /// `fail`, `unknown` or `waived`.
+    verdict: String,
+    /// The waiver that covers it.
+    waiver: Option<RandomId>,
+}
+
+impl FindingDocument {
+    /// Of a finding.
+    pub fn of(row: &OpenFinding, catalogue: &Catalogue) -> Self {
+        Self {
+            cause: super::asked::cause_text(&row.cause),
+            changed: row.changed,
+            due: row.due,
+            host: row.host,
+            host_name: row.name.clone(),
+            message: row.message.clone(),
+            owner: row.owner.clone(),
+            rule: row.rule.clone(),
+            severity: row.severity.word().into(),
+            since: row.since,
+            subject: row.subject.clone(),
+            title: catalogue.title(&row.rule).to_string(),
+            verdict: row.verdict.id().into(),
+            waiver: row.waiver,
+        }
+    }
 }

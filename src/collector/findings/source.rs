@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::laid::Laid;
 use crate::collector::cause::CauseId;
-use crate::collector::store::{Cursor, FindingFilter, Group, OpenFilter, OpenFinding, Store, StoreError, Tally};
+use crate::collector::store::{Cursor, FacetCount, FindingFilter, Group, OpenFilter, OpenFinding, Store, StoreError};
 use crate::collector::ui::site::Catalogue;
 use crate::model::finding::{Severity, Verdict};
 
@@ -37,7 +37,7 @@ pub struct Listing {
 #[derive(Clone, Debug)]
 pub struct Counted {
     /// By what facets tell apart.
-    pub tallies: Vec<Tally>,
+    pub counts: Vec<FacetCount>,
     /// All of them.
     pub total: u64,
     /// Whether there are more than were counted.
@@ -98,12 +98,12 @@ impl<'s> Source<'s> {
 
     /// The findings of a filter, counted.
     pub async fn counted(&self, filter: &OpenFilter) -> Result<Counted, StoreError> {
-        let (tallies, is_cut) = match self {
-            Self::Now(store) => (store.open_tallies(filter, MOST).await?, None),
+        let (counts, is_cut) = match self {
+            Self::Now(store) => (store.open_counts(filter, MOST).await?, None),
             Self::Past(all, is_cut) => (tallied(all, filter.at), Some(*is_cut)),
         };
-        let total = tallies.iter().map(|t| t.findings).sum();
-        Ok(Counted { is_cut: is_cut.unwrap_or(total >= u64::from(MOST)), total, tallies })
+        let total = counts.iter().map(|t| t.findings).sum();
+        Ok(Counted { is_cut: is_cut.unwrap_or(total >= u64::from(MOST)), total, counts })
     }
 }
 
@@ -171,12 +171,12 @@ fn grouped(all: &[OpenFinding], at: i64) -> Vec<Group> {
     groups
 }
 
-fn tallied(all: &[OpenFinding], at: i64) -> Vec<Tally> {
+fn tallied(all: &[OpenFinding], at: i64) -> Vec<FacetCount> {
     let mut counts: BTreeMap<(&str, Verdict, Severity, &str, bool), u64> = BTreeMap::new();
     for row in all {
         *counts.entry((&row.rule, row.verdict, row.severity, &row.owner, is_overdue(row, at))).or_default() += 1;
     }
-    let tally = |((rule, verdict, severity, owner, overdue), findings): ((&str, _, _, &str, _), _)| Tally {
+    let tally = |((rule, verdict, severity, owner, overdue), findings): ((&str, _, _, &str, _), _)| FacetCount {
         rule: rule.into(),
         verdict,
         severity,

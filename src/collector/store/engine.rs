@@ -45,6 +45,7 @@ const SQLITE_SCHEMA: &[Step] = &[
     (2, include_str!("schema/sqlite/002.sql")),
     (3, include_str!("schema/sqlite/003.sql")),
     (4, include_str!("schema/sqlite/004.sql")),
+    (5, include_str!("schema/sqlite/005.sql")),
     (6, include_str!("schema/sqlite/006.sql")),
 ];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
@@ -52,6 +53,7 @@ const POSTGRES_SCHEMA: &[Step] = &[
     (2, include_str!("schema/postgres/002.sql")),
     (3, include_str!("schema/postgres/003.sql")),
     (4, include_str!("schema/postgres/004.sql")),
+    (5, include_str!("schema/postgres/005.sql")),
     (6, include_str!("schema/postgres/006.sql")),
 ];
 /// A host not heard of for this long is silent, seconds.

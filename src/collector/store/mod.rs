@@ -9,12 +9,14 @@ mod judged;
 mod leases;
 mod ledger;
 mod lists;
+mod moves;
 mod open;
 mod query;
 mod records;
 mod reports;
 mod retention;
 mod statements;
+mod tallies;
 mod transfer;
 mod transitions;
 mod users;
@@ -32,11 +34,12 @@ pub use records::{ErasedRecord, NewRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::Statement;
+pub use tallies::{Age, DayTally, Tallies, Tally};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
 pub use users::{SignIn, UserAction, UserChange};
 pub use views::SavedView;
-pub use worklist::{Cursor, Group, OpenFilter, OpenFinding, Tally, Word};
+pub use worklist::{Cursor, FacetCount, Group, OpenFilter, OpenFinding, Word};
 
 use serde::{Deserialize, Serialize};
 

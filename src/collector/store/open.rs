@@ -13,7 +13,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Engine, Result, Store, StoreError, bytes, storable};
-use super::findings::{rank, span};
+use super::findings::span;
+use super::moves::rank;
 use super::query::Query;
 use super::transitions::Span;
 use crate::collector::cause::{self, CauseId, MAX_MESSAGE};

@@ -134,6 +134,7 @@ pub const TABLES: &[Table] = &[
             ("report", B),
             ("body", T),
             ("origin", T),
+            ("began", N),
         ],
         tail: "ORDER BY host, rule, subject, since",
     },
@@ -500,8 +501,13 @@ mod tests {
         );
         let rows = rows.fetch_all(&store.reader).await.unwrap();
         assert!(rows.len() > 60);
+        // Counted anew where they arrive.
+        let derived = ["tallies", "ages", "tally_log"];
         for row in rows {
             let (table, column): (String, String) = (row.get("t"), row.get("c"));
+            if derived.contains(&table.as_str()) {
+                continue;
+            }
             let moved = TABLES.iter().any(|t| t.name == table && t.columns.iter().any(|(name, _)| *name == column));
             assert_eq!(moved, !left_out.contains(&(table.as_str(), column.as_str())), "{table}.{column}");
         }

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::engine::{Result, Store, StoreError, bytes, flag, storable, unsigned};
-use super::findings::rank;
+use super::moves::rank;
 use super::open::{severity_of, verdict_of};
 use super::query::Query;
 use crate::collector::cause::CauseId;
@@ -142,7 +142,7 @@ pub struct Group {
 
 /// How many open findings share what facets tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub struct FacetCount {
     /// Rule.
     pub rule: String,
     /// `fail`, `unknown` or `waived`.
@@ -189,11 +189,11 @@ impl Store {
     }
 
     /// The first `most` open findings of a filter, counted by what facets tell apart.
-    pub async fn open_tallies(&self, filter: &OpenFilter, most: u32) -> Result<Vec<Tally>> {
+    pub async fn open_counts(&self, filter: &OpenFilter, most: u32) -> Result<Vec<FacetCount>> {
         let mut query = Query::new("SELECT rule, verdict, rank, owner, overdue, waived, count(*) AS findings FROM (");
         bounded(&mut query, filter, most);
         query.push(") AS some GROUP BY rule, verdict, rank, owner, overdue, waived ORDER BY rule, verdict, rank, owner, overdue, waived");
-        query.all(&self.reader).await?.iter().map(tally_row).collect()
+        query.all(&self.reader).await?.iter().map(count_row).collect()
     }
 }
 
@@ -379,9 +379,9 @@ fn group_row(row: &AnyRow) -> Result<Group> {
     })
 }
 
-fn tally_row(row: &AnyRow) -> Result<Tally> {
+fn count_row(row: &AnyRow) -> Result<FacetCount> {
     let is_waived = flag(row, "waived")?;
-    Ok(Tally {
+    Ok(FacetCount {
         rule: row.try_get("rule")?,
         verdict: if is_waived { Verdict::Waived } else { verdict_of(row)? },
         severity: severity_of(row)?,

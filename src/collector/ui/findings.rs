@@ -15,7 +15,7 @@ use super::when::When;
 use crate::collector::findings::asked::{self, AGES, AskedError, NOBODY, OPEN_ONLY, place};
 use crate::collector::findings::source::{self, Counted, MOST, PAGE, area_of};
 use crate::collector::findings::{Asked, Laid, Shown, Source, View};
-use crate::collector::store::{FindingFilter, FindingRow, Group, OpenFinding, Tally};
+use crate::collector::store::{FacetCount, FindingFilter, FindingRow, Group, OpenFinding};
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
 
@@ -211,7 +211,7 @@ async fn open(site: &Site, visit: &Visit, asked: &Asked, page: &mut Findings) ->
     page.views = [("groups", "by root cause", is_grouped), ("list", "one by one", !is_grouped)]
         .map(|(id, text, is_on)| Chip { text: text.into(), path: with(visit, "view", id), is_on })
         .into();
-    page.facets = facets(site, visit, &counts.tallies);
+    page.facets = facets(site, visit, &counts.counts);
     page.narrowed = narrowed(site, visit).await?;
     page.total = total(&counts);
     page.sub = match (&source, counts.is_cut) {
@@ -354,8 +354,8 @@ fn done(visit: &Visit) -> String {
 }
 
 /// Facets with the choices there are; counts are those of the list as it is narrowed now.
-fn facets(site: &Site, visit: &Visit, tallies: &[Tally]) -> Vec<Facet> {
-    let sum = |is: &dyn Fn(&Tally) -> bool| tallies.iter().filter(|t| is(t)).map(|t| t.findings).sum::<u64>();
+fn facets(site: &Site, visit: &Visit, tallies: &[FacetCount]) -> Vec<Facet> {
+    let sum = |is: &dyn Fn(&FacetCount) -> bool| tallies.iter().filter(|t| is(t)).map(|t| t.findings).sum::<u64>();
     let told = |text: &str, n: u64| if n > 0 { format!("{text} · {}", grouped(n)) } else { text.to_string() };
     let mut areas: BTreeSet<&str> = site.catalogue.rules.keys().map(|r| area_of(r)).collect();
     areas.extend(tallies.iter().map(|t| area_of(&t.rule)));
@@ -447,7 +447,7 @@ pub(super) async fn failing(site: &Site, visit: &Visit, most: u32) -> Result<usi
     let at = visit.at();
     if visit.as_of.is_none() {
         let filter = crate::collector::store::OpenFilter { at, verdicts: vec![Verdict::Fail], ..Default::default() };
-        let counted: u64 = site.store().open_tallies(&filter, most).await?.iter().map(|t| t.findings).sum();
+        let counted: u64 = site.store().open_counts(&filter, most).await?.iter().map(|t| t.findings).sum();
         return Ok(usize::try_from(counted).unwrap_or(usize::MAX));
     }
     let filter = FindingFilter { verdicts: vec![Verdict::Fail], as_of: visit.as_of, limit: most, ..FindingFilter::default() };

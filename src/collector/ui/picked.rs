@@ -129,7 +129,7 @@ fn download(site: &Site, visit: &Visit, rows: &[OpenFinding], is_csv: bool) -> R
         let body = export::csv(rows, &site.catalogue).map_err(|e| PageError::Internal(e.to_string()))?;
         ("text/csv; charset=utf-8", "findings.csv", body)
     } else {
-        let all: Vec<_> = rows.iter().map(|row| export::document(row, &site.catalogue)).collect();
+        let all: Vec<_> = rows.iter().map(|row| export::FindingDocument::of(row, &site.catalogue)).collect();
         let body = serde_json::to_vec_pretty(&serde_json::json!({ "as_of": visit.at(), "findings": all })).map_err(|e| PageError::Internal(e.to_string()))?;
         ("application/json", "findings.json", body)
     };
@@ -180,7 +180,7 @@ pub async fn review_form(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     }
     let counts = Source::Now(site.store()).counted(&asked.filter).await?;
     use crate::model::finding::Verdict;
-    let of = |v: Verdict| counts.tallies.iter().filter(|t| t.verdict == v).map(|t| t.findings).sum::<u64>();
+    let of = |v: Verdict| counts.counts.iter().filter(|t| t.verdict == v).map(|t| t.findings).sum::<u64>();
     let told = [Verdict::Fail, Verdict::Unknown, Verdict::Waived].map(|v| (super::text::grouped(of(v)), v.word().to_string()));
     let narrowed: Vec<String> = visit.query.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| format!("{n} {v}")).collect();
     render(&ReviewPage {
