@@ -142,8 +142,8 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The text behind [`escaped`]; what is no escape stays as it is.
-fn plain(text: &str) -> String {
+/// The text behind escapes of the form `%XX`; what is no escape stays as it is.
+pub fn plain(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -1,6 +1,7 @@
 //! The pages as a browser asks for them: real router, real store, real ledger.
 
 pub mod seed;
+mod triage;
 
 use std::sync::Arc;
 

@@ -98,6 +98,7 @@ impl Asked {
             .map(|text| text.parse::<HostId>().map(|id| vec![id]).map_err(|_| bad(format!("“{}” is no host id.", shown(text)))))
             .transpose()?;
         filter.owner = some(value("owner")).map(|owner| if owner == NOBODY { String::new() } else { owner.to_string() });
+        filter.label = some(value("label")).map(str::to_string);
         age(&mut filter, value("age"))?;
         filter.overdue = match value("due") {
             "" => false,

@@ -7,6 +7,7 @@ use crate::collector::cause::CauseId;
 use crate::collector::store::{Cursor, FacetCount, FindingFilter, Group, OpenFilter, OpenFinding, Store, StoreError};
 use crate::collector::ui::site::Catalogue;
 use crate::model::finding::{Severity, Verdict};
+use crate::model::ids::HostId;
 
 /// Rows of a page.
 pub const PAGE: u32 = 100;
@@ -14,6 +15,9 @@ pub const PAGE: u32 = 100;
 pub const MOST: u32 = 50_000;
 /// Most findings of a past day that are looked at.
 pub const MOST_PAST: u32 = 20_000;
+
+/// Most hosts with a label that are looked at on a past day.
+const MOST_LABELLED: u32 = 100_000;
 
 /// Where answers come from.
 #[derive(Debug)]
@@ -63,7 +67,12 @@ impl<'s> Source<'s> {
         let is_cut = rows.len() > MOST_PAST as usize;
         rows.truncate(MOST_PAST as usize);
         let laid = Laid::read(store, at, as_of).await?;
-        let mut found: Vec<OpenFinding> = rows.iter().map(|row| laid.finding(row)).filter(|row| admits(filter, catalogue, row)).collect();
+        let labelled: Option<BTreeSet<HostId>> = match &filter.label {
+            Some(label) => Some(store.hosts_labelled(label, at, MOST_LABELLED).await?.into_iter().map(|(host, _)| host).collect()),
+            None => None,
+        };
+        let is_labelled = |row: &OpenFinding| labelled.as_ref().is_none_or(|hosts| hosts.contains(&row.host));
+        let mut found: Vec<OpenFinding> = rows.iter().map(|row| laid.finding(row)).filter(|row| is_labelled(row) && admits(filter, catalogue, row)).collect();
         found.sort_by_cached_key(OpenFinding::cursor);
         Ok(Self::Past(found, is_cut))
     }

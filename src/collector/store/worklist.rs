@@ -89,6 +89,8 @@ pub struct OpenFilter {
     pub area: Option<String>,
     /// Of one of these hosts.
     pub hosts: Option<Vec<HostId>>,
+    /// Of hosts that have this label at `at`.
+    pub label: Option<String>,
     /// On this subject.
     pub subject: Option<String>,
     /// Of this owner; empty: of nobody.
@@ -277,6 +279,12 @@ pub(super) fn narrow_any(query: &mut Query, filter: &OpenFilter, said: &str) {
     }
     if let Some(hosts) = &filter.hosts {
         listed(query, "f.host", hosts.iter().map(|host| host.bytes().to_vec()));
+    }
+    if let Some(label) = &filter.label {
+        query
+            .push(" AND f.host IN (SELECT h.id FROM labels l JOIN hosts h ON lower(h.name) = l.name WHERE l.field = 'label' AND l.value = ")
+            .bind(storable(label));
+        query.push(" AND l.since <= ").bind(filter.at).push(" AND (l.until IS NULL OR l.until > ").bind(filter.at).push("))");
     }
     if let Some(subject) = &filter.subject {
         query.push(" AND f.subject = ").bind(storable(subject));

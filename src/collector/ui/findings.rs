@@ -293,7 +293,7 @@ async fn not_run(site: &Site, visit: &Visit, page: &mut Findings) -> Result<(), 
 fn row(site: &Site, visit: &Visit, found: &OpenFinding) -> Row {
     let about = format!("rule={}&host={}&subject={}", encode(&found.rule), encode(&found.name), encode(&found.subject));
     Row {
-        pick: format!("{}:{}:{}", found.host, found.rule, found.subject),
+        pick: format!("{}:{}:{}", found.host, encode(&found.rule), encode(&found.subject)),
         path: finding_address(&found.host, &found.rule, &found.subject),
         waive: format!("/waivers/new?{about}"),
         title: site.catalogue.title(&found.rule).to_string(),
@@ -391,7 +391,7 @@ async fn narrowed(site: &Site, visit: &Visit) -> Result<Vec<(String, String)>, P
         let name = site.store().host(&host).await?.map_or_else(|| "a host that is gone".into(), |h| shown(&h.name));
         out.push((format!("on {name}"), with(visit, "host", "")));
     }
-    for (name, word) in [("cause", "one root cause"), ("control", visit.parameter("control"))] {
+    for (name, word) in [("cause", "one root cause"), ("control", visit.parameter("control")), ("label", visit.parameter("label"))] {
         if !visit.parameter(name).is_empty() {
             out.push((shown(word), with(visit, name, "")));
         }

@@ -19,6 +19,7 @@ use crate::collector::findings::orders::{self, Review};
 use crate::collector::findings::{Asked, Shown, Source, asked as words, export};
 use crate::collector::store::{OpenFilter, OpenFinding, RecordError, SavedView};
 use crate::records::Refusal;
+use crate::records::scope::plain;
 
 /// Pairs of a form.
 type Pairs = Vec<(String, String)>;
@@ -91,7 +92,7 @@ async fn picked(site: &Site, visit: &Visit, form: &[(String, String)]) -> Result
     if causes.is_empty() {
         let place = |text: &str| -> Option<_> {
             let mut parts = text.splitn(3, ':');
-            Some((parts.next()?.parse().ok()?, parts.next()?.to_string(), parts.next()?.to_string()))
+            Some((parts.next()?.parse().ok()?, plain(parts.next()?), plain(parts.next()?)))
         };
         let places: Option<Vec<_>> = form.iter().filter(|(n, _)| n == "pick").map(|(_, v)| place(v)).collect();
         let places = places.ok_or_else(|| PageError::Bad("A picked finding can’t be read; open the list again.".into()))?;

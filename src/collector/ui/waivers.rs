@@ -12,7 +12,7 @@ use super::frame::{Frame, Page, Visit, render};
 use super::picked::{field, must_be_ours, must_record};
 use super::site::Site;
 use super::tally::finding_address;
-use super::text::{encode, grouped, shown};
+use super::text::{encode, grouped, is_faithful, shown};
 use super::when::{DAY, When, iso_day};
 use crate::collector::findings::covered::{Covered, covered};
 use crate::collector::findings::orders::{self, Reasons, labelled};
@@ -20,6 +20,7 @@ use crate::collector::records::{self as desk, Book, Order};
 use crate::collector::store::RecordError;
 use crate::records::entry::{Mark, short};
 use crate::records::event::{Action, NOTE};
+use crate::records::scope::plain;
 use crate::records::types::WAIVER;
 use crate::records::waiver::{MAX_DAYS, Stage, Waiver, waivers};
 use crate::records::{Entry, Scope, people};
@@ -161,7 +162,12 @@ struct Place {
 /// `GET /waivers/new?rule=…&host=…&subject=…`
 pub async fn new(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let text = |name: &str| visit.parameter(name).to_string();
-    let scope = Scope { rule: text("rule"), host: text("host"), subject: text("subject"), ..Scope::default() };
+    let (host, subject) = (text("host"), text("subject"));
+    // What a form would bring back as something else is not written there: it is named as it is.
+    let scope = match is_faithful(&host) && is_faithful(&subject) {
+        true => Scope { rule: text("rule"), host, subject, ..Scope::default() },
+        false => Scope { rule: text("rule"), places: vec![(host, subject)], ..Scope::default() },
+    };
     form(&site, &visit, vec![scope], &text("label"), Reasons::default()).await
 }
 
@@ -198,14 +204,14 @@ async fn form(site: &Site, visit: &Visit, scopes: Vec<Scope>, label: &str, why: 
     })
 }
 
-/// Scopes as the form carries them: the fields of each, as JSON.
+/// Scopes as the form carries them: the fields of each, as JSON, escaped so that it comes back as it went.
 fn carried(scope: &Scope) -> String {
-    serde_json::to_string(&scope.fields()).unwrap_or_default()
+    encode(&serde_json::to_string(&scope.fields()).unwrap_or_default())
 }
 
 fn read_scope(text: &str) -> Result<Scope, PageError> {
     let unreadable = |_| PageError::Bad("The picked findings can’t be read; pick them again.".into());
-    let fields = serde_json::from_str(text).map_err(unreadable)?;
+    let fields = serde_json::from_str(&plain(text)).map_err(unreadable)?;
     Ok(Scope::of_fields(&fields))
 }
 
