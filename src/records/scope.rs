@@ -61,7 +61,7 @@ impl Scope {
         if self.rule != rule && self.rule != EVERY {
             return false;
         }
-        let is_host = || covers(&self.host, host) || self.hosts.binary_search_by(|h| h.as_str().cmp(host)).is_ok();
+        let is_host = || (!self.host.is_empty() && covers(&self.host, host)) || self.hosts.binary_search_by(|h| h.as_str().cmp(host)).is_ok();
         (is_host() && covers(&self.subject, subject)) || self.places.binary_search_by(|(h, s)| (h.as_str(), s.as_str()).cmp(&(host, subject))).is_ok()
     }
 
