@@ -59,7 +59,7 @@
     }
   };
 
-  let waiting = 0;
+  let waiting = -Infinity;
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -70,11 +70,11 @@
     if ((inField && !isBox) || help?.open) return;
     const place = event.timeStamp - waiting < 1500 && [...document.querySelectorAll("nav [data-key]")].find((a) => a.dataset.key === event.key);
     if (place) {
-      waiting = 0;
+      waiting = -Infinity;
       place.click();
       return;
     }
-    waiting = 0;
+    waiting = -Infinity;
     switch (event.key) {
       case "/": if (search) { event.preventDefault(); search.focus(); search.select(); } break;
       case "j": go(at + 1); break;
