@@ -47,6 +47,7 @@ const SQLITE_SCHEMA: &[Step] = &[
     (4, include_str!("schema/sqlite/004.sql")),
     (5, include_str!("schema/sqlite/005.sql")),
     (6, include_str!("schema/sqlite/006.sql")),
+    (7, include_str!("schema/sqlite/007.sql")),
 ];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
 const POSTGRES_SCHEMA: &[Step] = &[
@@ -55,6 +56,7 @@ const POSTGRES_SCHEMA: &[Step] = &[
     (4, include_str!("schema/postgres/004.sql")),
     (5, include_str!("schema/postgres/005.sql")),
     (6, include_str!("schema/postgres/006.sql")),
+    (7, include_str!("schema/postgres/007.sql")),
 ];
 /// A host not heard of for this long is silent, seconds.
 pub const SILENT_AFTER: i64 = 2 * 86_400;

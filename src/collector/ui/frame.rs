@@ -39,6 +39,9 @@ pub const PLACES: &[Place] = &[
     Place { here: "findings", path: "/findings", name: "Findings", key: 'f' },
     Place { here: "waivers", path: "/waivers", name: "Waivers", key: 'w' },
     Place { here: "hosts", path: "/hosts", name: "Hosts", key: 'h' },
+    Place { here: "people", path: "/people", name: "People", key: 'p' },
+    Place { here: "vulnerabilities", path: "/vulnerabilities", name: "Vulnerabilities", key: 'v' },
+    Place { here: "certificates", path: "/certificates", name: "Certificates", key: 'c' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
 ];
 

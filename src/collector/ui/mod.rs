@@ -2,6 +2,7 @@
 
 mod assignments;
 pub mod calendar;
+pub mod certificates;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -11,13 +12,18 @@ pub mod frame;
 pub mod host;
 pub mod host_facts;
 pub mod hosts;
+pub mod known;
 pub mod overview;
+pub mod paging;
+pub mod people;
 mod picked;
 mod said;
+pub mod sight;
 pub mod signin;
 pub mod site;
 pub mod tally;
 pub mod text;
+pub mod vulnerabilities;
 mod waivers;
 pub mod when;
 
@@ -80,7 +86,15 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/waivers/new", get(waivers::new))
         .route("/waivers/{id}", get(waivers::page).post(waivers::decide))
         .route("/hosts", get(hosts::page))
+        .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/people", get(people::page))
+        .route("/people/privileged", get(people::privileged))
+        .route("/people/{person}", get(people::person))
+        .route("/vulnerabilities", get(vulnerabilities::page))
+        .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
+        .route("/certificates", get(certificates::page))
+        .route("/certificates/{fingerprint}", get(certificates::certificate))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))
