@@ -2,6 +2,7 @@
 
 mod fleet;
 pub mod seed;
+mod triage;
 
 use std::sync::Arc;
 

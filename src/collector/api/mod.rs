@@ -17,7 +17,9 @@
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
+pub mod assignments;
 pub mod caller;
+pub mod findings;
 pub mod openapi;
 pub mod operation;
 pub mod problem;
@@ -33,7 +35,7 @@ use axum::Router;
 
 use super::records::{Review, Story, Told};
 use super::ui::Site;
-use operation::{Operation, get, post};
+use operation::{Operation, delete, get, post};
 use problem::Problem;
 
 /// Where the API begins.
@@ -53,6 +55,19 @@ pub fn operations() -> Vec<Operation> {
         post("/records/{type}/{entry}", "Changes, closes or withdraws an entry", records::act).sends::<records::Said>().answers::<records::Made>(201),
         get("/record-files/{digest}", "The bytes of a file", records::file).answers_bytes("application/octet-stream"),
         get("/due", "What is overdue, missing or wrong, and what will be", records::due).answers::<records::Due>(200),
+
+        get("/findings", "Open findings, a page at a time", findings::list).answers::<findings::Listed>(200),
+        get("/finding-groups", "Open findings by root cause, a page at a time", findings::groups).answers::<findings::Grouped>(200),
+        post("/assignments", "Says who deals with findings, until when, why they came about, how they ended", assignments::assign)
+            .sends::<assignments::Assignment>().answers::<assignments::Several>(201),
+        post("/comments", "Says something of one finding", assignments::comment).sends::<assignments::Comment>().answers::<records::Made>(201),
+        post("/finding-reviews", "Signs that a list of findings was looked through", assignments::review)
+            .sends::<assignments::Reviewed>().answers::<records::Made>(201),
+        get("/baseline", "What is known by the baseline in force, and how much is new", assignments::baseline).answers::<assignments::Baseline>(200),
+        post("/baseline", "Takes a baseline: what is open now is known", assignments::take).sends::<assignments::Taken>().answers::<records::Made>(201),
+        get("/finding-views", "Saved filters, one's own and shared ones", findings::views).answers::<findings::Views>(200),
+        post("/finding-views", "Saves a filter", findings::keep).sends::<findings::NewView>().answers::<findings::View>(201),
+        delete("/finding-views/{id}", "Lets go of a saved filter of one's own", findings::drop_view).answers::<findings::Dropped>(200),
 
         get("/waivers", "Waivers with their stage", waivers::list).answers::<waivers::Waivers>(200),
         post("/waivers", "Asks for a waiver, or tells what it would cover", waivers::request)
