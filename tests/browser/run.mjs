@@ -82,7 +82,9 @@ async function signIn(page) {
 
 /** Pages to open, found by following links as a person would. */
 async function addresses(page) {
-  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["all-findings", "/findings?verdict=all"]]);
+  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["hosts-known", "/hosts/known"], ["people", "/people"], ["privileged", "/people/privileged"],
+    ["vulnerabilities", "/vulnerabilities"], ["certificates", "/certificates"], ["lists", "/lists"], ["list", "/lists/labels"], ["calendar", "/calendar"],
+    ["calendar-groups", "/calendar?by=state"], ["all-findings", "/findings?verdict=all"]]);
   const first = async (from, selector, name) => {
     await page.goto(base + from);
     const link = page.locator(selector).first();
@@ -91,6 +93,7 @@ async function addresses(page) {
   };
   await first("/findings?verdict=all", 'main tbody a[href^="/findings/"]', "finding");
   await first("/hosts", 'main tbody a[href^="/hosts/"]', "host");
+  found.set("compare", `${found.get("host")}/compare`);
   const unknown = page.locator('main tbody a[href^="/findings/"]').first();
   await page.goto(`${base}/findings?verdict=unknown`);
   if (await unknown.count()) found.set("unknown-finding", await unknown.getAttribute("href"));

@@ -47,6 +47,7 @@ pub use users::{SignIn, UserAction, UserChange};
 pub use views::SavedView;
 pub use worklist::{Cursor, FacetCount, Group, OpenFilter, OpenFinding, Word};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::finding::{Counts, Finding, Severity, Verdict};
@@ -54,7 +55,7 @@ use crate::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use crate::model::report::{ScanKind, ScanState};
 
 /// Whether a host counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     /// Enrolled and heard of.

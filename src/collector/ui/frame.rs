@@ -44,6 +44,7 @@ pub const PLACES: &[Place] = &[
     Place { here: "people", path: "/people", name: "People", key: 'p' },
     Place { here: "vulnerabilities", path: "/vulnerabilities", name: "Vulnerabilities", key: 'v' },
     Place { here: "certificates", path: "/certificates", name: "Certificates", key: 'c' },
+    Place { here: "lists", path: "/lists", name: "Lists", key: 'l' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
 ];
 

@@ -1,8 +1,10 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
 mod assignments;
+pub mod cadence;
 pub mod calendar;
 pub mod certificates;
+pub mod compare;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -13,6 +15,8 @@ pub mod host;
 pub mod host_facts;
 pub mod hosts;
 pub mod known;
+pub mod lists;
+mod orders;
 pub mod overview;
 pub mod paging;
 pub mod people;
@@ -88,6 +92,9 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/hosts", get(hosts::page))
         .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/hosts/{host}/compare", get(compare::page))
+        .route("/hosts/{host}/labels", post(orders::label))
+        .route("/hosts/{host}/scan", post(orders::scan))
         .route("/people", get(people::page))
         .route("/people/privileged", get(people::privileged))
         .route("/people/{person}", get(people::person))
@@ -95,6 +102,11 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
         .route("/certificates", get(certificates::page))
         .route("/certificates/{fingerprint}", get(certificates::certificate))
+        .route("/calendar", get(cadence::page))
+        .route("/lists", get(lists::page))
+        .route("/lists/{name}", get(lists::list).post(lists::put))
+        .route("/lists/{name}/check", post(lists::check).layer(DefaultBodyLimit::max(lists::MAX_UPLOAD)))
+        .route("/lists/{name}/{version}", get(lists::fetch))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))

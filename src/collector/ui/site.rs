@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::PageError;
+use super::lists::Drafts;
 use crate::collector::App;
 use crate::collector::auth::{Gate, random_id};
 use crate::collector::export;
@@ -141,13 +142,15 @@ pub struct Site {
     pub gate: Gate,
     /// Exports under way and done.
     pub jobs: Jobs,
+    /// Lists that were uploaded and wait to be put into force.
+    pub lists: Drafts,
 }
 
 impl Site {
     /// The pages' view of a collector.
     pub fn new(app: Arc<App>, catalogue: Catalogue) -> Self {
         let jobs = Jobs::open(app.store.folder());
-        Self { app, catalogue, gate: Gate::new(), jobs }
+        Self { app, catalogue, gate: Gate::new(), jobs, lists: Drafts::default() }
     }
 
     /// What is judged.
