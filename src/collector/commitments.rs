@@ -8,23 +8,26 @@
 //! spans of verdicts, hosts, records -> one cell for each rule and host -> what all cells say, change by change -> truth, and since when
 //! ```
 
+pub mod fleet;
 pub mod grounds;
 pub mod pages;
 pub mod published;
+pub mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
-use crate::rules::framework::{Control, Framework};
+use crate::rules::framework::{Check, Control, Framework};
 
 /// Most places that are told of one sentence; more are counted.
 pub const MAX_PLACES: usize = 1_000;
 
 /// What a sentence is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// Everything behind it holds.
@@ -110,10 +113,12 @@ pub struct Grounds {
     pub records: BTreeMap<String, Held>,
     /// Rules that judge, with their severity; another one can't be told.
     pub rules: BTreeMap<String, Severity>,
+    /// What the collector sees of the fleet as a whole; what is missing was not looked at.
+    pub fleet: BTreeMap<Check, fleet::Seen>,
 }
 
 /// A place where a sentence does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Place {
     /// `fail` or `unknown`.
     pub verdict: Verdict,
@@ -125,10 +130,12 @@ pub struct Place {
     pub subject: String,
     /// Since when, Unix seconds; `None`: it was never told.
     pub since: Option<i64>,
+    /// The host; `None`: the whole fleet.
+    pub id: Option<HostId>,
 }
 
 /// One sentence and how it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Status {
     /// Its id on the page.
     pub id: String,
@@ -206,6 +213,7 @@ impl Sentence<'_> {
             _ => [run(&|told| beside.truth.max(told) == truth), beside.since].into_iter().flatten().max(),
         };
         let mut places = self.places(&members);
+        places.extend(self.seen().filter_map(|(_, seen)| seen).flat_map(|seen| seen.places.iter().cloned()));
         places.sort_by(|a, b| (rank(a.verdict), &a.host, &a.what, &a.subject).cmp(&(rank(b.verdict), &b.host, &b.what, &b.subject)));
         let failing = places.iter().filter(|p| p.verdict == Verdict::Fail);
         let severity = failing.filter_map(|p| self.grounds.rules.get(&p.what).copied()).max();
@@ -215,12 +223,34 @@ impl Sentence<'_> {
         Status { id, title, text, truth, since, hosts: members.len(), places, more, missing, severity }
     }
 
+    /// What the collector sees of the fleet for this sentence; rules and records tell for themselves.
+    fn seen(&self) -> impl Iterator<Item = (Check, Option<&fleet::Seen>)> {
+        let own = self.control.told.iter().filter(|c| !matches!(c, Check::Rules | Check::Records));
+        own.map(|check| (*check, self.grounds.fleet.get(check)))
+    }
+
     /// What stands beside rules: records, and what nobody tells here; with what is missing.
     fn beside(&self) -> (Beside, Vec<String>) {
         let (mut beside, mut missing) = (Beside { truth: Truth::True, since: None, false_since: None }, Vec::new());
-        if !self.control.fleet.is_empty() {
+        if !self.control.fleet.is_empty() && self.control.told.is_empty() {
             beside.truth = Truth::Unknown;
             missing.push(format!("told by an export of evidence, not here: {}", self.control.fleet));
+        }
+        for (check, seen) in self.seen() {
+            let Some(seen) = seen else {
+                beside.truth = beside.truth.max(Truth::Unknown);
+                missing.push(format!("{check:?} was not looked at").to_lowercase());
+                continue;
+            };
+            beside.truth = beside.truth.max(seen.truth);
+            beside.since = beside.since.max(seen.since);
+            if seen.truth == Truth::False {
+                let since = seen.since.unwrap_or(self.at);
+                beside.false_since = Some(beside.false_since.map_or(since, |other| other.min(since)));
+            }
+            if seen.truth != Truth::True {
+                missing.push(seen.message.clone());
+            }
         }
         if !self.control.record.is_empty() && self.control.records.is_empty() {
             beside.truth = beside.truth.max(Truth::NoRecord);
@@ -324,7 +354,14 @@ impl Sentence<'_> {
                     Truth::Unknown => Verdict::Unknown,
                     Truth::False => spell.verdict,
                 };
-                out.push(Place { verdict, host: (*name).into(), what: mapping.rule.clone(), subject: spell.subject.clone(), since: Some(spell.since) });
+                out.push(Place {
+                    verdict,
+                    host: (*name).into(),
+                    what: mapping.rule.clone(),
+                    subject: spell.subject.clone(),
+                    since: Some(spell.since),
+                    id: Some(spell.host),
+                });
             }
             let never = members.iter().filter(|m| !told.contains(&m.id));
             out.extend(never.map(|m| Place {
@@ -333,9 +370,10 @@ impl Sentence<'_> {
                 what: mapping.rule.clone(),
                 subject: String::new(),
                 since: None,
+                id: Some(m.id),
             }));
             if members.is_empty() {
-                out.push(Place { verdict: Verdict::Unknown, host: String::new(), what: mapping.rule.clone(), subject: String::new(), since: None });
+                out.push(Place { verdict: Verdict::Unknown, host: String::new(), what: mapping.rule.clone(), subject: String::new(), since: None, id: None });
             }
         }
         out
@@ -393,6 +431,7 @@ mod tests {
             text: "We do it.".into(),
             rules: rules.iter().map(|r| Mapping { rule: (*r).into(), mapping: "satisfies".into() }).collect(),
             fleet: String::new(),
+            told: Vec::new(),
             record: if records.is_empty() { String::new() } else { "what a person says".into() },
             records: records.iter().map(|r| (*r).to_string()).collect(),
         }

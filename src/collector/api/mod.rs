@@ -18,6 +18,7 @@
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
 pub mod caller;
+pub mod commitments;
 pub mod openapi;
 pub mod operation;
 pub mod problem;
@@ -63,6 +64,9 @@ pub fn operations() -> Vec<Operation> {
             .sends::<reviews::Start>().answers::<reviews::Started>(201),
         get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
             .answers::<Review>(200),
+
+        get("/commitments", "Pages of commitments, and how each sentence stands", commitments::list).answers::<commitments::Pages>(200),
+        get("/commitments/{page}", "One page of commitments", commitments::show).answers::<crate::collector::commitments::telling::Told>(200),
     ]
 }
 

@@ -20,6 +20,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("digest", "SHA-256 of the file, hexadecimal"),
     ("host", "Id of the host, 64 hexadecimal digits"),
     ("rule", "Id of the rule"),
+    ("page", "Id of a page of commitments"),
 ];
 
 const TEXT: &str = "Everything that the pages do. Who asks is known by an API token (`assay-collector token api`), or by the session's cookie, with which \

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Grounds, Held, Member};
+use super::{Grounds, Held, Member, fleet};
 use crate::collector::records::{Book, people};
 use crate::collector::store::{Retirement, Store, StoreError};
 use crate::ledger::Kind;
@@ -10,20 +10,24 @@ use crate::model::finding::Verdict;
 use crate::model::ids::HostId;
 use crate::records::{Standing, standings};
 use crate::rules::Pack;
-use crate::rules::framework::Framework;
+use crate::rules::framework::{Check, Framework};
 
-/// All that the sentences of these pages rest on at `at`, Unix seconds.
-pub async fn load(store: &Store, pack: &Pack, pages: &[&Framework], at: i64) -> Result<Grounds, StoreError> {
+/// All that the sentences of these pages rest on at `at` (Unix seconds), if no more than `most` spans of verdicts are behind them; `None`: more are.
+pub async fn load_within(store: &Store, pack: &Pack, pages: &[&Framework], at: i64, most: u32) -> Result<Option<Grounds>, StoreError> {
     let named: BTreeSet<&str> = pages.iter().flat_map(|p| p.controls.iter()).flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
     let retired: BTreeMap<HostId, i64> =
         store.statements(Kind::Retirement).await?.iter().map(|s| s.read().map(|r: Retirement| (r.host, r.at))).collect::<Result<_, _>>()?;
+    let Some(spells) = store.spells(&named.iter().copied().collect::<Vec<_>>(), at, most).await? else { return Ok(None) };
+    let checks: BTreeSet<Check> = pages.iter().flat_map(|p| p.controls.iter()).flat_map(|c| c.told.iter().copied()).collect();
     let hosts = store.hosts(Some(at)).await?;
-    Ok(Grounds {
-        spells: store.spells(&named.iter().copied().collect::<Vec<_>>(), at).await?,
+    let fleet = fleet::look(store, &checks, &hosts, at).await?;
+    Ok(Some(Grounds {
+        spells,
+        fleet,
         hosts: hosts.into_iter().map(|h| Member { from: h.enrolled_at, until: retired.get(&h.id).copied(), id: h.id, name: h.name }).collect(),
         records: records(store, at).await?,
         rules: pack.rules.iter().filter(|r| named.contains(r.id.as_str())).map(|r| (r.id.clone(), r.severity)).collect(),
-    })
+    }))
 }
 
 /// How each record type stands at `at` (Unix seconds), by what people recorded and by the rosters that were in force.

@@ -49,14 +49,19 @@ impl Store {
     }
 
     /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.
-    pub async fn spells(&self, rules: &[&str], at: i64) -> Result<Vec<Spell>> {
+    pub async fn spells(&self, rules: &[&str], at: i64, most: u32) -> Result<Option<Vec<Spell>>> {
         if rules.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let mut query = Query::new("SELECT host, rule, subject, verdict, since, until FROM findings WHERE since <= ");
-        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" ORDER BY since, host, rule, subject");
+        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" LIMIT ").bind(i64::from(most).saturating_add(1));
         let rows = query.all(&self.reader).await?;
-        rows.iter().map(spell).collect()
+        if rows.len() > most as usize {
+            return Ok(None);
+        }
+        let mut spells = rows.iter().map(spell).collect::<Result<Vec<Spell>>>()?;
+        spells.sort_by(|a, b| (a.since, a.host, &a.rule, &a.subject).cmp(&(b.since, b.host, &b.rule, &b.subject)));
+        Ok(Some(spells))
     }
 
     /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.

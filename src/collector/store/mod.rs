@@ -28,7 +28,7 @@ pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
 pub use records::{ErasedRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
-pub use statements::Statement;
+pub use statements::{ExportSaid, Statement};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
 pub use users::{SignIn, UserAction, UserChange};

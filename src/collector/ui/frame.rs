@@ -40,7 +40,9 @@ pub const PLACES: &[Place] = &[
     Place { here: "overview", path: "/", name: "Overview", key: 'o' },
     Place { here: "findings", path: "/findings", name: "Findings", key: 'f' },
     Place { here: "hosts", path: "/hosts", name: "Hosts", key: 'h' },
+    Place { here: "commitments", path: "/commitments", name: "Commitments", key: 'm' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
+    Place { here: "registers", path: "/registers", name: "Registers", key: 'r' },
 ];
 
 /// A page that was made.

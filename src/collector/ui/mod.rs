@@ -1,6 +1,7 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
 pub mod calendar;
+mod commitments;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -11,6 +12,7 @@ pub mod host;
 pub mod host_facts;
 pub mod hosts;
 pub mod overview;
+mod registers;
 pub mod signin;
 pub mod site;
 pub mod tally;
@@ -57,8 +59,7 @@ const HEADERS: [(&str, &str); 7] = [
 
 /// Every page of a collector, sign-in included.
 pub fn router(app: Arc<App>) -> Router {
-    let catalogue = Catalogue::of(&app.pack, &app.basis.now().pages);
-    pages(Arc::new(Site::new(app, catalogue)))
+    pages(Arc::new(Site::following(app)))
 }
 
 /// Every page over a catalogue.
@@ -69,6 +70,9 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/findings/{host}/{rule}", get(finding::page))
         .route("/hosts", get(hosts::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/commitments", get(commitments::list))
+        .route("/commitments/{page}", get(commitments::page))
+        .route("/commitments/{page}/status", get(commitments::published))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))
@@ -80,6 +84,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/static/app.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/static/icon.svg", get(|| asset("image/svg+xml", ICON)))
+        .merge(registers::routes())
         .merge(api::router())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
