@@ -45,10 +45,15 @@ const SQLITE_SCHEMA: &[Step] = &[
     (2, include_str!("schema/sqlite/002.sql")),
     (3, include_str!("schema/sqlite/003.sql")),
     (4, include_str!("schema/sqlite/004.sql")),
+    (5, include_str!("schema/sqlite/005.sql")),
 ];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
-const POSTGRES_SCHEMA: &[Step] =
-    &[(2, include_str!("schema/postgres/002.sql")), (3, include_str!("schema/postgres/003.sql")), (4, include_str!("schema/postgres/004.sql"))];
+const POSTGRES_SCHEMA: &[Step] = &[
+    (2, include_str!("schema/postgres/002.sql")),
+    (3, include_str!("schema/postgres/003.sql")),
+    (4, include_str!("schema/postgres/004.sql")),
+    (5, include_str!("schema/postgres/005.sql")),
+];
 /// A host not heard of for this long is silent, seconds.
 pub const SILENT_AFTER: i64 = 2 * 86_400;
 

@@ -5,7 +5,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, storable};
-use super::{HostRow, HostState, Statement};
+use super::moves::Moves;
+use super::{HostRow, HostState, Statement, findings, tallies};
 use crate::host::clock;
 use crate::ledger::{Kind, Leaf};
 use crate::model::ids::{Digest, HostId, Salt};
@@ -138,11 +139,14 @@ impl Store {
                 return Ok(false);
             }
         }
+        let before = findings::counted_of(&mut transaction, &retirement.host).await?;
         sqlx::query("UPDATE findings SET until = CASE WHEN since < $1 THEN $1 ELSE since + 1 END WHERE host = $2 AND until IS NULL")
             .bind(retirement.at)
             .bind(retirement.host.bytes().to_vec())
             .execute(&mut *transaction)
             .await?;
+        let after = findings::counted_of(&mut transaction, &retirement.host).await?;
+        tallies::queue(&mut transaction, &Moves::between(&before, &after)).await?;
         let statement = Statement::of(Kind::Retirement, retirement.at, retirement)?;
         super::statements::put(&mut transaction, &statement, Some(retirement.host)).await?;
         transaction.commit().await?;

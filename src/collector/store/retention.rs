@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, storable};
+use super::moves::Moves;
 use super::query::Query;
-use super::{ErasedList, ErasedRecord, ListVersion, Statement};
+use super::{ErasedList, ErasedRecord, ListVersion, Statement, findings, tallies};
 use crate::ledger::Kind;
 use crate::model::blob;
 use crate::model::envelope::Envelope;
@@ -125,6 +126,8 @@ impl Store {
         }
         let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
         remove(&mut transaction, &host, &blobs).await?;
+        let counted = findings::counted_of(&mut transaction, &host).await?;
+        tallies::queue(&mut transaction, &Moves::between(&counted, &[])).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
         let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
         let erased = Erased { at, by: by.into(), hosts, why: why.into(), ..Erased::default() };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! zstd of lines
-//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":4}
+//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":5}
 //! {"table":"hosts"}                        then one array per row, in the order of the columns below
 //! ["BASE64","web01",…]                     bytes as base64, numbers, text, null
 //! …
@@ -31,7 +31,7 @@ use crate::model::ids::Digest;
 /// Version that this code writes.
 const FORMAT: &str = "assay.backup.v1";
 /// Schema whose columns are listed below.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// Longest line, bytes: a row with the largest blob.
 const MAX_LINE: u64 = 96 << 20;
 /// zstd level: fast, and frames inside are compressed already.
@@ -134,6 +134,7 @@ pub const TABLES: &[Table] = &[
             ("report", B),
             ("body", T),
             ("origin", T),
+            ("began", N),
         ],
         tail: "ORDER BY host, rule, subject, since",
     },
@@ -496,8 +497,13 @@ mod tests {
         );
         let rows = rows.fetch_all(&store.reader).await.unwrap();
         assert!(rows.len() > 60);
+        // Counted anew where they arrive.
+        let derived = ["tallies", "ages", "tally_log"];
         for row in rows {
             let (table, column): (String, String) = (row.get("t"), row.get("c"));
+            if derived.contains(&table.as_str()) {
+                continue;
+            }
             let moved = TABLES.iter().any(|t| t.name == table && t.columns.iter().any(|(name, _)| *name == column));
             assert_eq!(moved, !left_out.contains(&(table.as_str(), column.as_str())), "{table}.{column}");
         }

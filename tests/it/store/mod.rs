@@ -7,6 +7,7 @@ mod ledger;
 mod lists;
 mod records;
 mod reports;
+mod tallies;
 mod users;
 mod whole;
 
@@ -49,6 +50,7 @@ const CASES: &[Case] = cases![
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
     reports::a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_order_of_arrival,
     reports::a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by_a_monthly_one,
+    tallies::counts_follow_every_change_in_any_order_of_arrival,
     whole::a_backup_of_an_older_schema_restores,
     whole::a_backup_restored_or_copied_is_the_same_store,
     whole::a_cut_or_altered_backup_restores_nothing,
@@ -69,6 +71,7 @@ async fn sqlite_keeps_every_promise() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         case(store.clone()).await;
+        assert_counted(name, &store).await;
         store.close().await;
     }
 }
@@ -83,7 +86,16 @@ async fn postgresql_keeps_every_promise() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_postgres(folder.path(), &database).await.unwrap();
         case(store.clone()).await;
+        assert_counted(name, &store).await;
         store.close().await;
+    }
+}
+
+/// Whatever happened to a store: its counts are those of its findings.
+async fn assert_counted(name: &str, store: &Store) {
+    if name != "whole::every_tampering_is_named" {
+        let wrong = store.wrong_tallies().await.unwrap();
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
     }
 }
 

@@ -125,7 +125,7 @@ async fn draw(site: &Site, visit: &Visit, id: &str, alert: &str, note: &str) -> 
         role: visit.session.role.word(),
         alert: alert.into(),
         note: note.into(),
-        list: list.map(|s| Stand::of(s, visit)),
+        list: list.map(|s| Stand::of(s)),
         heads: columns.iter().map(|name| label(name)).collect(),
         count: counted(total, "row", "rows"),
         from: if total == 0 { 0 } else { from + 1 },
@@ -164,7 +164,7 @@ fn rows(visit: &Visit, kind: &RecordType, standings: &[Standing], entries: &[Ent
     for standing in sorted {
         let entry = standing.entry.and_then(|id| entries.iter().find(|e| e.id == id));
         told.extend(standing.entry);
-        let stand = Stand::of(standing, visit);
+        let stand = Stand::of(standing);
         let query = if standing.subject.is_empty() { String::new() } else { format!("?subject={}", encode(&standing.subject)) };
         out.push(Row {
             subject: if standing.subject.is_empty() { "the company".into() } else { shown(&standing.subject) },

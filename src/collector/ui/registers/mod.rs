@@ -22,7 +22,6 @@ use super::frame::Visit;
 use super::signin::refuse_foreign;
 use super::site::Site;
 use super::text::shown;
-use super::when::When;
 use crate::collector::records::{Book, people};
 use crate::collector::store::RecordError;
 use crate::model::finding::Verdict;
@@ -67,14 +66,11 @@ struct Stand {
     verdict: Verdict,
     word: &'static str,
     why: String,
-    since: Option<When>,
 }
 
 impl Stand {
-    fn of(standing: &Standing, visit: &Visit) -> Self {
-        // The beginning of a span that began before the time asked for is not known here.
-        let since = (standing.since < visit.at()).then(|| visit.when(standing.since));
-        Self { verdict: standing.state.verdict(), word: standing.state.word(), why: shown(&standing.message), since }
+    fn of(standing: &Standing) -> Self {
+        Self { verdict: standing.state.verdict(), word: standing.state.word(), why: shown(&standing.message) }
     }
 }
 
