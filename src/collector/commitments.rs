@@ -466,6 +466,7 @@ mod tests {
             ],
             hosts: vec![member(FIRST, "web01", 5, None), member(SECOND, "web02", 30, None)],
             records: BTreeMap::new(),
+            fleet: BTreeMap::new(),
             rules: [("a".to_string(), Severity::High), ("b".to_string(), Severity::Low)].into(),
         }
     }

@@ -24,6 +24,7 @@ pub mod operation;
 pub mod problem;
 pub mod records;
 pub mod reviews;
+pub mod search;
 pub mod taken;
 pub mod token;
 pub mod waivers;
@@ -64,6 +65,8 @@ pub fn operations() -> Vec<Operation> {
             .sends::<reviews::Start>().answers::<reviews::Started>(201),
         get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
             .answers::<Review>(200),
+
+        get("/search", "Hosts, rules, findings, people, records, controls that a text finds", search::find).answers::<search::Found>(200),
 
         get("/commitments", "Pages of commitments, and how each sentence stands", commitments::list).answers::<commitments::Pages>(200),
         get("/commitments/{page}", "One page of commitments", commitments::show).answers::<crate::collector::commitments::telling::Told>(200),

@@ -67,6 +67,23 @@ impl Store {
         Ok(Some(spells))
     }
 
+    /// Open failures and what can't be told, now, whose subject begins with a text: host, rule, subject, verdict; by subject, at most `most`.
+    pub async fn findings_about(&self, beginning: &str, most: u32) -> Result<Vec<(HostId, String, String, Verdict)>> {
+        // No text of a subject is greater than its beginning and the greatest character.
+        let end = format!("{beginning}\u{10ffff}");
+        let rows = sqlx::query(
+            "SELECT host, rule, subject, verdict FROM findings
+             WHERE until IS NULL AND verdict IN ('fail', 'unknown') AND subject >= $1 AND subject < $2 ORDER BY subject, rule LIMIT $3",
+        )
+        .bind(storable(beginning))
+        .bind(storable(&end))
+        .bind(limit_of(most))
+        .fetch_all(&self.reader)
+        .await?;
+        let told = |row: &AnyRow| Ok((HostId::new(bytes(row, "host")?), row.try_get("rule")?, row.try_get("subject")?, tallies::verdict_of(row)?));
+        rows.iter().map(told).collect()
+    }
+
     /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
     pub async fn spans(&self, rule: &str, from: i64, to: i64) -> Result<Vec<FindingRow>> {
         let rows = sqlx::query("SELECT * FROM findings WHERE rule = $1 AND since < $2 AND (until IS NULL OR until > $3) ORDER BY host, subject, since")

@@ -13,6 +13,7 @@ pub mod host_facts;
 pub mod hosts;
 pub mod overview;
 mod registers;
+mod search;
 pub mod signin;
 pub mod site;
 pub mod tally;
@@ -73,6 +74,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/commitments", get(commitments::list))
         .route("/commitments/{page}", get(commitments::page))
         .route("/commitments/{page}/status", get(commitments::published))
+        .route("/search", get(search::page))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))

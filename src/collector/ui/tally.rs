@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::site::{Catalogue, ControlCard, FrameworkCard};
-use crate::collector::store::FindingRow;
+use crate::collector::store::{FindingRow, Tallies};
 use crate::model::finding::{Counts, Verdict};
 use crate::model::ids::HostId;
 
@@ -26,6 +26,11 @@ pub fn by_rule(rows: &[FindingRow]) -> BTreeMap<&str, Verdict> {
         grouped.entry(row.finding.rule.as_str()).or_default().push(row.finding.verdict);
     }
     grouped.into_iter().map(|(rule, verdicts)| (rule, worst(verdicts))).collect()
+}
+
+/// Verdict of a rule by counts: the worst that is there; nothing is said of hosts that it did not judge.
+pub fn of_rule(tallies: &Tallies, rule: &str) -> Verdict {
+    worst(Verdict::ALL.into_iter().filter(|verdict| tallies.of(rule, *verdict).findings > 0))
 }
 
 /// Verdict of a control: the worst of its rules, an unjudged rule counts as `not run`.
