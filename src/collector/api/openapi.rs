@@ -110,7 +110,13 @@ fn id(operation: &Operation) -> String {
 
 fn path_parameter(name: &str) -> Value {
     let text = PARAMETERS.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text);
-    json!({ "name": name, "in": "path", "required": true, "description": text, "schema": { "type": "string", "minLength": 1 } })
+    let mut schema = json!({ "type": "string", "minLength": 1 });
+    if name == "type"
+        && let Ok(types) = crate::records::types::builtin()
+    {
+        schema["enum"] = types.iter().map(|t| t.id.as_str()).collect();
+    }
+    json!({ "name": name, "in": "path", "required": true, "description": text, "schema": schema })
 }
 
 /// The properties of a type as parameters.
