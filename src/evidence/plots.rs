@@ -78,7 +78,9 @@ impl Plot {
 
     fn done(mut self, legend: &[(&str, Fill)], caption: &str) -> String {
         self.out.push_str("</svg></div>\n");
-        legend_of(&mut self.out, legend);
+        if !legend.is_empty() {
+            legend_of(&mut self.out, legend);
+        }
         let _ = writeln!(self.out, "<figcaption>{}</figcaption>\n</figure>", escape(caption));
         self.out
     }
@@ -235,6 +237,61 @@ fn told(leavers: &[Leaver], had: usize, shown: usize) -> String {
         of(&[RevocationState::Open, RevocationState::Overdue]),
         of(&[RevocationState::Unknown])
     )
+}
+
+/// Two counts over days, the first as an area and the second as a line; nothing for fewer than two days or when neither was ever more than 0.
+/// `days` are the name of a day and its counts of hosts that fail and that can't be told; `all` is the size of the population.
+pub fn trend(id: &str, title: &str, days: &[(String, u64, u64)], all: u64) -> Option<String> {
+    let most = days.iter().map(|(_, fail, unknown)| (*fail).max(*unknown)).max().filter(|n| *n > 0)?;
+    let ([(first, ..), .., (last, fail, unknown)], (left, top, height)) = (days, (52.0, 10.0, 130.0)) else { return None };
+    let step = (WIDTH - left) / units(days.len() as u64 - 1);
+    let at = |number: usize, n: u64| (left + step * units(number as u64), top + height - height * units(n) / units(most));
+    let path = |of: &dyn Fn(&(String, u64, u64)) -> u64| {
+        let mut path = String::new();
+        for (number, day) in days.iter().enumerate() {
+            let (x, y) = at(number, of(day));
+            // A count holds until the next day's.
+            let _ = if number == 0 { write!(path, "M{x:.1} {y:.1}") } else { write!(path, "H{x:.1}V{y:.1}") };
+        }
+        path
+    };
+    let mut plot = Plot::new(id, top + height + 24.0, title);
+    plot.text((left - 6.0, top + 4.0), "end", "", &most.to_string());
+    plot.text((left - 6.0, top + height + 4.0), "end", "", "0");
+    let (bottom, right) = (top + height, WIDTH);
+    let _ = writeln!(plot.out, "<path d=\"{}V{bottom:.1}H{left:.1}Z\" class=\"f-bad faint\"/>", path(&|d| d.1));
+    let _ = writeln!(plot.out, "<path d=\"{}\" class=\"line s-bad\"/>", path(&|d| d.1));
+    let _ = writeln!(plot.out, "<path d=\"{}\" class=\"line s-doubt dashed\"/>", path(&|d| d.2));
+    plot.line((left, bottom), (right, bottom), "axis");
+    plot.line((left, top), (right, top), "axis");
+    plot.text((left, bottom + 16.0), "start", "", first);
+    plot.text((right, bottom + 16.0), "end", "", last);
+    let (then, unclear) = days.first().map(|d| (d.1, d.2))?;
+    let caption =
+        format!("Of {all} hosts, {fail} fail something (area; {then} on {first}) and on {unknown} something can’t be told (dashed; {unclear} on {first}).");
+    Some(plot.done(&[], &caption))
+}
+
+/// Longest word beside a bar, characters.
+const MAX_WORD: usize = 24;
+
+/// One bar a row, with its number; nothing when there is no row. `id` is that of the drawing on its page, `title` and `caption` say in words what it
+/// shows.
+pub fn bars(id: &str, title: &str, rows: &[(String, u64)], caption: &str) -> Option<String> {
+    let most = rows.iter().map(|(_, n)| *n).max()?.max(1);
+    let (left, row) = (150.0, 26.0);
+    let height = row * units(rows.len() as u64) + 6.0;
+    let mut plot = Plot::new(id, height, title);
+    for (number, (word, n)) in rows.iter().enumerate() {
+        let y = row * units(number as u64) + 6.0;
+        let word: String = word.chars().take(MAX_WORD).collect();
+        plot.text((left - 8.0, y + 13.0), "end", "k", &word);
+        let w = if *n == 0 { 0.0 } else { ((WIDTH - left - 80.0) * units(*n) / units(most)).max(2.0) };
+        plot.rect((left, y, w, row - 10.0), QUIET);
+        plot.text((left + w + 6.0, y + 13.0), "start", "", &n.to_string());
+    }
+    plot.line((left, 0.0), (left, height - 6.0), "axis");
+    Some(plot.done(&[], caption))
 }
 
 /// How a conclusion is drawn.

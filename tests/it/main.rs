@@ -26,6 +26,7 @@ mod drift;
 mod evidence;
 mod files;
 mod firewall;
+mod fleet;
 mod formats;
 mod hardening;
 mod host_facts;

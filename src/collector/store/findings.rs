@@ -1,17 +1,19 @@
 //! Findings as spans of time.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
-use super::moves::{Counted, Moves, rank};
+use super::moves::{Counted, Moves, rank, severity_of};
 use super::query::Query;
 use super::transitions::{self, Changes, Laying, Span};
 use super::{FindingFilter, FindingRow, tallies};
 use crate::collector::commitments::Spell;
-use crate::model::finding::{Finding, Verdict};
+use crate::model::finding::{Citation, Finding, UnknownReason, Verdict};
 use crate::model::ids::{Digest, HostId};
 
 impl Store {
@@ -84,6 +86,19 @@ impl Store {
         rows.iter().map(told).collect()
     }
 
+    /// The finding of a rule whose verdict began first of those that are open at a time; only failures and unknowns are found quickly.
+    pub async fn oldest_finding(&self, rule: &str, verdict: Verdict, as_of: Option<i64>) -> Result<Option<FindingRow>> {
+        // The verdict as text, so that the index over it alone is used.
+        let mut query = Query::new("SELECT * FROM findings WHERE verdict = '");
+        query.push(verdict.id()).push("' AND rule = ").bind(storable(rule));
+        match as_of {
+            Some(at) => query.push(" AND since <= ").bind(at).push(" AND (until IS NULL OR until > ").bind(at).push(")"),
+            None => query.push(" AND until IS NULL"),
+        };
+        let row = query.push(" ORDER BY began LIMIT 1").first(&self.reader).await?;
+        row.map(|row| Ok(FindingRow { since: began(&row)?, ..finding_row(&row)? })).transpose()
+    }
+
     /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
     pub async fn spans(&self, rule: &str, from: i64, to: i64) -> Result<Vec<FindingRow>> {
         let rows = sqlx::query("SELECT * FROM findings WHERE rule = $1 AND since < $2 AND (until IS NULL OR until > $3) ORDER BY host, subject, since")
@@ -127,8 +142,8 @@ fn continues(last: &FindingRow, next: &FindingRow) -> bool {
     last.since == next.since && last.finding.verdict == next.finding.verdict && about(last) == about(next)
 }
 
-/// Spans written by one statement.
-const INSERT_ROWS: usize = 64;
+/// Spans written by one statement: SQLite looks each parameter up by its name, so many of them cost their square.
+const INSERT_ROWS: usize = 8;
 
 /// Which rules are looked at.
 pub(super) type Ours<'a> = &'a (dyn Fn(&str) -> bool + Sync);
@@ -251,7 +266,7 @@ pub(super) async fn counted_of(transaction: &mut Transaction<'static, Any>, host
             rule: row.try_get("rule")?,
             subject: row.try_get("subject")?,
             verdict: Verdict::from_id(verdict).ok_or_else(|| StoreError::Damaged(format!("verdict {verdict:?}")))?,
-            severity: super::moves::severity_of(row.try_get("severity")?)?,
+            severity: severity_of(row.try_get("severity")?)?,
             began: began(row)?,
             since: row.try_get("since")?,
             until: row.try_get("until")?,
@@ -271,7 +286,10 @@ fn identified<'q>(query: &'q mut Query, host: &HostId, span: &Span) -> &'q mut Q
 fn insert(host: &HostId, spans: &[(&Span, i64)]) -> Result<Query> {
     let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body, origin, began) VALUES ");
     for (number, (span, began)) in spans.iter().enumerate() {
-        let body = serde_json::to_string(&span.finding).map_err(|e| StoreError::Database(e.to_string()))?;
+        let subject = Some(&span.finding.subject).filter(|subject| subject.contains('\0')).map(|subject| Cow::Borrowed(subject.as_str()));
+        let (message, reason, citations) = (Cow::Borrowed(span.finding.message.as_str()), span.finding.reason.clone(), Cow::Borrowed(&*span.finding.citations));
+        let body = Body { subject, message, reason, citations };
+        let body = serde_json::to_string(&body).map_err(|e| StoreError::Database(e.to_string()))?;
         query.push(if number > 0 { ", (" } else { "(" }).bind(host.bytes().to_vec());
         query.push(", ").bind(storable(&span.finding.rule)).push(", ").bind(storable(&span.finding.subject));
         query.push(", ").bind(span.finding.verdict.id()).push(", ").bind(rank(span.finding.severity));
@@ -308,12 +326,31 @@ fn spell(row: &AnyRow) -> Result<Spell> {
 }
 
 fn span(row: &AnyRow) -> Result<Span> {
-    let (rule, body): (&str, &str) = (row.try_get("rule")?, row.try_get("body")?);
-    Ok(Span {
-        finding: serde_json::from_str(body).map_err(|e| StoreError::Damaged(format!("finding of {rule}: {e}")))?,
-        since: row.try_get("since")?,
-        until: row.try_get("until")?,
-        report: Digest::new(bytes(row, "report")?),
-        origin: row.try_get("origin")?,
-    })
+    let (rule, body, verdict): (&str, &str, &str) = (row.try_get("rule")?, row.try_get("body")?, row.try_get("verdict")?);
+    let damaged = |what: String| StoreError::Damaged(format!("finding of {rule}: {what}"));
+    let body: Body<'_> = serde_json::from_str(body).map_err(|e| damaged(e.to_string()))?;
+    let finding = Finding {
+        rule: rule.to_string(),
+        subject: body.subject.map_or_else(|| row.try_get("subject"), |subject| Ok(subject.into_owned()))?,
+        verdict: Verdict::from_id(verdict).ok_or_else(|| damaged(format!("verdict {verdict:?}")))?,
+        severity: severity_of(row.try_get("severity")?)?,
+        message: body.message.into_owned(),
+        reason: body.reason,
+        citations: body.citations.into_owned(),
+    };
+    Ok(Span { finding, since: row.try_get("since")?, until: row.try_get("until")?, report: Digest::new(bytes(row, "report")?), origin: row.try_get("origin")? })
+}
+
+/// What a finding says beyond its columns; older programs repeated the columns.
+#[derive(Serialize, Deserialize)]
+struct Body<'a> {
+    /// When the column can't hold it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<UnknownReason>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    citations: Cow<'a, [Citation]>,
 }

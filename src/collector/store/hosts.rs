@@ -158,6 +158,7 @@ impl Store {
             .await?;
         let after = findings::counted_of(&mut transaction, &retirement.host).await?;
         tallies::queue(&mut transaction, &Moves::between(&before, &after)).await?;
+        super::kept::end(&mut transaction, &retirement.host, retirement.at).await?;
         let statement = Statement::of(Kind::Retirement, retirement.at, retirement)?;
         super::statements::put(&mut transaction, &statement, Some(retirement.host)).await?;
         transaction.commit().await?;
@@ -170,7 +171,7 @@ impl Store {
         rows.iter().map(|row| Ok(HostId::new(bytes(row, "id")?))).collect()
     }
 
-    fn host_row(&self, row: &AnyRow, at: i64) -> Result<HostRow> {
+    pub(super) fn host_row(&self, row: &AnyRow, at: i64) -> Result<HostRow> {
         let seen_at: Option<i64> = row.try_get::<Option<i64>, _>("contact")?.map(|last| last.min(at));
         let enrolled_at: i64 = row.try_get("enrolled_at")?;
         let retired_at: Option<i64> = row.try_get("retired_at")?;

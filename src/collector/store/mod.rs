@@ -2,14 +2,18 @@
 
 mod audit;
 mod blobs;
+mod carve;
 mod engine;
 mod findings;
+mod fleet;
 mod hosts;
 mod judged;
+mod kept;
 mod leases;
 mod ledger;
 mod lists;
 mod moves;
+mod population;
 mod query;
 mod records;
 mod reports;
@@ -22,11 +26,13 @@ mod users;
 mod writer;
 
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
+pub use fleet::{Count, Ending, Label, LabelFilter, MAX_COUNTED, Place, Seen};
 pub use hosts::{Enrolled, NewHost, Retirement};
 pub use judged::{Again, Laid, Rejudged};
 pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
 pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
+pub use population::{HostFilter, ScanRow, States, offset_of};
 pub use records::{ErasedRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
@@ -60,6 +66,14 @@ impl HostState {
     /// Whether the host counts no longer.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Retired | Self::Replaced)
+    }
+
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Silent, Self::Retired, Self::Replaced];
+
+    /// The state of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
     }
 
     /// The word people see.

@@ -128,6 +128,7 @@ impl Store {
         remove(&mut transaction, &host, &blobs).await?;
         let counted = findings::counted_of(&mut transaction, &host).await?;
         tallies::queue(&mut transaction, &Moves::between(&counted, &[])).await?;
+        super::kept::erase(&mut transaction, &host).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
         let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
         let erased = Erased { at, by: by.into(), hosts, why: why.into(), ..Erased::default() };
@@ -148,7 +149,11 @@ impl Store {
             self.lock_host(&mut transaction, &row.id).await?;
             remove(&mut transaction, &row.id, &blobs).await?;
             let findings = pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
+            let kept = super::kept::pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
             if blobs.is_empty() && findings == 0 {
+                if kept > 0 {
+                    transaction.commit().await?;
+                }
                 continue;
             }
             let own = ErasedOfHost { blobs, findings, host: row.id, whole: false };
@@ -157,6 +162,9 @@ impl Store {
             transaction.commit().await?;
             erased.hosts.push(own);
         }
+        let mut transaction = self.begin().await?;
+        super::kept::pseudonymise_labels(&mut transaction, word, pseudonym).await?;
+        transaction.commit().await?;
         erased.lists = self.erase_lists(word, &erased).await?;
         (erased.records, erased.files) = self.erase_person_of_records(word, pseudonym, &erased).await?;
         Ok(erased)
@@ -187,6 +195,7 @@ impl Store {
             let query = sqlx::query("UPDATE lists SET body = NULL WHERE name = $1 AND version = $2").bind(&version.name);
             query.bind(super::engine::signed(version.version)).execute(&mut *transaction).await?;
         }
+        super::population::erase_past_labels(&mut transaction, word).await?;
         let lists: Vec<ErasedList> = gone.into_iter().map(|v| ErasedList { digest: v.digest, name: v.name, version: v.version }).collect();
         let statement = Statement::of(Kind::Erasure, erased.at, &Erased { hosts: Vec::new(), lists: lists.clone(), ..erased.clone() })?;
         super::statements::put(&mut transaction, &statement, None).await?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! zstd of lines
-//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":5}
+//! {"at":…,"format":"assay.backup.v1","ledger":{"note":…,"size":…},"schema":7}
 //! {"table":"hosts"}                        then one array per row, in the order of the columns below
 //! ["BASE64","web01",…]                     bytes as base64, numbers, text, null
 //! …
@@ -31,7 +31,9 @@ use crate::model::ids::Digest;
 /// Version that this code writes.
 const FORMAT: &str = "assay.backup.v1";
 /// Schema whose columns are listed below.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 7;
+/// First schema that keeps facts for pages of the fleet: hosts of an older backup are judged again, which keeps theirs.
+const KEPT: i64 = 7;
 /// Longest line, bytes: a row with the largest blob.
 const MAX_LINE: u64 = 96 << 20;
 /// zstd level: fast, and frames inside are compressed already.
@@ -151,6 +153,14 @@ pub const TABLES: &[Table] = &[
         tail: "ORDER BY name, version",
     },
     Table { name: "bases", columns: &[("digest", B), ("body", B)], tail: "ORDER BY digest" },
+    Table {
+        name: "kept",
+        columns: &[("host", B), ("kind", T), ("label", T), ("item", T), ("since", N), ("until", N), ("body", T)],
+        tail: "ORDER BY host, kind, label, item, since",
+    },
+    Table { name: "kept_labels", columns: &[("kind", T), ("label", T), ("rank", N), ("about", T)], tail: "ORDER BY kind, label" },
+    Table { name: "kept_state", columns: &[("host", B), ("kind", T), ("source", B), ("at", N)], tail: "ORDER BY host, kind" },
+    Table { name: "labels", columns: &[("name", T), ("field", T), ("value", T), ("since", N), ("until", N)], tail: "ORDER BY name, field, value, since" },
     Table { name: "judged", columns: &[("host", B), ("basis", B), ("at", N)], tail: "ORDER BY host" },
     Table {
         name: "secrets",
@@ -251,6 +261,10 @@ impl Store {
                     let tail: Tail = serde_json::from_value(other).map_err(|e| damaged(&e.to_string()))?;
                     if tail.digest != before || tail.rows != into.rows {
                         return Err(damaged("its digest does not hold: it was altered"));
+                    }
+                    if head.schema < KEPT {
+                        into.flush().await?;
+                        sqlx::query("DELETE FROM judged").execute(&mut *into.transaction).await?;
                     }
                     let rows = into.finish().await?;
                     return Ok(Moved { rows, ledger: head.ledger.size, digest: Some(before) });

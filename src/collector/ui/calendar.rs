@@ -1,7 +1,7 @@
 //! The scan calendar: which planned windows were scanned, week by week.
 
 use super::when::{DAY, Week, day, week, week_name, week_start};
-use crate::collector::store::{HostRow, ReportRow};
+use crate::collector::store::{HostRow, ReportRow, ScanRow};
 use crate::model::report::{ScanKind, ScanState};
 
 /// Weeks drawn, the current one included.
@@ -66,6 +66,34 @@ impl Outcome {
     }
 }
 
+/// What a calendar looks at of a scan.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanView<'a> {
+    kind: ScanKind,
+    window: Option<&'a str>,
+    state: ScanState,
+    started: i64,
+    finished: i64,
+}
+
+/// A row that tells of a scan.
+pub trait Scan {
+    /// What a calendar looks at.
+    fn view(&self) -> ScanView<'_>;
+}
+
+impl Scan for ReportRow {
+    fn view(&self) -> ScanView<'_> {
+        ScanView { kind: self.kind, window: self.window.as_deref(), state: self.state, started: self.started, finished: self.finished }
+    }
+}
+
+impl Scan for ScanRow {
+    fn view(&self) -> ScanView<'_> {
+        ScanView { kind: self.kind, window: self.window.as_deref(), state: self.state, started: self.started, finished: self.finished }
+    }
+}
+
 /// One week of one host.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -108,8 +136,6 @@ pub struct Calendar {
     pub rows: Vec<Row>,
     /// Hosts left out.
     pub more: usize,
-    /// Hosts that missed the last full week.
-    pub missed_last_week: usize,
 }
 
 /// First second of the calendar that ends at `at`.
@@ -117,22 +143,16 @@ pub fn begins(at: i64) -> i64 {
     week_start(at) - (WEEKS as i64 - 1) * 7 * DAY
 }
 
-/// Draws the calendar from the reports that had arrived by `at`.
-pub fn build(hosts: &[HostRow], reports: &[ReportRow], at: i64) -> Calendar {
+/// Draws the calendar of some hosts from their scans that had arrived by `at`; `all` is how many hosts there are.
+pub fn build(hosts: &[HostRow], scans: &[ScanRow], at: i64, all: usize) -> Calendar {
     let starts: Vec<i64> = (0..WEEKS as i64).map(|i| begins(at) + i * 7 * DAY).collect();
     let heads = starts.iter().enumerate().map(|(i, start)| head(i, *start)).collect();
-    let (mut rows, mut missed_last_week) = (Vec::new(), 0);
-    for host in hosts {
-        let own: Vec<&ReportRow> = reports.iter().filter(|r| r.host == host.id && r.received <= at).collect();
-        if outcome(host, &own, week_start(at) - 7 * DAY, at) == Outcome::Missed {
-            missed_last_week += 1;
-        }
-        if rows.len() < MAX_ROWS {
-            let cells = starts.iter().enumerate().map(|(i, start)| cell(host, &own, i, *start, at)).collect();
-            rows.push(Row { name: host.name.clone(), path: format!("/hosts/{}", host.id), cells });
-        }
-    }
-    Calendar { heads, more: hosts.len() - rows.len(), rows, missed_last_week }
+    let row = |host: &HostRow| {
+        let own: Vec<&ScanRow> = scans.iter().filter(|s| s.host == host.id && s.received <= at).collect();
+        let cells = starts.iter().enumerate().map(|(i, start)| cell(host, &own, i, *start, at)).collect();
+        Row { name: host.name.clone(), path: format!("/hosts/{}", host.id), cells }
+    };
+    Calendar { heads, more: all.saturating_sub(hosts.len()), rows: hosts.iter().map(row).collect() }
 }
 
 const fn is_wide_only(i: usize) -> bool {
@@ -149,16 +169,17 @@ fn head(i: usize, start: i64) -> Head {
     }
 }
 
-fn cell(host: &HostRow, own: &[&ReportRow], i: usize, start: i64, at: i64) -> Cell {
+fn cell(host: &HostRow, own: &[&ScanRow], i: usize, start: i64, at: i64) -> Cell {
     let outcome = outcome(host, own, start, at);
     let (_, number) = week(start);
     Cell { outcome, text: format!("{}, W{number:02}: {}", host.name, outcome.word()), is_wide_only: is_wide_only(i) }
 }
 
 /// What became of the week that begins at `start`, as known at `at`.
-pub fn outcome(host: &HostRow, own: &[&ReportRow], start: i64, at: i64) -> Outcome {
+pub fn outcome<R: Scan>(host: &HostRow, own: &[&R], start: i64, at: i64) -> Outcome {
     let end = start + 7 * DAY;
-    let planned: Vec<&&ReportRow> = own.iter().filter(|r| fulfils(r, week(start))).collect();
+    let own: Vec<ScanView<'_>> = own.iter().map(|r| r.view()).collect();
+    let planned: Vec<&ScanView<'_>> = own.iter().filter(|r| fulfils(r, week(start))).collect();
     let complete = planned.iter().filter(|r| r.state == ScanState::Complete).map(|r| r.finished).min();
     match complete {
         Some(finished) if finished < end => return Outcome::Done,
@@ -175,9 +196,9 @@ pub fn outcome(host: &HostRow, own: &[&ReportRow], start: i64, at: i64) -> Outco
 }
 
 /// A weekly scan names its week; a monthly one counts for the week in which it began.
-fn fulfils(report: &ReportRow, of: Week) -> bool {
+fn fulfils(report: &ScanView<'_>, of: Week) -> bool {
     match report.kind {
-        ScanKind::Weekly => report.window.as_deref() == Some(week_name(of).as_str()),
+        ScanKind::Weekly => report.window == Some(week_name(of).as_str()),
         ScanKind::Monthly => week(report.started) == of,
         ScanKind::OnDemand | ScanKind::Drift => false,
     }
@@ -188,8 +209,7 @@ mod tests {
     use super::*;
     use crate::collector::store::HostState;
     use crate::collector::ui::when::parse_day;
-    use crate::model::finding::Counts;
-    use crate::model::ids::{Digest, HostId, Lineage, Salt};
+    use crate::model::ids::{HostId, Salt};
 
     fn host(enrolled: &str) -> HostRow {
         HostRow {
@@ -207,30 +227,15 @@ mod tests {
         }
     }
 
-    fn report(kind: ScanKind, window: Option<&str>, finished: &str, state: ScanState) -> ReportRow {
+    fn report(kind: ScanKind, window: Option<&str>, finished: &str, state: ScanState) -> ScanRow {
         let at = parse_day(finished).unwrap();
-        ReportRow {
-            id: Digest::of(finished.as_bytes()),
-            host: HostId::new([1; 32]),
-            lineage: Lineage::new([0; 16]),
-            sequence: 1,
-            kind,
-            window: window.map(String::from),
-            state,
-            started: at - 5,
-            finished: at,
-            received: at,
-            counts: Counts::default(),
-            disagrees: false,
-            envelope: Vec::new(),
-            leaf: None,
-        }
+        ScanRow { host: HostId::new([1; 32]), kind, window: window.map(String::from), state, started: at - 5, finished: at, received: at }
     }
 
     #[test]
     fn a_week_is_done_late_aborted_missed_or_still_due() {
         let at = parse_day("2026-11-20").unwrap();
-        let week = |of: &str, own: &[&ReportRow]| outcome(&host("2026-10-01"), own, week_start(parse_day(of).unwrap()), at);
+        let week = |of: &str, own: &[&ScanRow]| outcome(&host("2026-10-01"), own, week_start(parse_day(of).unwrap()), at);
         let done = report(ScanKind::Weekly, Some("2026-W46"), "2026-11-10", ScanState::Complete);
         assert_eq!(week("2026-11-12", &[&done]), Outcome::Done);
         let late = report(ScanKind::Weekly, Some("2026-W46"), "2026-11-17", ScanState::Complete);
@@ -243,6 +248,6 @@ mod tests {
         let asked = report(ScanKind::OnDemand, None, "2026-11-10", ScanState::Complete);
         assert_eq!(week("2026-11-12", &[&asked]), Outcome::Missed);
         assert_eq!(week("2026-11-20", &[]), Outcome::Due);
-        assert_eq!(outcome(&host("2026-11-11"), &[], week_start(parse_day("2026-11-12").unwrap()), at), Outcome::NotEnrolled);
+        assert_eq!(outcome::<ScanRow>(&host("2026-11-11"), &[], week_start(parse_day("2026-11-12").unwrap()), at), Outcome::NotEnrolled);
     }
 }

@@ -103,7 +103,8 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let reports = site.store().reports(None, Some((start, end)), MAX_REPORTS).await?;
     let (now, before) = (site.store().tallies((last < visit.now).then_some(last)).await?, site.store().tallies(Some(start - 1)).await?);
     let held = crate::collector::commitments::grounds::records(site.store(), last).await?;
-    let controls: Vec<Line> = chosen.map_or(Vec::new(), |f| f.controls.iter().map(|c| line(c, &now, &before, &held)).collect());
+    let by_rule = tally::worst_by_rule(&now);
+    let controls: Vec<Line> = chosen.map_or(Vec::new(), |f| f.controls.iter().map(|c| line(c, &by_rule, &now, &before, &held)).collect());
     let covered = hosts.iter().filter(|h| scope.covers(&h.name)).count();
     render(&EvidencePage {
         frameworks: catalogue.frameworks.iter().map(|f| (f.id.clone(), f.title.clone(), Some(&f.id) == chosen.map(|c| &c.id))).collect(),
@@ -188,9 +189,8 @@ pub(super) fn framework(site: &Site, id: &str) -> Result<Option<String>, PageErr
     Ok(chosen(&site.catalogue(), id)?.map(|f| f.id.clone()))
 }
 
-fn line(control: &super::site::ControlCard, now: &Tallies, before: &Tallies, held: &BTreeMap<String, Held>) -> Line {
+fn line(control: &super::site::ControlCard, by_rule: &BTreeMap<&str, Verdict>, now: &Tallies, before: &Tallies, held: &BTreeMap<String, Held>) -> Line {
     let sum = |tallies: &Tallies, verdict: Verdict| control.rules.iter().map(|r| tallies.of(r, verdict).findings).sum::<u64>();
-    let by_rule: BTreeMap<&str, Verdict> = control.rules.iter().map(|rule| (rule.as_str(), tally::of_rule(now, rule))).collect();
     let record = |id: &String| {
         let title = crate::records::types::builtin().ok().and_then(|all| crate::records::types::find(all, id)).map_or(id.as_str(), |k| k.title.as_str());
         let (verdict, words) = held.get(id).map_or((Verdict::NotRun, "nobody recorded it".into()), |h| (h.verdict, shown(&h.message)));
@@ -200,7 +200,7 @@ fn line(control: &super::site::ControlCard, now: &Tallies, before: &Tallies, hel
     let verdict = match (control.rules.is_empty(), records.is_empty()) {
         (true, true) => Verdict::NotRun,
         (true, false) => tally::worst(records.iter().map(|(_, _, verdict, _)| *verdict)),
-        (false, _) => tally::of_control(control, &by_rule),
+        (false, _) => tally::of_control(control, by_rule),
     };
     Line {
         id: control.id.clone(),

@@ -13,12 +13,11 @@ use super::site::Site;
 use super::text::encode;
 use super::when::{DAY, When, day, iso_day, parse_day};
 use crate::collector::auth::{Role, Session};
-use crate::collector::store::FindingFilter;
 use crate::host::clock;
 use crate::model::finding::Verdict;
 
-/// Failures counted for the navigation; more are shown as `999+`.
-const MAX_COUNTED: u32 = 1_000;
+/// Most failures that the navigation shows; more are `999+`.
+const MAX_COUNTED: u64 = 999;
 /// Longest query string that is read, bytes.
 const MAX_QUERY_BYTES: usize = 4_096;
 
@@ -40,6 +39,9 @@ pub const PLACES: &[Place] = &[
     Place { here: "overview", path: "/", name: "Overview", key: 'o' },
     Place { here: "findings", path: "/findings", name: "Findings", key: 'f' },
     Place { here: "hosts", path: "/hosts", name: "Hosts", key: 'h' },
+    Place { here: "people", path: "/people", name: "People", key: 'p' },
+    Place { here: "vulnerabilities", path: "/vulnerabilities", name: "Vulnerabilities", key: 'v' },
+    Place { here: "certificates", path: "/certificates", name: "Certificates", key: 'c' },
     Place { here: "commitments", path: "/commitments", name: "Commitments", key: 'm' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
     Place { here: "registers", path: "/registers", name: "Registers", key: 'r' },
@@ -102,9 +104,8 @@ impl Visit {
 
     /// The frame of a page.
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
-        let failing = FindingFilter { verdicts: vec![Verdict::Fail], as_of: self.as_of, limit: MAX_COUNTED, ..FindingFilter::default() };
-        let failing = site.store().findings(&failing).await?.len();
-        let hosts = site.store().hosts(self.as_of).await?.iter().filter(|h| !h.state.is_over()).count();
+        let failing = site.store().tallies(self.as_of).await?.any(Verdict::Fail).findings;
+        let hosts = site.store().host_count(self.as_of).await?;
         Ok(Frame {
             title: title.into(),
             here,
@@ -114,7 +115,7 @@ impl Visit {
             as_of: self.as_of.map(|at| AsOf { day: iso_day(at), text: day(at) }),
             today: iso_day(self.now),
             made: When::new(self.now, self.now),
-            failing: if failing < MAX_COUNTED as usize { failing.to_string() } else { "999+".into() },
+            failing: if failing <= MAX_COUNTED { failing.to_string() } else { "999+".into() },
             hosts,
             search: if here == "findings" { self.parameter("q").to_string() } else { String::new() },
             path: self.path.clone(),
@@ -154,7 +155,7 @@ pub struct Frame {
     /// Failures, for the navigation.
     pub failing: String,
     /// Hosts, for the navigation.
-    pub hosts: usize,
+    pub hosts: u64,
     /// Text in the search box.
     pub search: String,
     /// Path of this page.

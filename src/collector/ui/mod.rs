@@ -1,6 +1,7 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
 pub mod calendar;
+pub mod certificates;
 mod commitments;
 pub mod error;
 pub mod evidence;
@@ -11,13 +12,18 @@ pub mod frame;
 pub mod host;
 pub mod host_facts;
 pub mod hosts;
+pub mod known;
 pub mod overview;
+pub mod paging;
+pub mod people;
 mod registers;
 mod search;
+pub mod sight;
 pub mod signin;
 pub mod site;
 pub mod tally;
 pub mod text;
+pub mod vulnerabilities;
 pub mod when;
 
 use std::sync::Arc;
@@ -70,11 +76,19 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/findings", get(findings::page))
         .route("/findings/{host}/{rule}", get(finding::page))
         .route("/hosts", get(hosts::page))
+        .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
         .route("/commitments", get(commitments::list))
         .route("/commitments/{page}", get(commitments::page))
         .route("/commitments/{page}/status", get(commitments::published))
         .route("/search", get(search::page))
+        .route("/people", get(people::page))
+        .route("/people/privileged", get(people::privileged))
+        .route("/people/{person}", get(people::person))
+        .route("/vulnerabilities", get(vulnerabilities::page))
+        .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
+        .route("/certificates", get(certificates::page))
+        .route("/certificates/{fingerprint}", get(certificates::certificate))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::site::{Catalogue, ControlCard, FrameworkCard};
-use crate::collector::store::{FindingRow, Tallies};
+use crate::collector::store::{FindingRow, Tallies, Tally};
 use crate::model::finding::{Counts, Verdict};
 use crate::model::ids::HostId;
 
@@ -28,9 +28,10 @@ pub fn by_rule(rows: &[FindingRow]) -> BTreeMap<&str, Verdict> {
     grouped.into_iter().map(|(rule, verdicts)| (rule, worst(verdicts))).collect()
 }
 
-/// Verdict of a rule by counts: the worst that is there; nothing is said of hosts that it did not judge.
-pub fn of_rule(tallies: &Tallies, rule: &str) -> Verdict {
-    worst(Verdict::ALL.into_iter().filter(|verdict| tallies.of(rule, *verdict).findings > 0))
+/// The same from counts.
+pub fn worst_by_rule(tallies: &Tallies) -> BTreeMap<&str, Verdict> {
+    let of = |verdicts: &BTreeMap<Verdict, Tally>| worst(verdicts.iter().filter(|(_, t)| t.findings > 0).map(|(v, _)| *v));
+    tallies.rules().filter(|(_, verdicts)| verdicts.values().any(|t| t.findings > 0)).map(|(rule, verdicts)| (rule, of(verdicts))).collect()
 }
 
 /// Verdict of a control: the worst of its rules, an unjudged rule counts as `not run`.

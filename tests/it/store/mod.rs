@@ -3,6 +3,7 @@
 mod blobs;
 mod hosts;
 mod judged;
+mod kept;
 mod ledger;
 mod lists;
 mod records;
@@ -35,6 +36,9 @@ const CASES: &[Case] = cases![
     hosts::a_secret_enrols_as_often_as_it_may_and_a_lost_answer_costs_nothing,
     judged::each_rule_is_judged_by_its_newest_report_and_doing_it_twice_changes_nothing,
     judged::a_late_report_and_another_basis_make_a_host_due_again,
+    kept::spans_do_not_depend_on_the_order_of_arrival_and_a_past_day_is_told,
+    kept::what_could_not_be_seen_stays_and_is_told,
+    kept::what_is_kept_of_a_host_or_a_person_goes_with_them,
     ledger::leaves_are_numbered_once_and_only_behind_the_last,
     ledger::statements_of_one_second_stand_in_the_order_of_the_ledger,
     ledger::only_the_holder_of_the_lease_numbers,
