@@ -197,7 +197,7 @@ impl View {
         let pages: Vec<&Page> = pages.iter().collect();
         // One person waits for this, and no page: everything is looked at.
         let told = told(&self.store, &self.pack, &pages, self.at, u32::MAX).await?;
-        Ok(told.map(|(statuses, _)| statuses).unwrap_or_default())
+        Ok(told.0)
     }
 }
 

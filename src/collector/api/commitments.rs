@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::records::Asked;
 use super::taken::{Path, Query};
-use crate::collector::commitments::telling::{Known, MOST_SPELLS, Told, known, told};
+use crate::collector::commitments::telling::{Known, MOST_VERDICTS, Told, known, told};
 use crate::collector::ui::Site;
 
 /// Pages as of a time.
@@ -43,7 +43,6 @@ pub async fn show(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<
 async fn tell(site: &Site, known: &[Known], at: i64) -> Result<Vec<Told>, Problem> {
     let pages: Vec<_> = known.iter().map(|k| &k.page).collect();
     let basis = site.app.basis.now();
-    let statuses = told(site.store(), &basis.pack, &pages, at, MOST_SPELLS).await?.map(|(statuses, _)| statuses);
-    let of = |place: usize| statuses.as_ref().and_then(|all| all.get(place).cloned());
-    Ok(known.iter().enumerate().map(|(place, k)| Told::new(k, of(place))).collect())
+    let (statuses, _) = told(site.store(), &basis.pack, &pages, at, MOST_VERDICTS).await?;
+    Ok(known.iter().zip(statuses).map(|(k, sentences)| Told::new(k, sentences)).collect())
 }

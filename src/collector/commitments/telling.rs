@@ -11,8 +11,8 @@ use crate::collector::store::{Store, StoreError};
 use crate::rules::Pack;
 use crate::rules::framework::{self, Page};
 
-/// Spans of verdicts that one request looks through.
-pub const MOST_SPELLS: u32 = 500_000;
+/// Verdicts that one request looks at one by one; of more it reads the counts.
+pub const MOST_VERDICTS: u32 = 50_000;
 
 /// A page that can be asked for.
 #[derive(Clone, Debug)]
@@ -32,11 +32,11 @@ pub async fn known(store: &Store, at: i64) -> Result<Vec<Known>, StoreError> {
     Ok(out)
 }
 
-/// How the sentences of some pages stand, and what they rest on; `None`: more verdicts are behind them than `most`.
-pub async fn told(store: &Store, pack: &Pack, pages: &[&Page], at: i64, most: u32) -> Result<Option<(Vec<Vec<Status>>, Grounds)>, StoreError> {
+/// How the sentences of some pages stand, and what they rest on; of more verdicts than `most` the counts.
+pub async fn told(store: &Store, pack: &Pack, pages: &[&Page], at: i64, most: u32) -> Result<(Vec<Vec<Status>>, Grounds), StoreError> {
     let frameworks: Vec<_> = pages.iter().map(|p| &p.framework).collect();
-    let Some(grounds) = grounds::load_within(store, pack, &frameworks, at, most).await? else { return Ok(None) };
-    Ok(Some((frameworks.iter().map(|page| status(page, &grounds, at)).collect(), grounds)))
+    let grounds = grounds::load(store, pack, &frameworks, at, most).await?;
+    Ok((frameworks.iter().map(|page| status(page, &grounds, at)).collect(), grounds))
 }
 
 /// A page and how each of its sentences stands.
@@ -47,8 +47,8 @@ pub struct Told {
     pub id: String,
     /// Whether it is the company's own; else an example that the program carries.
     pub is_own: bool,
-    /// In the order of the page; `null`: more verdicts are behind them than one request looks through.
-    pub sentences: Option<Vec<Status>>,
+    /// In the order of the page.
+    pub sentences: Vec<Status>,
     /// Its title.
     pub title: String,
     /// Its version.
@@ -57,7 +57,7 @@ pub struct Told {
 
 impl Told {
     /// A page with what was told of it.
-    pub fn new(known: &Known, sentences: Option<Vec<Status>>) -> Self {
+    pub fn new(known: &Known, sentences: Vec<Status>) -> Self {
         let framework = &known.page.framework;
         Self { id: framework.id.clone(), is_own: known.is_own, sentences, title: framework.title.clone(), version: framework.version.clone() }
     }

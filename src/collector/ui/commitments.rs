@@ -15,7 +15,7 @@ use super::tally::{Stretch, stretches};
 use super::text::{counted, encode, shown};
 use super::when::When;
 use crate::collector::commitments::published::Published;
-use crate::collector::commitments::telling::{self, Known, MOST_SPELLS, counts};
+use crate::collector::commitments::telling::{self, Known, MOST_VERDICTS, counts};
 use crate::collector::commitments::{Grounds, Place, Status, Truth};
 use crate::model::finding::Verdict;
 use crate::rules::framework::Control;
@@ -30,7 +30,7 @@ struct List {
     heading: String,
     own: Vec<Card>,
     examples: Vec<Card>,
-    is_too_much: bool,
+    is_counted: bool,
 }
 
 /// A page in the list.
@@ -56,7 +56,7 @@ struct One {
     heading: String,
     views: Vec<(String, String, bool)>,
     sentences: Vec<Sentence>,
-    is_too_much: bool,
+    is_counted: bool,
     published: usize,
     evidence: String,
 }
@@ -121,22 +121,15 @@ pub async fn list(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let known = telling::known(site.store(), at).await?;
     let pages: Vec<_> = known.iter().map(|k| &k.page).collect();
     let pack = site.app.basis.now().pack.clone();
-    let told = telling::told(site.store(), &pack, &pages, at, MOST_SPELLS).await?;
-    let is_too_much = told.is_none();
-    let statuses = told.map(|(statuses, _)| statuses).unwrap_or_default();
+    let told = telling::told(site.store(), &pack, &pages, at, MOST_VERDICTS).await?;
+    let (statuses, grounds) = told;
     let (mut own, mut examples) = (Vec::new(), Vec::new());
     for (place, known) in known.iter().enumerate() {
         let card = card(known, statuses.get(place).map_or(&[], Vec::as_slice));
         if known.is_own { own.push(card) } else { examples.push(card) }
     }
     let heading = heading(known.iter().zip(&statuses).filter(|(k, _)| k.is_own).flat_map(|(_, s)| s));
-    render(&List {
-        heading: if is_too_much { "Commitments".into() } else { heading },
-        own,
-        examples,
-        is_too_much,
-        frame: visit.frame(&site, "commitments", "Commitments").await?,
-    })
+    render(&List { heading, own, examples, is_counted: grounds.counted.is_some(), frame: visit.frame(&site, "commitments", "Commitments").await? })
 }
 
 fn heading<'s>(all: impl Iterator<Item = &'s Status>) -> String {
@@ -189,10 +182,9 @@ async fn find(site: &Site, visit: &Visit, id: &str) -> Result<Known, PageError> 
 pub async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Page {
     let known = find(&site, &visit, &id).await?;
     let basis = site.app.basis.now();
-    let told = telling::told(site.store(), &basis.pack, &[&known.page], visit.at(), MOST_SPELLS).await?;
+    let told = telling::told(site.store(), &basis.pack, &[&known.page], visit.at(), MOST_VERDICTS).await?;
     let framework = &known.page.framework;
-    let is_too_much = told.is_none();
-    let (statuses, grounds) = told.unwrap_or_default();
+    let (statuses, grounds) = told;
     let statuses = statuses.into_iter().next().unwrap_or_default();
     let wanted = visit.parameter("truth");
     let all = [("", "all", statuses.len())];
@@ -212,10 +204,10 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<St
         version: framework.version.clone(),
         source: framework.source.clone(),
         is_own: known.is_own,
-        heading: if is_too_much { framework.title.clone() } else { heading(statuses.iter()) },
+        heading: heading(statuses.iter()),
         views,
         sentences: framework.controls.iter().filter_map(sentence).collect(),
-        is_too_much,
+        is_counted: grounds.counted.is_some(),
         published: known.page.published.len(),
         evidence: format!("/evidence?framework={}", framework.id),
         frame: visit.frame(&site, "commitments", framework.title.clone()).await?,
@@ -240,12 +232,17 @@ fn sentence(site: &Site, visit: &Visit, known: &Known, control: &Control, status
         since: place.since.map(|at| visit.when(at)),
     };
     let rule = |id: &str| {
-        let own = |verdict: Verdict| status.places.iter().filter(|p| p.what == id && p.verdict == verdict).count();
-        let (fails, unknowns) = (own(Verdict::Fail) + own(Verdict::Waived), own(Verdict::Unknown));
-        let (verdict, note) = match (fails, unknowns) {
-            (0, 0) => (Verdict::Pass, String::new()),
-            (0, n) => (Verdict::Unknown, format!("{} can’t be told", counted(n, "place", "places"))),
-            (n, _) => (Verdict::Fail, counted(n, "place", "places")),
+        let own: Vec<&Place> = status.places.iter().filter(|p| p.what == id).collect();
+        let (fails, unknowns): (Vec<&Place>, Vec<&Place>) = own.into_iter().partition(|p| matches!(p.verdict, Verdict::Fail | Verdict::Waived));
+        // Of counts there is one place for all hosts, which says how many.
+        let said = |places: &[&Place]| match (&grounds.counted, places) {
+            (Some(_), [one, ..]) => one.host.clone(),
+            _ => counted(places.len(), "place", "places"),
+        };
+        let (verdict, note) = match (fails.is_empty(), unknowns.is_empty()) {
+            (true, true) => (Verdict::Pass, String::new()),
+            (true, false) => (Verdict::Unknown, format!("{} can’t be told", said(&unknowns))),
+            (false, _) => (Verdict::Fail, said(&fails)),
         };
         let path = if verdict == Verdict::Pass { format!("/findings?verdict=all&rule={}", encode(id)) } else { format!("/findings?rule={}", encode(id)) };
         Rule { title: catalogue.title(id).to_string(), path, verdict, note }
@@ -298,10 +295,8 @@ pub async fn published(State(site): State<Arc<Site>>, visit: Visit, Path(id): Pa
         return Err(PageError::NotFound("A sentence that this page publishes".into()));
     }
     let basis = site.app.basis.now();
-    let told = telling::told(site.store(), &basis.pack, &[&known.page], visit.at(), MOST_SPELLS).await?;
-    let Some((statuses, _)) = told else {
-        return Err(PageError::Bad("More verdicts are behind this page than one request looks through; use assay-collector commitments publish.".into()));
-    };
+    let told = telling::told(site.store(), &basis.pack, &[&known.page], visit.at(), MOST_VERDICTS).await?;
+    let (statuses, _) = told;
     let checkpoint = site.store().checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let published = Published::of(&known.page, statuses.first().map_or(&[], Vec::as_slice), site.store().last_observed(visit.at()).await?, &checkpoint);
     let (name, media, text) = match visit.parameter("as") {

@@ -75,3 +75,23 @@ async fn a_changed_page_shows_without_a_restart() {
     in_force(&seeded, &PAGE.replace("Acme security", "Acme promises")).await;
     assert!(browser.get("/evidence").await.text.contains("Acme promises") && browser.get("/commitments").await.text.contains("Acme promises"));
 }
+
+#[tokio::test]
+async fn counts_tell_of_a_large_fleet_what_verdicts_tell_of_a_small_one() {
+    use assay::collector::commitments::telling::{known, told};
+    let seeded = seed::full(clock::unix_now()).await;
+    in_force(&seeded, PAGE).await;
+    let (store, now) = (&seeded.app.store, clock::unix_now());
+    store.recount().await.unwrap();
+    let pages = known(store, now).await.unwrap();
+    let pages: Vec<_> = pages.iter().map(|k| &k.page).collect();
+    let pack = &seeded.app.basis.now().pack;
+    let (exact, grounds) = told(store, pack, &pages, now, u32::MAX).await.unwrap();
+    let (counted, by_counts) = told(store, pack, &pages, now, 0).await.unwrap();
+    assert!(grounds.counted.is_none() && by_counts.counted.is_some());
+    for (one, other) in exact.iter().flatten().zip(counted.iter().flatten()) {
+        let is_windows = other.missing.iter().any(|m| m.starts_with("too many hosts"));
+        assert!(one.truth == other.truth || is_windows, "{}: {:?} and {:?}", one.id, one.truth, other.truth);
+        assert_eq!(one.hosts, other.hosts);
+    }
+}
