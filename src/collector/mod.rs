@@ -35,6 +35,7 @@ pub mod rejudge;
 mod renew;
 pub mod resume;
 pub mod rotate;
+pub mod search;
 pub mod sequencer;
 pub mod server;
 mod start;

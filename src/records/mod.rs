@@ -31,4 +31,5 @@ pub use event::{Action, Attachment, Event, Recorded};
 pub use kind::RecordType;
 pub use people::{Employment, People};
 pub use scope::Scope;
+pub use reading::{Due, deadlines};
 pub use standing::{Standing, State, due, standings};

@@ -22,11 +22,13 @@ pub mod caller;
 pub mod findings;
 pub mod fleet;
 pub mod lists;
+pub mod commitments;
 pub mod openapi;
 pub mod operation;
 pub mod problem;
 pub mod records;
 pub mod reviews;
+pub mod search;
 pub mod taken;
 pub mod token;
 pub mod waivers;
@@ -101,6 +103,10 @@ pub fn operations() -> Vec<Operation> {
         get("/lists/{name}/{version}", "The bytes of a version", lists::fetch).answers_bytes("application/octet-stream"),
         put("/lists/{name}", "Puts a version into force, or tells what it would change", lists::put)
             .sends::<lists::ListSent>().answers::<lists::ListTaken>(201).answers::<lists::ListTaken>(200),
+        get("/search", "Hosts, rules, findings, people, records, controls that a text finds", search::find).answers::<search::Found>(200),
+
+        get("/commitments", "Pages of commitments, and how each sentence stands", commitments::list).answers::<commitments::Pages>(200),
+        get("/commitments/{page}", "One page of commitments", commitments::show).answers::<crate::collector::commitments::telling::Told>(200),
     ]
 }
 

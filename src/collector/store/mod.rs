@@ -39,7 +39,7 @@ pub use population::{HostFilter, ScanRow, States, offset_of};
 pub use records::{ErasedRecord, NewRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
-pub use statements::Statement;
+pub use statements::{ExportSaid, Statement};
 pub use tallies::{Age, DayTally, Tallies, Tally};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;

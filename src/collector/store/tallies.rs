@@ -375,7 +375,7 @@ fn tally(sum: (i64, i64)) -> Tally {
     Tally { findings: u64::try_from(sum.0).unwrap_or(0), hosts: u64::try_from(sum.1).unwrap_or(0) }
 }
 
-fn verdict_of(row: &AnyRow) -> Result<Verdict> {
+pub(super) fn verdict_of(row: &AnyRow) -> Result<Verdict> {
     let word: &str = row.try_get("verdict")?;
     Verdict::from_id(word).ok_or_else(|| StoreError::Damaged(format!("verdict {word:?}")))
 }

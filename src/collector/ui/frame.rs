@@ -45,7 +45,9 @@ pub const PLACES: &[Place] = &[
     Place { here: "vulnerabilities", path: "/vulnerabilities", name: "Vulnerabilities", key: 'v' },
     Place { here: "certificates", path: "/certificates", name: "Certificates", key: 'c' },
     Place { here: "lists", path: "/lists", name: "Lists", key: 'l' },
+    Place { here: "commitments", path: "/commitments", name: "Commitments", key: 'm' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
+    Place { here: "registers", path: "/registers", name: "Registers", key: 'r' },
 ];
 
 /// A page that was made.

@@ -5,6 +5,7 @@ pub mod cadence;
 pub mod calendar;
 pub mod certificates;
 pub mod compare;
+mod commitments;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -22,6 +23,8 @@ pub mod paging;
 pub mod people;
 mod picked;
 mod said;
+mod registers;
+mod search;
 pub mod sight;
 pub mod signin;
 pub mod site;
@@ -72,8 +75,7 @@ const HEADERS: [(&str, &str); 7] = [
 
 /// Every page of a collector, sign-in included.
 pub fn router(app: Arc<App>) -> Router {
-    let catalogue = Catalogue::of(&app.pack, &app.basis.now().pages);
-    pages(Arc::new(Site::new(app, catalogue)))
+    pages(Arc::new(Site::following(app)))
 }
 
 /// Every page over a catalogue.
@@ -95,6 +97,10 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/hosts/{host}/compare", get(compare::page))
         .route("/hosts/{host}/labels", post(orders::label))
         .route("/hosts/{host}/scan", post(orders::scan))
+        .route("/commitments", get(commitments::list))
+        .route("/commitments/{page}", get(commitments::page))
+        .route("/commitments/{page}/status", get(commitments::published))
+        .route("/search", get(search::page))
         .route("/people", get(people::page))
         .route("/people/privileged", get(people::privileged))
         .route("/people/{person}", get(people::person))
@@ -118,6 +124,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/static/app.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/static/icon.svg", get(|| asset("image/svg+xml", ICON)))
+        .merge(registers::routes())
         .merge(api::router())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))

@@ -241,7 +241,7 @@ async fn broken(site: &Site, visit: &Visit, tallies: &Tallies) -> Result<(Vec<Br
             severity,
             since: visit.when(oldest.since),
             hosts: grouped(hosts),
-            why: brief(&tally::words(&oldest, catalogue), MAX_BRIEF),
+            why: brief(&tally::words(&oldest, &catalogue), MAX_BRIEF),
             detail: format!("{}{}{others}", brief(&subject, MAX_BRIEF), brief(&host, MAX_BRIEF)),
         });
     }

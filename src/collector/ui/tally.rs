@@ -184,6 +184,7 @@ mod tests {
             rules: rules.iter().map(|r| r.to_string()).collect(),
             fleet: String::new(),
             record: String::new(),
+            records: Vec::new(),
         };
         let rules = BTreeMap::from([("a", Verdict::Pass), ("b", Verdict::Fail), ("c", Verdict::Unknown)]);
         assert_eq!(of_control(&control(&["a"]), &rules), Verdict::Pass);
