@@ -55,6 +55,11 @@ impl Caller {
         if !self.role.may_record() {
             return Err(Problem::Forbidden(format!("the role {} reads only; recording needs reviewer or admin", self.role.word())));
         }
+        self.must_mean_it(headers)
+    }
+
+    /// Whether the caller meant to change something of their own.
+    pub fn must_mean_it(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(session) = &self.session else { return Ok(()) };
         if refuse_foreign(headers).is_err() {
             return Err(Problem::Forbidden("this request was sent by another site, so nothing was done".into()));

@@ -17,14 +17,18 @@
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
+pub mod assignments;
 pub mod caller;
+pub mod findings;
 pub mod fleet;
 pub mod lists;
+pub mod commitments;
 pub mod openapi;
 pub mod operation;
 pub mod problem;
 pub mod records;
 pub mod reviews;
+pub mod search;
 pub mod taken;
 pub mod token;
 pub mod waivers;
@@ -35,7 +39,7 @@ use axum::Router;
 
 use super::records::{Review, Story, Told};
 use super::ui::Site;
-use operation::{Operation, get, post, put};
+use operation::{Operation, delete, get, post, put};
 use problem::Problem;
 
 /// Where the API begins.
@@ -55,6 +59,19 @@ pub fn operations() -> Vec<Operation> {
         post("/records/{type}/{entry}", "Changes, closes or withdraws an entry", records::act).sends::<records::Said>().answers::<records::Made>(201),
         get("/record-files/{digest}", "The bytes of a file", records::file).answers_bytes("application/octet-stream"),
         get("/due", "What is overdue, missing or wrong, and what will be", records::due).answers::<records::Due>(200),
+
+        get("/findings", "Open findings, a page at a time", findings::list).answers::<findings::Listed>(200),
+        get("/finding-groups", "Open findings by root cause, a page at a time", findings::groups).answers::<findings::Grouped>(200),
+        post("/assignments", "Says who deals with findings, until when, why they came about, how they ended", assignments::assign)
+            .sends::<assignments::Assignment>().answers::<assignments::Several>(201),
+        post("/comments", "Says something of one finding", assignments::comment).sends::<assignments::Comment>().answers::<records::Made>(201),
+        post("/finding-reviews", "Signs that a list of findings was looked through", assignments::review)
+            .sends::<assignments::Reviewed>().answers::<records::Made>(201),
+        get("/baseline", "What is known by the baseline in force, and how much is new", assignments::baseline).answers::<assignments::Baseline>(200),
+        post("/baseline", "Takes a baseline: what is open now is known", assignments::take).sends::<assignments::Taken>().answers::<records::Made>(201),
+        get("/finding-views", "Saved filters, one's own and shared ones", findings::views).answers::<findings::Views>(200),
+        post("/finding-views", "Saves a filter", findings::keep).sends::<findings::NewView>().answers::<findings::View>(201),
+        delete("/finding-views/{id}", "Lets go of a saved filter of one's own", findings::drop_view).answers::<findings::Dropped>(200),
 
         get("/waivers", "Waivers with their stage", waivers::list).answers::<waivers::Waivers>(200),
         post("/waivers", "Asks for a waiver, or tells what it would cover", waivers::request)
@@ -86,6 +103,10 @@ pub fn operations() -> Vec<Operation> {
         get("/lists/{name}/{version}", "The bytes of a version", lists::fetch).answers_bytes("application/octet-stream"),
         put("/lists/{name}", "Puts a version into force, or tells what it would change", lists::put)
             .sends::<lists::ListSent>().answers::<lists::ListTaken>(201).answers::<lists::ListTaken>(200),
+        get("/search", "Hosts, rules, findings, people, records, controls that a text finds", search::find).answers::<search::Found>(200),
+
+        get("/commitments", "Pages of commitments, and how each sentence stands", commitments::list).answers::<commitments::Pages>(200),
+        get("/commitments/{page}", "One page of commitments", commitments::show).answers::<crate::collector::commitments::telling::Told>(200),
     ]
 }
 

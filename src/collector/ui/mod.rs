@@ -1,9 +1,11 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
+mod assignments;
 pub mod cadence;
 pub mod calendar;
 pub mod certificates;
 pub mod compare;
+mod commitments;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -19,12 +21,17 @@ mod orders;
 pub mod overview;
 pub mod paging;
 pub mod people;
+mod picked;
+mod said;
+mod registers;
+mod search;
 pub mod sight;
 pub mod signin;
 pub mod site;
 pub mod tally;
 pub mod text;
 pub mod vulnerabilities;
+mod waivers;
 pub mod when;
 
 use std::sync::Arc;
@@ -41,6 +48,8 @@ pub use site::{Catalogue, Site};
 
 /// Largest form, bytes.
 const MAX_FORM_BYTES: usize = 16 * 1024;
+/// Largest form of picked findings, bytes.
+const MAX_PICKS_BYTES: usize = 1 << 20;
 /// Where the style sheet is; the version in it changes with the file.
 pub const STYLE_PATH: &str = concat!("/static/style.css?", env!("CARGO_PKG_VERSION"));
 /// Where the script is.
@@ -51,8 +60,7 @@ const SCRIPT: &str = include_str!("app.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// What a browser may do with our pages: nothing that they do not need.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Headers of every answer.
 const HEADERS: [(&str, &str); 7] = [
@@ -67,8 +75,7 @@ const HEADERS: [(&str, &str); 7] = [
 
 /// Every page of a collector, sign-in included.
 pub fn router(app: Arc<App>) -> Router {
-    let catalogue = Catalogue::of(&app.pack, &app.basis.now().pages);
-    pages(Arc::new(Site::new(app, catalogue)))
+    pages(Arc::new(Site::following(app)))
 }
 
 /// Every page over a catalogue.
@@ -76,13 +83,24 @@ pub fn pages(site: Arc<Site>) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/findings", get(findings::page))
-        .route("/findings/{host}/{rule}", get(finding::page))
+        .route("/findings/act", post(picked::act).layer(DefaultBodyLimit::max(MAX_PICKS_BYTES)))
+        .route("/findings/views", post(picked::views))
+        .route("/findings/review", get(picked::review_form).post(picked::review))
+        .route("/findings/{host}/{rule}", get(finding::page).post(finding::act))
+        .route("/assignments", get(assignments::page).post(assignments::act))
+        .route("/waivers", get(waivers::list).post(waivers::ask).layer(DefaultBodyLimit::max(MAX_PICKS_BYTES)))
+        .route("/waivers/new", get(waivers::new))
+        .route("/waivers/{id}", get(waivers::page).post(waivers::decide))
         .route("/hosts", get(hosts::page))
         .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
         .route("/hosts/{host}/compare", get(compare::page))
         .route("/hosts/{host}/labels", post(orders::label))
         .route("/hosts/{host}/scan", post(orders::scan))
+        .route("/commitments", get(commitments::list))
+        .route("/commitments/{page}", get(commitments::page))
+        .route("/commitments/{page}/status", get(commitments::published))
+        .route("/search", get(search::page))
         .route("/people", get(people::page))
         .route("/people/privileged", get(people::privileged))
         .route("/people/{person}", get(people::person))
@@ -106,6 +124,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/static/app.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/static/icon.svg", get(|| asset("image/svg+xml", ICON)))
+        .merge(registers::routes())
         .merge(api::router())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
