@@ -19,10 +19,10 @@
 
 pub mod assignments;
 pub mod caller;
+pub mod commitments;
 pub mod findings;
 pub mod fleet;
 pub mod lists;
-pub mod commitments;
 pub mod openapi;
 pub mod operation;
 pub mod problem;

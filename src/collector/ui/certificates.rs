@@ -71,7 +71,9 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let read = labels.len();
     labels.truncate(ROWS as usize);
     let soon = site.store().certificates_ending(visit.as_of, visit.at() + 30 * DAY, ROWS).await?.len();
+    let sights = sight::sights(&site, &visit, Kind::Certificate).await?;
     let heading = match soon {
+        0 if sights.is_blind() => "Which certificates end can’t be told".into(),
         0 => "No certificate that is known ends within 30 days".into(),
         n if n >= ROWS as usize => format!("{n} certificates or more ended or end within 30 days"),
         1 => "One certificate ended or ends within 30 days".into(),
@@ -88,7 +90,7 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         rows: labels.iter().map(|label| row(&visit, label)).collect(),
         pager: Pager::new(&visit, page, read, None, "certificates"),
         versions: versions(&site, &visit).await?,
-        sights: sight::sights(&site, &visit, Kind::Certificate).await?,
+        sights,
         frame: visit.frame(&site, "certificates", "Certificates").await?,
     })
 }

@@ -108,7 +108,9 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let all = everybody_who_left(&site, at, &times.leavers, limit).await?;
     let late = inside.iter().filter(|i| i.is_late).count();
     let more = if read > ROWS as usize { " or more" } else { "" };
+    let sights = sight::sights(&site, &visit, Kind::Way).await?;
     let heading = match (read.min(ROWS as usize), late) {
+        (0, _) if roster.is_none() || sights.is_blind() => "Who left and still gets in can’t be told".into(),
         (0, _) => "Nobody who left is known to get in".into(),
         (1, late) => format!("1 person who left still gets in, {}", if late == 0 { "within the limit" } else { "past the limit" }),
         (n, 0) => format!("{}{more} who left still get in, within the limit", counted(n, "person", "people")),
@@ -126,7 +128,7 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         defs: plots::DEFS,
         plot: plots::revocations(&all),
         more_leavers: times.more,
-        sights: sight::sights(&site, &visit, Kind::Way).await?,
+        sights,
         is_allowed: visit.session.role.may_record() && visit.as_of.is_none(),
         frame: visit.frame(&site, "people", "People").await?,
     })

@@ -81,7 +81,9 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     labels.truncate(ROWS as usize);
     let severe = LabelFilter { from: severity_of("high").map(|(from, _)| from), to: None, text: String::new(), offset: 0, ..filter.clone() };
     let severe = site.store().fleet_labels(Kind::Hole, &severe).await?.len();
+    let sights = sight::sights(&site, &visit, Kind::Hole).await?;
     let heading = match severe {
+        0 if sights.is_blind() => "Which published holes the fleet has can’t be told".to_string(),
         0 => "No critical or high vulnerability is known".to_string(),
         n if n > ROWS as usize => format!("More than {ROWS} critical or high vulnerabilities"),
         1 => "One critical or high vulnerability".into(),
@@ -97,7 +99,7 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         rows: labels.iter().map(|label| row(&visit, label)).collect(),
         pager: Pager::new(&visit, page, read, None, "advisories"),
         index: imported(&site, &visit).await?,
-        sights: sight::sights(&site, &visit, Kind::Hole).await?,
+        sights,
         frame: visit.frame(&site, "vulnerabilities", "Vulnerabilities").await?,
         host: host.map(|h| (shown(&h.name), format!("/hosts/{}", h.id))),
     })

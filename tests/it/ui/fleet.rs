@@ -122,7 +122,9 @@ async fn who_left_and_still_gets_in_is_told_with_each_way_and_the_days() {
     assert!(past.contains("Nobody who left is known to get in"), "{past}");
     let empty = seed::empty(now).await;
     let browser = Browser::signed_in(&empty, "viewer").await;
-    assert!(browser.get("/people").await.text.contains("There is no roster"), "no roster is not nobody");
+    let blind = browser.get("/people").await.text;
+    assert!(blind.contains("There is no roster") && blind.contains("can’t be told"), "no roster is not nobody: {blind}");
+    assert!(browser.get("/vulnerabilities").await.text.contains("Which published holes the fleet has can’t be told"));
 }
 
 /// The token that forms of this session carry.
