@@ -72,6 +72,8 @@ pub enum Kind {
     Approval,
     /// A register was signed as complete.
     SignOff,
+    /// A setting of the collector is another from now on; the reference is the digest of the statement that says which and by whom.
+    Setting,
 }
 
 /// Why bytes are not a leaf.
@@ -118,7 +120,7 @@ pub struct Leaf {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Report,
         Self::Enrolment,
         Self::Export,
@@ -144,6 +146,7 @@ impl Kind {
         Self::Waiver,
         Self::Approval,
         Self::SignOff,
+        Self::Setting,
     ];
 
     /// Kinds whose statements are events of records.
@@ -177,6 +180,7 @@ impl Kind {
             Self::Waiver => "waiver",
             Self::Approval => "approval",
             Self::SignOff => "sign-off",
+            Self::Setting => "setting",
         }
     }
 

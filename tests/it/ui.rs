@@ -1,5 +1,6 @@
 //! The pages as a browser asks for them: real router, real store, real ledger.
 
+mod access;
 pub mod seed;
 
 use std::sync::Arc;

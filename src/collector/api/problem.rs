@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::collector::accounts::AccountError;
 use crate::collector::auth::AuthError;
 use crate::collector::error::ApiError;
 use crate::collector::store::{RecordError, StoreError};
@@ -28,6 +29,12 @@ pub enum Problem {
     /// What was sent may not be recorded.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// An order about accounts that was not carried out.
+    #[error(transparent)]
+    Order(#[from] AccountError),
+    /// A target of alerts that makes no sense.
+    #[error("{0}")]
+    Unfit(String),
     /// The body did not come as it must.
     #[error(transparent)]
     Body(#[from] ApiError),
@@ -65,10 +72,16 @@ impl IntoResponse for Problem {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
             Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
             Self::Refused(refusal) => (status_of(refusal), refusal.id()),
+            Self::Order(order) => status_of_order(order),
+            Self::Unfit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit"),
             Self::Body(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         if let Self::Internal(cause) = &self {
             tracing::error!(cause, "a request of the API failed");
+        }
+        if let (Self::Order(e), StatusCode::INTERNAL_SERVER_ERROR) = (&self, status) {
+            tracing::error!("a request of the API failed: {e}");
+            return Self::Internal(String::new()).into_response();
         }
         match self {
             Self::Body(e) => e.into_response(),
@@ -78,6 +91,15 @@ impl IntoResponse for Problem {
             }
             other => (status, Json(json!({ "error": id, "message": other.to_string() }))).into_response(),
         }
+    }
+}
+
+const fn status_of_order(order: &AccountError) -> (StatusCode, &'static str) {
+    match order {
+        AccountError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
+        AccountError::Bad(_) | AccountError::Auth(AuthError::Password) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit"),
+        AccountError::State(_) => (StatusCode::CONFLICT, "state"),
+        AccountError::Auth(_) | AccountError::Store(_) | AccountError::Pki(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
 

@@ -139,6 +139,7 @@ pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &Host
     for spans in changes.add.chunks(INSERT_ROWS) {
         insert(host, spans)?.run(&mut **transaction).await?;
     }
+    super::alerts::note(transaction, host, &super::alerts::fresh(&spans, &changes)).await?;
     Ok(!changes.is_empty())
 }
 
@@ -163,7 +164,7 @@ fn insert(host: &HostId, spans: &[Span]) -> Result<Query> {
     Ok(query)
 }
 
-const fn rank(severity: Severity) -> i64 {
+pub(super) const fn rank(severity: Severity) -> i64 {
     match severity {
         Severity::Info => 0,
         Severity::Low => 1,

@@ -1,5 +1,7 @@
 //! What the collector remembers, in the model's terms.
 
+mod acts;
+mod alerts;
 mod audit;
 mod blobs;
 mod engine;
@@ -13,12 +15,18 @@ mod query;
 mod records;
 mod reports;
 mod retention;
+mod second;
+mod settings;
 mod statements;
+mod tokens;
+mod trail;
 mod transfer;
 mod transitions;
 mod users;
 mod writer;
 
+pub use acts::Act;
+pub use alerts::{Fresh, Letter, LetterState, TargetRow};
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
 pub use hosts::{Enrolled, NewHost, Retirement};
 pub use judged::{Again, Laid, Rejudged};
@@ -28,10 +36,14 @@ pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
 pub use records::{ErasedRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
+pub use second::{Opened, SecondFactor};
+pub use settings::SettingChange;
 pub use statements::Statement;
+pub use tokens::TokenRow;
+pub use trail::{Trace, TraceFilter};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
-pub use users::{SignIn, UserAction, UserChange};
+pub use users::{About, Grant, SignIn, UserAction, UserChange};
 
 use serde::{Deserialize, Serialize};
 

@@ -125,6 +125,7 @@ impl Store {
         }
         let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
         remove(&mut transaction, &host, &blobs).await?;
+        sqlx::query("DELETE FROM fresh_failures WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
         let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
         let erased = Erased { at, by: by.into(), hosts, why: why.into(), ..Erased::default() };

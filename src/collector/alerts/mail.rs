@@ -1,0 +1,71 @@
+//! Mail by SMTP (RFC 5321): TLS from the first byte, STARTTLS that must succeed, or plain to this machine.
+
+use std::time::Duration;
+
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+
+use super::AlertError;
+use super::message::Message;
+use super::target::Target;
+use crate::collector::store::{Letter, Store};
+
+/// Longest time for a step of the conversation.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// An address of a mail.
+pub(super) fn mailbox(address: &str) -> Result<Mailbox, AlertError> {
+    address.parse().map_err(|_| AlertError::Bad(format!("{address:?} is no mail address")))
+}
+
+/// Sends one letter.
+pub(super) async fn send(store: &Store, target: &Target, letter: &Letter) -> Result<(), AlertError> {
+    let bad = |e: &dyn std::fmt::Display| AlertError::Bad(e.to_string());
+    let message: Message = serde_json::from_str(&letter.body).map_err(|e| bad(&e))?;
+    let mut mail = lettre::Message::builder()
+        .from(mailbox(&target.body.from)?)
+        .subject(format!("[assay] {}", letter.title))
+        // The same in every attempt: who stores mail by it stores it once.
+        .message_id(Some(format!("<{}@assay.invalid>", letter.id)));
+    for to in &target.body.to {
+        mail = mail.to(mailbox(to)?);
+    }
+    let html = message.html().map_err(|e| bad(&e))?;
+    let mail = mail.multipart(MultiPart::alternative_plain_html(message.text(), html)).map_err(|e| bad(&e))?;
+    let (host, port) = target.host_and_port()?;
+    let tls = match target.body.security.as_str() {
+        "none" => Tls::None,
+        "tls" => Tls::Wrapper(parameters(&host, &target.body.ca)?),
+        _ => Tls::Required(parameters(&host, &target.body.ca)?),
+    };
+    let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host).port(port).tls(tls).timeout(Some(TIMEOUT));
+    if !target.body.user.is_empty() {
+        let password = String::from_utf8(target.secret(store)?).map_err(|e| bad(&e))?;
+        transport = transport.credentials(Credentials::new(target.body.user.clone(), password));
+    }
+    transport.build().send(mail).await.map_err(|e| AlertError::Receiver(chain(&e)))?;
+    Ok(())
+}
+
+fn parameters(host: &str, ca: &str) -> Result<TlsParameters, AlertError> {
+    let bad = |e: lettre::transport::smtp::Error| AlertError::Bad(e.to_string());
+    let mut builder = TlsParameters::builder(host.to_string());
+    if !ca.is_empty() {
+        builder = builder
+            .certificate_store(lettre::transport::smtp::client::CertificateStore::None)
+            .add_root_certificate(Certificate::from_pem(ca.as_bytes()).map_err(bad)?);
+    }
+    builder.build().map_err(bad)
+}
+
+fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
