@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 pub use deliver::{backoff, deliver};
+pub use digest::gather as gather_digest;
 pub use gather::{Known, gather_failures, gather_records, gather_scans, gather_silence, gather_trouble};
 pub use message::{Item, Message};
 pub use target::{NewTarget, Target, add, places, test};

@@ -36,7 +36,6 @@ struct Users {
     tabs: Vec<Tab>,
     problem: Option<String>,
     lines: Vec<Line>,
-    least: usize,
     given: NewUser,
 }
 
@@ -76,7 +75,7 @@ async fn show(site: &Site, visit: &Visit, status: StatusCode, problem: Option<St
     }
     let frame = visit.frame(site, "settings", "People who sign in").await?;
     let given = NewUser { password: String::new(), ..given };
-    let html = Users { frame, tabs: tabs(visit, "/settings/users"), problem, lines, least: MIN_PASSWORD_CHARS, given };
+    let html = Users { frame, tabs: tabs(visit, "/settings/users"), problem, lines, given };
     Ok((status, Html(html.render()?)).into_response())
 }
 

@@ -19,7 +19,12 @@ async fn an_auditor_sees_the_hosts_that_were_given_and_no_other() {
     let seeded = seed::full(now).await;
     let browser = bound(&seeded, Grant { hosts: vec!["web*".into()], ..Grant::default() }).await;
     let (mine, other) = (host(0), host(2));
-    for open in [format!("/hosts/{mine}"), format!("/findings?host={mine}"), format!("/findings/{mine}/tls-version-minimum?subject=0.0.0.0%3A8443%2Ftcp"), "/grant".into()] {
+    for open in [
+        format!("/hosts/{mine}"),
+        format!("/findings?host={mine}"),
+        format!("/findings/{mine}/tls-version-minimum?subject=0.0.0.0%3A8443%2Ftcp"),
+        "/grant".into(),
+    ] {
         let page = browser.get(&open).await;
         assert_eq!(page.status, StatusCode::OK, "{open}: {}", page.text);
         assert!(page.text.contains("You look within bounds") && !page.text.contains("db01"), "{open}");
@@ -82,7 +87,8 @@ async fn an_auditor_sees_the_days_and_frameworks_that_were_given() {
     // Another framework, however it is asked for.
     let narrow = Grant { frameworks: vec!["another".into()], ..Grant::default() };
     let browser = bound(&seeded, narrow).await;
-    for path in ["/evidence?framework=soc2-2017&from=2026-01-01&to=2026-01-02", "/evidence?framework=another&framework=soc2-2017&from=2026-01-01&to=2026-01-02"] {
+    for path in ["/evidence?framework=soc2-2017&from=2026-01-01&to=2026-01-02", "/evidence?framework=another&framework=soc2-2017&from=2026-01-01&to=2026-01-02"]
+    {
         assert_eq!(browser.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
     assert_eq!(send(&browser, "/evidence/export", &form(50, 20)).await.status, StatusCode::FORBIDDEN);

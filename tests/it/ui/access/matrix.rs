@@ -10,7 +10,12 @@ use super::*;
 /// The path of a route with things that are not here.
 fn filled(path: &str) -> String {
     let zeros = "0".repeat(64);
-    path.replace("{host}", &zeros).replace("{*path}", "checkpoint").split('/').map(|p| if p.starts_with('{') { "5f2c9a01" } else { p }).collect::<Vec<_>>().join("/")
+    path.replace("{host}", &zeros)
+        .replace("{*path}", "checkpoint")
+        .split('/')
+        .map(|p| if p.starts_with('{') { "5f2c9a01" } else { p })
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 #[test]
@@ -19,7 +24,8 @@ fn every_route_of_the_routers_is_in_the_list_with_its_methods() {
     for (source, root) in [(include_str!("../../../../src/collector/ui/mod.rs"), ""), (include_str!("../../../../src/collector/api/mod.rs"), "/api/v1")] {
         for line in source.lines().filter(|l| l.trim_start().starts_with(".route(")) {
             let path = format!("{root}{}", line.split('"').nth(1).unwrap());
-            let route = ROUTES.iter().find(|r| r.path == path).unwrap_or_else(|| panic!("{path} is not in collector/routes.rs: say who may and how far it looks"));
+            let route =
+                ROUTES.iter().find(|r| r.path == path).unwrap_or_else(|| panic!("{path} is not in collector/routes.rs: say who may and how far it looks"));
             let has = |method: &str| line.contains(&format!(" {method}(")) || line.contains(&format!(").{method}("));
             assert_eq!((route.read.is_some(), route.write.is_some()), (has("get"), has("post")), "{path}");
             assert!(seen.insert(path.clone()), "{path} twice");
@@ -84,7 +90,11 @@ async fn a_form_of_another_site_changes_nothing() {
         let path = filled(route.path);
         let request = Request::post(&path).header("sec-fetch-site", "cross-site").header("x-form-token", &token);
         let kind = if path.starts_with("/api/") { "application/json" } else { "application/x-www-form-urlencoded" };
-        let body = if path.starts_with("/api/") { "{}".to_string() } else { format!("name=x&password=y&token=z&pending=p&code=1&again=y&form_token={token}&framework=a&from=b&to=c") };
+        let body = if path.starts_with("/api/") {
+            "{}".to_string()
+        } else {
+            format!("name=x&password=y&token=z&pending=p&code=1&again=y&form_token={token}&framework=a&from=b&to=c")
+        };
         let request = request.header(header::CONTENT_TYPE, kind).header(header::CONTENT_LENGTH, body.len());
         let answer = browser.ask(request, body).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}: {}", answer.text);

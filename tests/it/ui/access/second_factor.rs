@@ -34,7 +34,10 @@ async fn a_code_is_asked_for_after_the_password_and_a_used_one_is_refused() {
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.headers.get(header::SET_COOKIE).is_none() && page.text.contains("Second factor"), "{}", page.text);
     let pending = between(&page.text, "name=\"pending\" value=\"", "\"").to_string();
-    let try_code = |code: String| { let (browser, pending) = (&browser, &pending); async move { browser.post("/signin/second", &format!("pending={pending}&code={code}")).await } };
+    let try_code = |code: String| {
+        let (browser, pending) = (&browser, &pending);
+        async move { browser.post("/signin/second", &format!("pending={pending}&code={code}")).await }
+    };
     // The step of the confirmation was used: the same code never signs in.
     assert_eq!(try_code(code(&secret, now)).await.status, StatusCode::UNAUTHORIZED);
     let answer = try_code(code(&secret, now + 30)).await;
