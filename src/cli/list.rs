@@ -31,7 +31,7 @@ enum Command {
     /// Put a new version of a list into force; a running collector judges by it within seconds
     #[command(after_help = PUT)]
     Put {
-        /// Which list: roster, approvals, third-parties or inventory
+        /// Which list: roster, approvals, third-parties, inventory or labels
         name: String,
         /// CSV or JSON
         file: PathBuf,
@@ -42,7 +42,7 @@ enum Command {
     /// Print a version of a list as it was given
     #[command(after_help = SHOW)]
     Show {
-        /// Which list: one of the four, or policy
+        /// Which list: one of the five, or policy
         name: String,
         /// The version that was in force then: a day (as of its end, UTC) or a time
         #[arg(long, value_name = "TIME")]
@@ -54,7 +54,7 @@ enum Command {
     /// List the versions of a list: since when, until when, rows, by whom, digest
     #[command(after_help = HISTORY)]
     History {
-        /// Which list: one of the four, policy, advisories or commitments
+        /// Which list: one of the five, policy, advisories or commitments
         name: String,
         /// How to print
         #[arg(long, value_enum, default_value_t = Format::Table)]

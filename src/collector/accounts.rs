@@ -1,5 +1,6 @@
 //! Users, their bounds and tokens, and settings: what pages, API and command line order, done once.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::token;
@@ -63,7 +64,7 @@ pub enum AccountError {
 }
 
 /// A person who may sign in from now on.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NewUser {
     /// Name to sign in with.
@@ -75,7 +76,7 @@ pub struct NewUser {
 }
 
 /// What is done to a person.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UserOrder {
     /// `role`, `remove`, `link`, `password`, `reset-second-factor`, `grant`, `ungrant`, `end-sessions`.
@@ -95,7 +96,8 @@ pub struct UserOrder {
 }
 
 /// What an order brought.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "UserDone")]
 pub struct Done {
     /// The person.
     pub user: RandomId,
@@ -104,7 +106,7 @@ pub struct Done {
 }
 
 /// A token for a program.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NewToken {
     /// What people call it.
@@ -120,7 +122,7 @@ pub struct NewToken {
 }
 
 /// A token for hosts that enrol.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NewEnrolment {
     /// How many hosts it may enrol; empty: 1.

@@ -81,6 +81,9 @@ pub async fn fsck(store: &Store, keys: &[Verifier], progress: &(dyn Fn(usize, us
         host_of(store, keys, host, (&gone, &judged), &mut found).await?;
     }
     progress(hosts.len(), hosts.len());
+    for wrong in store.wrong_tallies().await? {
+        found.add("tally", "counts of verdicts", wrong);
+    }
     Ok(found)
 }
 

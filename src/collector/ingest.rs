@@ -14,6 +14,7 @@ use super::app::{App, HostKey};
 use super::body::{self, Peer};
 use super::error::ApiError;
 use super::judge::{self, Plains};
+use super::kept;
 use super::metrics;
 use super::store::{Accepted, BlobRow, NewReport, ReportRow, StoreError};
 use super::verify;
@@ -135,6 +136,7 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
     if let Some(swept) = addresses.iter().find(|a| !frames.iter().any(|(here, _)| here == *a)) {
         return Err(ApiError::Missing(vec![*swept]));
     }
+    let known = app.store.kept_states(&host.id).await?;
     let (app, host) = (app.clone(), host.clone());
     let received = clock::unix_now();
     let task = tokio::task::spawn_blocking(move || {
@@ -142,7 +144,9 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
         let plains = inflate(&host, &frames)?;
         let observation = judge::observation(&report, &plains);
         let basis = app.basis.now();
-        let findings = judge::judge(&basis, &report, &observation);
+        let advisories = judge::advisories(&basis, &observation);
+        let findings = judge::judge(&basis, &report, &observation, advisories.as_ref());
+        let kept = kept::extract(&basis, &report, &observation, advisories.as_ref(), &known, report.times.finished.min(received));
         let looked_at = crate::rules::looked_at(&observation);
         app.metrics.judge.observe(metrics::seconds(begun.elapsed()));
         let row = ReportRow {
@@ -161,7 +165,7 @@ async fn judged(app: &Arc<App>, host: &Arc<HostKey>, envelope: Envelope, report:
             envelope: envelope.to_bytes(),
             leaf: None,
         };
-        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, needs: basis.needs.clone(), basis: basis.digest, looked_at })
+        Ok(NewReport { os: judge::os_name(&observation), row, report, findings, needs: basis.needs.clone(), basis: basis.digest, looked_at, kept })
     });
     // A panic of the engine is a defect of ours: the host keeps its report and sends it again.
     task.await.map_err(|e| ApiError::Internal(e.to_string()))?

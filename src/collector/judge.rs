@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::basis::Basis;
 use crate::advisory;
+use crate::model::advisories::Derived;
 use crate::model::fact::{self, Observation, StableFacts, VolatileFacts};
 use crate::model::finding::{Counts, Finding, Verdict};
 use crate::model::gap::{Gap, Gaps, reason};
@@ -56,11 +57,15 @@ fn family(name: &str, plains: &Plains, stable: &Address, volatile: &Address) -> 
     fact::merge(&stable, &volatile).map_err(|e| (reason::MALFORMED, format!("the {name} facts: {e}")))
 }
 
+/// The advisories that concern what was observed; `None`: there is no index.
+pub fn advisories(basis: &Basis, observation: &Observation) -> Option<Derived> {
+    basis.advisories.as_ref().map(|index| advisory::derive(observation, index))
+}
+
 /// The collector's verdicts on the observation of a report: its own thresholds and lists, the
 /// rules that its kind of scan is for; a drift scan is for those that read only what it looked at.
-pub fn judge(basis: &Basis, report: &Report, observation: &Observation) -> Vec<Finding> {
-    let advisories = basis.advisories.as_ref().map(|index| advisory::derive(observation, index));
-    let input = Input { observation, policy: &basis.policy, against: basis.against(), advisories: advisories.as_ref() };
+pub fn judge(basis: &Basis, report: &Report, observation: &Observation, advisories: Option<&Derived>) -> Vec<Finding> {
+    let input = Input { observation, policy: &basis.policy, against: basis.against(), advisories };
     match report.scan.kind {
         ScanKind::Drift => rules::evaluate_drift(&basis.pack, &input),
         kind => rules::evaluate_in(&basis.pack, &input, kind.cadence()),
@@ -69,14 +74,13 @@ pub fn judge(basis: &Basis, report: &Report, observation: &Observation) -> Vec<F
 
 /// Verdicts of these rules on an observation of before: those that time alone can move at `now` (Unix seconds), the others at the time at which the
 /// facts were gathered, for only a scan tells what became of them since.
-pub fn again(basis: &Basis, observation: Observation, now: i64, rules: &BTreeSet<String>) -> Vec<Finding> {
-    let advisories = basis.advisories.as_ref().map(|index| advisory::derive(&observation, index));
+pub fn again(basis: &Basis, observation: Observation, advisories: Option<&Derived>, now: i64, rules: &BTreeSet<String>) -> Vec<Finding> {
     let then = observation.gathered_at;
     let mut findings = Vec::new();
     let mut observation = observation;
     for (is_moved, at) in [(false, then), (true, now.max(then))] {
         observation.gathered_at = at;
-        let input = Input { observation: &observation, policy: &basis.policy, against: basis.against(), advisories: advisories.as_ref() };
+        let input = Input { observation: &observation, policy: &basis.policy, against: basis.against(), advisories };
         if basis.pack.rules.iter().any(|r| r.time_alone == is_moved && rules.contains(&r.id)) {
             findings.extend(rules::evaluate_those(&basis.pack, &input, &|rule| rule.time_alone == is_moved && rules.contains(&rule.id)));
         }

@@ -33,6 +33,7 @@ use crate::model::approvals::Approvals;
 use crate::model::canonical;
 use crate::model::ids::Digest;
 use crate::model::inventory::Inventory;
+use crate::model::labels::Labels;
 use crate::model::policy::Policy;
 use crate::model::roster::Roster;
 use crate::model::table::{TABLE_LIMIT, TableError};
@@ -59,6 +60,8 @@ pub enum List {
     ThirdParties,
     /// Hosts that are known elsewhere.
     Inventory,
+    /// What is said of hosts.
+    Labels,
 }
 
 /// A list as read.
@@ -72,11 +75,13 @@ pub enum Parsed {
     ThirdParties(ThirdParties),
     /// Machines.
     Inventory(Inventory),
+    /// What is said of hosts.
+    Labels(Labels),
 }
 
 impl List {
     /// All.
-    pub const ALL: [Self; 4] = [Self::Roster, Self::Approvals, Self::ThirdParties, Self::Inventory];
+    pub const ALL: [Self; 5] = [Self::Roster, Self::Approvals, Self::ThirdParties, Self::Inventory, Self::Labels];
 
     /// Kind of the ledger entries about it; its id is the list's name.
     pub const fn kind(self) -> Kind {
@@ -85,6 +90,7 @@ impl List {
             Self::Approvals => Kind::Approvals,
             Self::ThirdParties => Kind::ThirdParties,
             Self::Inventory => Kind::Inventory,
+            Self::Labels => Kind::Labels,
         }
     }
 
@@ -105,6 +111,7 @@ impl List {
             Self::Approvals => Parsed::Approvals(Approvals::parse(name, bytes)?),
             Self::ThirdParties => Parsed::ThirdParties(ThirdParties::parse(name, bytes)?),
             Self::Inventory => Parsed::Inventory(Inventory::parse(name, bytes)?),
+            Self::Labels => Parsed::Labels(Labels::parse(name, bytes)?),
         })
     }
 }
@@ -117,6 +124,7 @@ impl Parsed {
             Self::Approvals(list) => list.items.len(),
             Self::ThirdParties(list) => list.items.len(),
             Self::Inventory(list) => list.items.len(),
+            Self::Labels(list) => list.items.len(),
         }) as u64
     }
 
@@ -127,6 +135,7 @@ impl Parsed {
             Self::Approvals(list) => &list.notes,
             Self::ThirdParties(list) => &list.notes,
             Self::Inventory(list) => &list.notes,
+            Self::Labels(list) => &list.notes,
         }
     }
 }
@@ -134,7 +143,10 @@ impl Parsed {
 /// Puts a version of a list into force.
 pub async fn put(store: &Store, list: List, parsed: &Parsed, bytes: Vec<u8>, by: &str, at: i64) -> Result<Given, StoreError> {
     let new = NewList { kind: list.kind(), digest: Digest::of(&bytes), bytes: Some(bytes), rows: parsed.rows(), at, by: by.into() };
-    store.put_list(&new).await
+    match parsed {
+        Parsed::Labels(labels) => Ok(store.put_labels(&new, labels, None).await?.unwrap_or(Given { version: 0, is_new: false })),
+        _ => store.put_list(&new).await,
+    }
 }
 
 /// Which lists can't be read at the moment, and since when (Unix seconds).
@@ -210,6 +222,7 @@ pub async fn begin(store: &Store, config: &Config, pack: Arc<Pack>, refused: &Re
         (What::List(List::Approvals), &config.approvals),
         (What::List(List::ThirdParties), &config.third_parties),
         (What::List(List::Inventory), &config.inventory),
+        (What::List(List::Labels), &config.labels),
         (What::Advisories, &config.advisories),
         (What::Commitments, &config.commitments),
     ];
@@ -367,6 +380,8 @@ fn with(basis: Basis, parsed: Parsed, digest: Digest) -> Basis {
         Parsed::Approvals(list) => (b.approvals, b.parts.approvals) = (Some(Arc::new(list)), Some(digest)),
         Parsed::ThirdParties(list) => (b.third_parties, b.parts.third_parties) = (Some(Arc::new(list)), Some(digest)),
         Parsed::Inventory(list) => b.inventory = Some(Arc::new(list)),
+        // Nothing is judged by it; pages read it from the store.
+        Parsed::Labels(_) => {}
     })
 }
 
@@ -376,6 +391,7 @@ fn without(basis: Basis, list: List) -> Basis {
         List::Approvals => (b.approvals, b.parts.approvals) = (None, None),
         List::ThirdParties => (b.third_parties, b.parts.third_parties) = (None, None),
         List::Inventory => b.inventory = None,
+        List::Labels => {}
     })
 }
 

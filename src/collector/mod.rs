@@ -24,6 +24,8 @@ mod health;
 mod heartbeat;
 mod ingest;
 pub mod judge;
+pub mod kept;
+pub mod leavers;
 pub mod lists;
 pub mod metrics;
 pub mod records;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::lists::List;
 use super::store::{FindingFilter, FindingRow, RecordError, Store, StoreError, random_id};
@@ -138,19 +139,40 @@ impl Book {
     }
 
     /// What people and programs read of a type: its entries and how it stands.
-    pub fn document(&self, kind: &RecordType, people: Option<&People>, as_of: i64) -> Value {
-        json!({
-            "record": kind.id, "as_of": as_of, "entries": self.entries(kind, as_of),
-            "standings": self.standing(kind, people, as_of),
-        })
+    pub fn document(&self, kind: &RecordType, people: Option<&People>, as_of: i64) -> Told {
+        Told { as_of, entries: self.entries(kind, as_of), record: kind.id.clone(), standings: self.standing(kind, people, as_of) }
     }
 
     /// What people and programs read of one entry: what it is, how it stands, and each event.
-    pub fn story(&self, kind: &RecordType, entry: &Entry, people: Option<&People>, as_of: i64) -> Value {
+    pub fn story(&self, kind: &RecordType, entry: &Entry, people: Option<&People>, as_of: i64) -> Story {
         let standing = self.standing(kind, people, as_of).into_iter().find(|s| s.entry == Some(entry.id));
-        let history: Vec<&Recorded> = self.history(entry.id).into_iter().filter(|r| r.event.at <= as_of).collect();
-        json!({ "entry": entry, "standing": standing, "history": history })
+        let history = self.history(entry.id).into_iter().filter(|r| r.event.at <= as_of).cloned().collect();
+        Story { entry: entry.clone(), history, standing }
     }
+}
+
+/// A record type as of a time.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Told {
+    /// Unix seconds.
+    pub as_of: i64,
+    /// Its entries, closed and withdrawn ones too.
+    pub entries: Vec<Entry>,
+    /// Id of the type.
+    pub record: String,
+    /// How its duties and entries stand.
+    pub standings: Vec<Standing>,
+}
+
+/// One entry as of a time.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Story {
+    /// What its events add up to.
+    pub entry: Entry,
+    /// Its events, in their order.
+    pub history: Vec<Recorded>,
+    /// How it stands; `null`: it is over, or another entry stands for its duty.
+    pub standing: Option<Standing>,
 }
 
 /// The record types that the program carries.
@@ -258,11 +280,33 @@ pub async fn start_review(store: &Store, scope: &str, taken: &Privileges, by: &s
     record(store, kind, Action::Add, Order { fields, files, by: by.into(), ..Order::default() }).await
 }
 
+/// What people and programs read of a review.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Review {
+    /// Its items, by number.
+    pub items: Vec<Reviewed>,
+    /// The entry.
+    pub review: Entry,
+    /// Items without a decision.
+    pub undecided: usize,
+}
+
+/// One item of a review.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Reviewed {
+    /// What was decided; `null`: nothing yet.
+    pub decision: Option<review::Decided>,
+    /// Who can do what on which host.
+    pub item: Item,
+    /// Its number, from 1.
+    pub number: u32,
+}
+
 /// What people and programs read of a review: its items by number from 1, each with what was decided.
-pub fn review_document(entry: &Entry, list: &[Item], decided: &BTreeMap<u32, review::Decided>, undecided: bool) -> Value {
+pub fn review_document(entry: &Entry, list: &[Item], decided: &BTreeMap<u32, review::Decided>, undecided: bool) -> Review {
     let numbered = (1..).zip(list).filter(|(number, _)| !undecided || !decided.contains_key(number));
-    let items: Vec<Value> = numbered.map(|(number, item)| json!({ "number": number, "item": item, "decision": decided.get(&number) })).collect();
-    json!({ "review": entry, "items": items, "undecided": list.len().saturating_sub(decided.len()) })
+    let items = numbered.map(|(number, item)| Reviewed { decision: decided.get(&number).cloned(), item: item.clone(), number }).collect();
+    Review { items, review: entry.clone(), undecided: list.len().saturating_sub(decided.len()) }
 }
 
 /// The list of a review, by number from 1.

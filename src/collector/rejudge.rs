@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use super::app::{App, JUDGES};
 use super::basis::{Basis, Parts};
 use super::judge;
+use super::kept::{self, Extract, Kind};
 use super::store::{self, Again, Laid, Rejudged, Store, StoreError};
 use crate::host::clock;
 use crate::model::blob;
@@ -158,6 +159,8 @@ async fn one(store: &Store, basis: &Arc<Basis>, host: &HostId, now: i64) -> Resu
         let cause = Cause::of(store, basis, noted).await?;
         let standing = store.standing(host, &basis.needs).await?;
         let mut laid = Vec::new();
+        // Of each kind, what the newest report that looked at it says, and when that ended.
+        let mut newest: HashMap<Kind, (i64, Digest, Extract)> = HashMap::new();
         for (report, rules) in &standing.judging {
             let asked: BTreeSet<String> = rules.iter().filter(|rule| !cause.is_time_alone || basis.is_moved_by_time(rule)).cloned().collect();
             if asked.is_empty() && cause.is_time_alone {
@@ -165,14 +168,23 @@ async fn one(store: &Store, basis: &Arc<Basis>, host: &HostId, now: i64) -> Resu
             }
             let (row, frames) = store.facts(report).await?;
             let (basis, own) = (basis.clone(), asked.clone());
-            let judged = tokio::task::spawn_blocking(move || -> Result<Vec<Finding>, StoreError> {
+            let (finished, takes_out) = (row.times.finished, !cause.is_time_alone);
+            let judged = tokio::task::spawn_blocking(move || -> Result<(Vec<Finding>, Vec<Extract>), StoreError> {
                 let mut plains = judge::Plains::new();
                 for (address, frame) in frames {
                     plains.insert(address, blob::inflate(&frame).map_err(|e| StoreError::Damaged(format!("blob {address}: {e}")))?);
                 }
-                Ok(judge::again(&basis, judge::observation(&row, &plains), now, &own))
+                let observation = judge::observation(&row, &plains);
+                let advisories = judge::advisories(&basis, &observation);
+                let kept = if takes_out { kept::extract(&basis, &row, &observation, advisories.as_ref(), &[], finished) } else { Vec::new() };
+                Ok((judge::again(&basis, observation, advisories.as_ref(), now, &own), kept))
             });
-            let findings = judged.await.map_err(|e| StoreError::Database(e.to_string()))??;
+            let (findings, kept) = judged.await.map_err(|e| StoreError::Database(e.to_string()))??;
+            for extract in kept {
+                if newest.get(&extract.kind).is_none_or(|(known, _, _)| *known < finished) {
+                    newest.insert(extract.kind, (finished, *report, extract));
+                }
+            }
             laid.push(Laid { report: *report, findings, rules: asked });
         }
         let (basis_of, is_worded) = (basis.clone(), cause.changes_words());
@@ -182,6 +194,7 @@ async fn one(store: &Store, basis: &Arc<Basis>, host: &HostId, now: i64) -> Resu
             now,
             standing,
             laid,
+            kept: newest.into_values().map(|(_, report, extract)| (report, extract)).collect(),
             ends_others: !cause.is_time_alone,
             origin: Box::new(move |rule| cause.origin(basis_of.is_moved_by_time(rule))),
             alike: {

@@ -49,8 +49,6 @@ pub enum Reach {
     Own,
     /// At one host, named in the path.
     Host,
-    /// At the hosts that the parameter `host` names; at the whole fleet without it.
-    Chosen,
     /// At one framework over the hosts that are asked for; it asks the grant itself.
     Evidence,
     /// At the whole fleet.
@@ -85,7 +83,7 @@ const fn both(path: &'static str, of: Need, by: Need, reach: Reach) -> Route {
 }
 
 use Need::{Admin, Anyone, Export, Record, SignedIn};
-use Reach::{Chosen, Evidence, Fleet, Host, Own, Present};
+use Reach::{Evidence, Fleet, Host, Own, Present};
 
 /// All of them.
 pub const ROUTES: &[Route] = &[
@@ -99,10 +97,18 @@ pub const ROUTES: &[Route] = &[
     both("/setup", Anyone, Anyone, Own),
     // What everybody sees.
     read("/", SignedIn, Fleet),
-    read("/findings", SignedIn, Chosen),
+    read("/findings", SignedIn, Fleet),
     read("/findings/{host}/{rule}", SignedIn, Host),
     read("/hosts", SignedIn, Fleet),
+    read("/hosts/known", SignedIn, Fleet),
     read("/hosts/{host}", SignedIn, Host),
+    read("/people", SignedIn, Fleet),
+    read("/people/privileged", SignedIn, Fleet),
+    read("/people/{person}", SignedIn, Fleet),
+    read("/vulnerabilities", SignedIn, Fleet),
+    read("/vulnerabilities/{advisory}", SignedIn, Fleet),
+    read("/certificates", SignedIn, Fleet),
+    read("/certificates/{fingerprint}", SignedIn, Fleet),
     read("/evidence", SignedIn, Evidence),
     write("/evidence/export", Export, Evidence),
     read("/evidence/export/{id}", Export, Own),
@@ -128,6 +134,7 @@ pub const ROUTES: &[Route] = &[
     both("/settings/alerts", Admin, Admin, Present),
     write("/settings/alerts/{target}", Admin, Present),
     // The API.
+    read("/api/v1/openapi.json", SignedIn, Own),
     read("/api/v1/record-types", SignedIn, Own),
     both("/api/v1/records/{type}", SignedIn, Record, Fleet),
     write("/api/v1/records/{type}/sign-off", Record, Fleet),

@@ -43,6 +43,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: u32 = 60;
 /// Hosts that another process retired are shut out within so long.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// How often counts that reports move are added up; readers add what waits.
+const ADD_UP_EVERY: Duration = Duration::from_secs(2);
 /// Hosts whose old facts are let go of in one sweep.
 const THIN_HOSTS: u32 = 1000;
 /// A host's facts are looked through for old ones this often, seconds.
@@ -197,6 +199,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         tokio::spawn(lists::follow(app.clone(), watched, stopped.clone())),
         tokio::spawn(rejudge::follow(app.clone(), stopped.clone())),
         tokio::spawn(super::alerts::follow(app.clone(), stopped.clone())),
+        tokio::spawn(add_up(app.clone(), stopped.clone())),
         tokio::spawn(housekeeping(app.clone(), horizon, stopped)),
     ];
     Ok(Running { agents, people, operations, app, stop, listeners, tasks, _lock: lock })
@@ -259,6 +262,26 @@ fn rules(config: &Config, now: i64) -> anyhow::Result<Pack> {
         tracing::warn!(limit = signed::EXPIRED, number = signed.number(), "the pack of rules has expired and goes on judging: fetch a newer one");
     }
     Ok(signed.compile(schemas)?)
+}
+
+/// Adds up the counts that reports move.
+async fn add_up(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    match app.store.recount_if_never().await {
+        Ok(true) => tracing::info!("counted all findings"),
+        Ok(false) => {}
+        Err(e) => tracing::error!("findings were not counted: {e}"),
+    }
+    while !*stop.borrow() {
+        match app.store.add_up().await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(e) => tracing::error!("counts were not added up: {e}"),
+        }
+        tokio::select! {
+            () = sleep(ADD_UP_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
 }
 
 /// Writes down contacts, and now and then erases what nobody needs.

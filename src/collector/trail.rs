@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::store::{Store, StoreError, Trace, TraceFilter};
 use super::ui::text::{brief, grouped};
 use crate::ledger::{Kind, Verifier, checkpoint};
-use crate::model::ids::RandomId;
+use crate::model::ids::{HostId, RandomId};
 
 /// Longest value that is told of a statement, characters.
 const MAX_VALUE: usize = 120;
@@ -173,15 +175,41 @@ pub fn kinds() -> Vec<(&'static str, String)> {
     entries.chain(acts).collect()
 }
 
+/// Lines for programs.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditTrail")]
+pub struct Document {
+    /// Where the next page begins; none: nothing was found.
+    before: Option<String>,
+    entries: Vec<Entry>,
+}
+
+/// One line.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditTrailEntry")]
+struct Entry {
+    /// Unix seconds.
+    at: i64,
+    host: Option<HostId>,
+    kind: String,
+    /// Number of the ledger's entry; none: an act, which no entry tells.
+    leaf: Option<u64>,
+    /// The statement behind the entry, or the detail of the act.
+    said: Value,
+    /// One line of words.
+    what: String,
+    /// By name where one is known.
+    who: String,
+}
+
 /// The document of lines for programs.
-pub fn document(lines: &[Trace], names: &Names) -> Value {
-    let line = |trace: &Trace| {
+pub fn document(lines: &[Trace], names: &Names) -> Document {
+    let entry = |trace: &Trace| {
         let told = names.tell(trace);
         let said: Value = serde_json::from_str(&trace.body).unwrap_or_else(|_| trace.body.as_str().into());
-        serde_json::json!({ "at": trace.at, "host": trace.host, "kind": trace.kind, "leaf": trace.leaf, "said": said, "what": told.what, "who": told.who })
+        Entry { at: trace.at, host: trace.host, kind: trace.kind.clone(), leaf: trace.leaf, said, what: told.what, who: told.who }
     };
-    let next = lines.last().map(cursor);
-    serde_json::json!({ "entries": lines.iter().map(line).collect::<Vec<_>>(), "before": next })
+    Document { before: lines.last().map(cursor), entries: lines.iter().map(entry).collect() }
 }
 
 /// Where the page behind a line begins.

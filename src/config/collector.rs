@@ -48,6 +48,8 @@ pub struct Config {
     pub third_parties: PathBuf,
     /// Hosts that are known elsewhere (CSV or JSON from a cloud or a configuration management database); empty: none.
     pub inventory: PathBuf,
+    /// Labels of hosts: owner, purpose, criticality, region and words of one's own (CSV or JSON); empty: none.
+    pub labels: PathBuf,
     /// Index of published advisories (`assay advisories import`); empty: none, and rules about them are unknown.
     pub advisories: PathBuf,
     /// Folder of the company's own pages of commitments (or one page); empty: none.
@@ -93,6 +95,7 @@ impl Default for Config {
             approvals: PathBuf::new(),
             third_parties: PathBuf::new(),
             inventory: PathBuf::new(),
+            labels: PathBuf::new(),
             advisories: PathBuf::new(),
             commitments: PathBuf::new(),
             silent_after_hours: 48,

@@ -78,7 +78,9 @@ impl Plot {
 
     fn done(mut self, legend: &[(&str, Fill)], caption: &str) -> String {
         self.out.push_str("</svg></div>\n");
-        legend_of(&mut self.out, legend);
+        if !legend.is_empty() {
+            legend_of(&mut self.out, legend);
+        }
         let _ = writeln!(self.out, "<figcaption>{}</figcaption>\n</figure>", escape(caption));
         self.out
     }
@@ -235,6 +237,28 @@ fn told(leavers: &[Leaver], had: usize, shown: usize) -> String {
         of(&[RevocationState::Open, RevocationState::Overdue]),
         of(&[RevocationState::Unknown])
     )
+}
+
+/// Longest word beside a bar, characters.
+const MAX_WORD: usize = 24;
+
+/// One bar a row, with its number; nothing when there is no row. `id` is that of the drawing on its page, `title` and `caption` say in words what it
+/// shows.
+pub fn bars(id: &str, title: &str, rows: &[(String, u64)], caption: &str) -> Option<String> {
+    let most = rows.iter().map(|(_, n)| *n).max()?.max(1);
+    let (left, row) = (150.0, 26.0);
+    let height = row * units(rows.len() as u64) + 6.0;
+    let mut plot = Plot::new(id, height, title);
+    for (number, (word, n)) in rows.iter().enumerate() {
+        let y = row * units(number as u64) + 6.0;
+        let word: String = word.chars().take(MAX_WORD).collect();
+        plot.text((left - 8.0, y + 13.0), "end", "k", &word);
+        let w = if *n == 0 { 0.0 } else { ((WIDTH - left - 80.0) * units(*n) / units(most)).max(2.0) };
+        plot.rect((left, y, w, row - 10.0), QUIET);
+        plot.text((left + w + 6.0, y + 13.0), "start", "", &n.to_string());
+    }
+    plot.line((left, 0.0), (left, height - 6.0), "axis");
+    Some(plot.done(&[], caption))
 }
 
 /// How a conclusion is drawn.

@@ -28,7 +28,9 @@ pub fn reconcile(material: &Material, population: &[Member]) -> Option<Reconcili
         Ok((names, unnamed)) => {
             found.unnamed = unnamed;
             let listed: Vec<String> = names.into_iter().filter(|n| material.scope.covers(n)).collect();
-            compare(population, &listed, &mut found);
+            let here: Vec<(&str, bool)> = population.iter().map(|m| (m.name.as_str(), m.state.counts())).collect();
+            let both = compare(&here, &listed);
+            (found.both, found.only_here, found.only_listed, found.retired_listed) = (both.both, both.only_here, both.only_listed, both.retired_listed);
         }
     }
     Some(found)
@@ -47,13 +49,28 @@ fn names(version: &ListVersion) -> Result<(Vec<String>, u64), String> {
 /// One name on either side.
 #[derive(Debug, Default)]
 struct Same<'a> {
-    here: Vec<&'a Member>,
+    here: Vec<(&'a str, bool)>,
     listed: Vec<&'a str>,
 }
 
-fn compare(population: &[Member], listed: &[String], found: &mut Reconciliation) {
+/// Names on one side, the other, or both; each sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Enrolled and listed.
+    pub both: Vec<String>,
+    /// Enrolled and in no line of the list.
+    pub only_here: Vec<String>,
+    /// Listed and never enrolled.
+    pub only_listed: Vec<String>,
+    /// Listed and taken out here.
+    pub retired_listed: Vec<String>,
+}
+
+/// Compares the names of hosts, and whether each counts, with the names of a list.
+pub fn compare(population: &[(&str, bool)], listed: &[String]) -> Compared {
+    let mut found = Compared::default();
     let mut by_name: BTreeMap<String, Same<'_>> = BTreeMap::new();
-    population.iter().for_each(|m| by_name.entry(folded(&m.name)).or_default().here.push(m));
+    population.iter().for_each(|(name, counts)| by_name.entry(folded(name)).or_default().here.push((name, *counts)));
     listed.iter().for_each(|n| by_name.entry(folded(n)).or_default().listed.push(n));
     for (short, long) in short_names(&by_name) {
         let Some(moved) = by_name.remove(&long) else { continue };
@@ -62,19 +79,21 @@ fn compare(population: &[Member], listed: &[String], found: &mut Reconciliation)
         own.listed.extend(moved.listed);
     }
     for same in by_name.into_values() {
-        let (counting, gone): (Vec<&Member>, Vec<&Member>) = same.here.into_iter().partition(|m| m.state.counts());
+        type Side<'a> = Vec<(&'a str, bool)>;
+        let (counting, gone): (Side<'_>, Side<'_>) = same.here.into_iter().partition(|(_, counts)| *counts);
         // Of one name on both sides as many as both have are in both; which of them can't be told by name.
         let both = counting.len().min(same.listed.len());
-        found.both.extend(counting.iter().take(both).map(|m| m.name.clone()));
-        found.only_here.extend(counting.iter().skip(both).map(|m| m.name.clone()));
+        found.both.extend(counting.iter().take(both).map(|(name, _)| (*name).to_string()));
+        found.only_here.extend(counting.iter().skip(both).map(|(name, _)| (*name).to_string()));
         let rest = same.listed.get(both..).unwrap_or(&[]);
         let retired = gone.len().min(rest.len());
-        found.retired_listed.extend(gone.iter().take(retired).map(|m| m.name.clone()));
+        found.retired_listed.extend(gone.iter().take(retired).map(|(name, _)| (*name).to_string()));
         found.only_listed.extend(rest.iter().skip(retired).map(|n| (*n).to_string()));
     }
     for names in [&mut found.both, &mut found.only_here, &mut found.only_listed, &mut found.retired_listed] {
         names.sort();
     }
+    found
 }
 
 /// A name without a domain, and the one name with a domain that can mean the same host.

@@ -137,22 +137,26 @@ fn spans<'m>(index: &Index<'m>) -> Spans<'m> {
 pub fn summary(index: &Index<'_>, people: &People) -> (Vec<Leaver>, Vec<Revocation>) {
     let (mut leavers, mut rows): (Vec<Leaver>, Vec<Revocation>) = (Vec::new(), Vec::new());
     each(index, people, &mut |found| {
-        let same = leavers.last().is_some_and(|l| l.person == found.person);
-        if !same {
-            let (person, left_at, limit) = (found.person.clone(), found.left_at, found.limit);
-            leavers.push(Leaver { person, left_at, seen: 0, open: 0, unknown: 0, never: 0, at_least: 0, at_most: Some(0), limit });
-        }
-        let Some(leaver) = leavers.last_mut() else { return };
-        leaver.seen += usize::from(found.last_seen.is_some());
-        leaver.open += usize::from(found.open());
-        leaver.unknown += usize::from(found.unknown());
-        let never = found.last_seen.is_none() && found.first_gone.is_some();
-        leaver.never += usize::from(never);
-        leaver.at_least = leaver.at_least.max(found.at_least);
-        leaver.at_most = leaver.at_most.zip(found.at_most).map(|(a, b)| a.max(b));
-        if !never {
+        fold(&mut leavers, &found);
+        if !(found.last_seen.is_none() && found.first_gone.is_some()) {
             rows.push(found);
         }
     });
     (leavers, rows)
+}
+
+/// Adds what became of a person on one host to the same over all hosts; rows of one person must follow each other.
+pub fn fold(leavers: &mut Vec<Leaver>, found: &Revocation) {
+    let same = leavers.last().is_some_and(|l| l.person == found.person);
+    if !same {
+        let (person, left_at, limit) = (found.person.clone(), found.left_at, found.limit);
+        leavers.push(Leaver { person, left_at, seen: 0, open: 0, unknown: 0, never: 0, at_least: 0, at_most: Some(0), limit });
+    }
+    let Some(leaver) = leavers.last_mut() else { return };
+    leaver.seen += usize::from(found.last_seen.is_some());
+    leaver.open += usize::from(found.open());
+    leaver.unknown += usize::from(found.unknown());
+    leaver.never += usize::from(found.last_seen.is_none() && found.first_gone.is_some());
+    leaver.at_least = leaver.at_least.max(found.at_least);
+    leaver.at_most = leaver.at_most.zip(found.at_most).map(|(a, b)| a.max(b));
 }

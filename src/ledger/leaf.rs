@@ -44,7 +44,7 @@ pub enum Kind {
     KeyRotation,
     /// Facts older than the policy keeps were erased; the reference is the digest of the statement that says which.
     Retention,
-    /// A version of the roster; like the four below, the reference is the digest of the statement that names the version's digest and rows.
+    /// A version of the roster; like those below, the reference is the digest of the statement that names the version's digest and rows.
     Roster,
     /// A version of the approved privileged access.
     Approvals,
@@ -52,6 +52,8 @@ pub enum Kind {
     ThirdParties,
     /// A version of the list of hosts that are known elsewhere.
     Inventory,
+    /// A version of what is said of hosts: owner, purpose, criticality, region, labels.
+    Labels,
     /// Other thresholds judge from now on.
     Policy,
     /// Another index of advisories judges from now on.
@@ -120,7 +122,7 @@ pub struct Leaf {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Report,
         Self::Enrolment,
         Self::Export,
@@ -136,6 +138,7 @@ impl Kind {
         Self::Approvals,
         Self::ThirdParties,
         Self::Inventory,
+        Self::Labels,
         Self::Policy,
         Self::Advisories,
         Self::RulePack,
@@ -170,6 +173,7 @@ impl Kind {
             Self::Approvals => "approvals",
             Self::ThirdParties => "third-parties",
             Self::Inventory => "inventory",
+            Self::Labels => "labels",
             Self::Policy => "policy",
             Self::Advisories => "advisories",
             Self::RulePack => "rule-pack",
@@ -191,7 +195,10 @@ impl Kind {
 
     /// Whether each entry is about a version of a list that is kept, called by the kind's id.
     pub const fn is_list(self) -> bool {
-        matches!(self, Self::Roster | Self::Approvals | Self::ThirdParties | Self::Inventory | Self::Policy | Self::Advisories | Self::Commitments)
+        matches!(
+            self,
+            Self::Roster | Self::Approvals | Self::ThirdParties | Self::Inventory | Self::Labels | Self::Policy | Self::Advisories | Self::Commitments
+        )
     }
 
     /// From the form on disk and wire.

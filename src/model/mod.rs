@@ -17,6 +17,7 @@ pub mod gap;
 pub mod ids;
 pub mod inventory;
 pub mod kept;
+pub mod labels;
 pub mod pattern;
 pub mod policy;
 pub mod receipt;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::event::{Action, Attachment, Event, NOTE, Recorded, ordered};
@@ -9,7 +10,7 @@ use super::kind::RecordType;
 use crate::model::ids::{Digest, RandomId};
 
 /// Something that was done to an entry once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Mark {
     /// When, Unix seconds.
     pub at: i64,
@@ -20,7 +21,7 @@ pub struct Mark {
 }
 
 /// What a second person said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Decision {
     /// `Approve`, `Refuse` or `Revoke`.
     pub action: Action,
@@ -29,7 +30,7 @@ pub struct Decision {
 }
 
 /// One entry as of a time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Entry {
     /// Record type.
     pub record: String,

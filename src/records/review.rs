@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Action, Recorded, ordered};
@@ -16,7 +17,7 @@ pub const LIST_NAME: &str = "privileged-access.json";
 pub const MAX_ITEMS: u32 = 100_000;
 
 /// One item of the list: who can do what on which host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
     /// Name of the host.
@@ -32,7 +33,7 @@ pub struct Item {
 }
 
 /// What was decided about an item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Decided {
     /// `keep` or `revoke`.
     pub decision: String,

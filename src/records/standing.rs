@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::entry::{Entry, entries};
@@ -14,7 +15,7 @@ use crate::model::finding::Verdict;
 use crate::model::ids::{Digest, RandomId};
 
 /// How an entry or a duty stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Recorded, complete and in time.
@@ -65,7 +66,7 @@ impl State {
 }
 
 /// How one entry or duty stood over a span of time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Standing {
     /// Record type.
     pub record: String,

@@ -7,6 +7,7 @@
 //! A waiver covers findings of one rule, on hosts and subjects by name or with `*`. It is laid over a failure and never changes it: when
 //! it ends, the failure is open again.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::entry::{Entry, Mark, entries};
@@ -20,7 +21,7 @@ use crate::model::ids::{Digest, RandomId};
 pub const MAX_DAYS: i64 = 366;
 
 /// Where a waiver stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Asked for, and nobody has answered.
@@ -52,7 +53,7 @@ impl Stage {
 }
 
 /// One waiver, as all events up to some time tell it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Waiver {
     /// Its entry.
     pub id: RandomId,

@@ -138,7 +138,7 @@ async fn what_can_not_be_used_is_one_sentence() {
         (vec!["list", "put", "roster", text(&file), "--data", data], "people.csv:2:5: \"soon\""),
         (
             vec!["list", "put", "rooster", text(&file), "--data", data],
-            "there is no list \"rooster\" to put; there is roster, approvals, third-parties, inventory",
+            "there is no list \"rooster\" to put; there is roster, approvals, third-parties, inventory, labels",
         ),
         (vec!["list", "put", "policy", text(&file), "--data", data], "there is no list \"policy\" to put"),
         (vec!["list", "show", "roster", "--data", data], "no version of roster was in force on"),

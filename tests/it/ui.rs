@@ -1,6 +1,7 @@
 //! The pages as a browser asks for them: real router, real store, real ledger.
 
 mod access;
+mod fleet;
 pub mod seed;
 
 use std::sync::Arc;

@@ -6,14 +6,17 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use tokio::time::timeout;
 
-use super::AlertError;
+use super::{AlertError, chain};
 use super::message::Message;
 use super::target::Target;
 use crate::collector::store::{Letter, Store};
 
-/// Longest time for a step of the conversation.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest time to connect.
+const CONNECT: Duration = Duration::from_secs(20);
+/// Longest time for all of it: the library waits for an answer without end.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An address of a mail.
 pub(super) fn mailbox(address: &str) -> Result<Mailbox, AlertError> {
@@ -40,13 +43,16 @@ pub(super) async fn send(store: &Store, target: &Target, letter: &Letter) -> Res
         "tls" => Tls::Wrapper(parameters(&host, &target.body.ca)?),
         _ => Tls::Required(parameters(&host, &target.body.ca)?),
     };
-    let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host).port(port).tls(tls).timeout(Some(TIMEOUT));
+    let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host).port(port).tls(tls).timeout(Some(CONNECT));
     if !target.body.user.is_empty() {
         let password = String::from_utf8(target.secret(store)?).map_err(|e| bad(&e))?;
         transport = transport.credentials(Credentials::new(target.body.user.clone(), password));
     }
-    transport.build().send(mail).await.map_err(|e| AlertError::Receiver(chain(&e)))?;
-    Ok(())
+    match timeout(TIMEOUT, transport.build().send(mail)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(e)) => Err(AlertError::Receiver(chain(&e))),
+        Err(_) => Err(AlertError::Receiver(format!("{} did not take it within {} s", target.body.address, TIMEOUT.as_secs()))),
+    }
 }
 
 fn parameters(host: &str, ca: &str) -> Result<TlsParameters, AlertError> {
@@ -58,14 +64,4 @@ fn parameters(host: &str, ca: &str) -> Result<TlsParameters, AlertError> {
             .add_root_certificate(Certificate::from_pem(ca.as_bytes()).map_err(bad)?);
     }
     builder.build().map_err(bad)
-}
-
-fn chain(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut source = e.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

@@ -95,3 +95,14 @@ async fn round(app: &App, began: i64, ticks: u32, now: i64) -> Result<(), AlertE
     }
     Ok(())
 }
+
+/// An error with everything that caused it.
+fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

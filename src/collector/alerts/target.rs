@@ -24,7 +24,7 @@ const MAX_TARGETS: usize = 50;
 const MAX_CA: usize = 16_000;
 
 /// What a person gives; empty where it does not apply.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NewTarget {
     /// `webhook`, `mail` or `syslog`.

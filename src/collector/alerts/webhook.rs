@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-use super::AlertError;
+use super::{AlertError, chain};
 use super::target::Target;
 use crate::collector::store::{Letter, Store};
 use crate::pki;
@@ -67,16 +67,6 @@ pub(super) async fn send(store: &Store, target: &Target, letter: &Letter, now: i
         .await
         .map_err(failed)?;
     if answer.status().is_success() { Ok(()) } else { Err(AlertError::Receiver(format!("the receiver answered {}", answer.status()))) }
-}
-
-fn chain(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut source = e.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

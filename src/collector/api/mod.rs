@@ -1,82 +1,98 @@
-//! The API on the people's listener: JSON in, JSON out.
+//! The API on the people's listener: JSON in, JSON out. What each address takes and answers is told by the document at `/api/v1/openapi.json`
+//! (`openapi.json` beside this file), which is made of the same rows as the routes.
 //!
+//! **To add an operation**: write the handler in the file of its resource, and a row in [`operations`]:
 //! ```text
-//! GET  /api/v1/record-types                              types with their fields, deadlines and promises
-//! GET  /api/v1/records/TYPE?as_of=DAY                    entries and how they stand
-//! POST /api/v1/records/TYPE                              {"subject":…,"fields":{…},"files":[{"name":…,"content":BASE64}]} -> 201
-//! POST /api/v1/records/TYPE/sign-off                     {"note":…}: the list is complete -> 201
-//! GET  /api/v1/records/TYPE/ENTRY?as_of=DAY              one entry with each of its events
-//! POST /api/v1/records/TYPE/ENTRY                        {"action":"change"|"close"|"withdraw","fields":{…},"files":[…],"note":…}
-//! GET  /api/v1/record-files/SHA256                       the bytes of a file
-//! GET  /api/v1/waivers?as_of=DAY                         waivers with their stage
-//! POST /api/v1/waivers                                   {"rule":…,"host":…,"subject":…,"reason":…,"control":…,"expires":DAY} -> 201; ?dry_run=true: what it would cover
-//! POST /api/v1/waivers/ENTRY                             {"action":"approve"|"refuse"|"revoke"|"withdraw","note":…}
-//! POST /api/v1/access-reviews                            {"scope":…}: takes who can act with more than ordinary rights from the newest facts -> 201
-//! GET  /api/v1/access-reviews/ENTRY                      its items with the decisions so far; deciding and closing are actions on the record
-//! GET  /api/v1/users                                     who signs in                                     (admin, like the next four)
-//! POST /api/v1/users                                     {"name":…,"role":…,"password":…} -> 201; without a password a one-time link
-//! GET  /api/v1/users/USER                                one, by id or name
-//! POST /api/v1/users/USER                                {"action":"role"|"remove"|"link"|"password"|"reset-second-factor"|"grant"|"ungrant"|"end-sessions",…}
-//! POST /api/v1/enrolment-tokens                          {"uses":"1","days":"1"} -> 201 and the token, once
-//! GET  /api/v1/tokens                                    one's own API tokens; an admin sees all
-//! POST /api/v1/tokens                                    {"name":…,"role":…,"read_only":"true","areas":"records due","days":"90"} -> 201 and the token, once
-//! POST /api/v1/tokens/TOKEN                              {"action":"revoke"}
-//! GET  /api/v1/settings                                  POST {"name":…,"value":…}: one setting (admin)
-//! GET  /api/v1/alert-targets                             where alerts go (admin); POST adds one -> 201
-//! POST /api/v1/alert-targets/TARGET                      {"action":"test"|"remove"}; with the number of a dead letter "retry"|"dismiss"
-//! GET  /api/v1/alerts                                    the newest messages and how far they are
-//! GET  /api/v1/audit-trail?kind=&person=&day=&before=    ledger entries and logged acts, newest first
-//! GET  /api/v1/due?within=DAYS                           what is overdue, missing or wrong, and what will be
+//! post("/labels/{host}", "Gives a host its labels", labels::put).sends::<Labels>().answers::<Made>(201),
 //! ```
+//! - Arguments of the handler come from `taken` ([`taken::Path`], [`taken::Query`]), not from axum: their refusals are ours. `Query<T>` is documented by
+//!   itself, so `T` derives `JsonSchema`; a handler that takes a `Body` needs `.sends::<T>()` with what [`records::said`] reads. Another
+//!   kind of argument is refused by the compiler until `operation.rs` says what of it the document must tell.
+//! - What is answered derives `Serialize` and `JsonSchema`, and never is a bare `Value`: `.answers::<T>(status)`. Docstrings become descriptions. Names of types are names
+//!   of schemas: give a short one another name (`#[schemars(rename = "WaiverRequest")]`).
+//! - Refusals are a [`problem::Problem`]; what changes something begins with [`caller::Caller::must_record`] or a stricter question.
+//! - `ASSAY_WRITE_VECTORS=1 cargo nextest run api_document` writes the document anew; `tests/it/api.rs` holds it.
+//!
 //! Who asks is known by the session's cookie or by `Authorization: Bearer TOKEN`. With a cookie, what changes something must come from this site
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
-mod access;
-mod alerts;
+pub mod access;
+pub mod alerts;
 pub mod caller;
-pub(super) mod problem;
-mod records;
-mod reviews;
+pub mod openapi;
+pub mod operation;
+pub mod problem;
+pub mod records;
+pub mod reviews;
+pub mod taken;
 pub mod token;
-mod trail;
-mod waivers;
+pub mod trail;
+pub mod waivers;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
 
+use super::accounts;
+use super::alerts::NewTarget;
+use super::records::{Review, Story, Told};
 use super::ui::Site;
+use operation::{Operation, get, post};
 use problem::Problem;
 
 /// Where the API begins.
 pub const ROOT: &str = "/api/v1";
 
+/// Every operation of the API.
+#[rustfmt::skip]
+pub fn operations() -> Vec<Operation> {
+    vec![
+        get("/openapi.json", "This document", openapi::show).answers::<serde_json::Map<String, serde_json::Value>>(200),
+
+        get("/record-types", "Record types with their fields, deadlines and promises", records::types).answers::<records::Types>(200),
+        get("/records/{type}", "Entries of a type and how they stand", records::list).answers::<Told>(200),
+        post("/records/{type}", "Records a new entry", records::add).sends::<records::Said>().answers::<records::Made>(201),
+        post("/records/{type}/sign-off", "Signs that the list is complete", records::sign_off).sends::<records::Said>().answers::<records::Made>(201),
+        get("/records/{type}/{entry}", "One entry with each of its events", records::show).answers::<Story>(200),
+        post("/records/{type}/{entry}", "Changes, closes or withdraws an entry", records::act).sends::<records::Said>().answers::<records::Made>(201),
+        get("/record-files/{digest}", "The bytes of a file", records::file).answers_bytes("application/octet-stream"),
+        get("/due", "What is overdue, missing or wrong, and what will be", records::due).answers::<records::Due>(200),
+
+        get("/waivers", "Waivers with their stage", waivers::list).answers::<waivers::Waivers>(200),
+        post("/waivers", "Asks for a waiver, or tells what it would cover", waivers::request)
+            .sends::<waivers::Request>().answers::<records::Made>(201).answers::<waivers::Coverage>(200),
+        post("/waivers/{entry}", "Approves, refuses, revokes or withdraws a waiver", waivers::act).sends::<waivers::Word>().answers::<records::Made>(201),
+
+        post("/access-reviews", "Begins a review over who can act with more than ordinary rights, by the newest facts", reviews::start)
+            .sends::<reviews::Start>().answers::<reviews::Started>(201),
+        get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
+            .answers::<Review>(200),
+
+        get("/users", "Who signs in", access::users).answers::<access::Users>(200),
+        post("/users", "Adds a person; without a password a one-time link is made", access::add_user).sends::<accounts::NewUser>().answers::<accounts::Done>(201),
+        get("/users/{user}", "One person, by id or name", access::user).answers::<access::Person>(200),
+        post("/users/{user}", "Changes a person: role, bounds, password, second factor, sessions; or removes one", access::change_user)
+            .sends::<accounts::UserOrder>().answers::<accounts::Done>(200),
+        get("/tokens", "One's own API tokens; an admin sees all", access::tokens).answers::<access::Tokens>(200),
+        post("/tokens", "Makes an API token, whose text is told once", access::issue_token).sends::<accounts::NewToken>().answers::<access::ApiToken>(201),
+        post("/tokens/{token}", "Revokes an API token", access::revoke_token).sends::<access::Word>().answers::<access::Revoked>(200),
+        post("/enrolment-tokens", "Makes a token that enrols hosts", access::enrolment_token).sends::<accounts::NewEnrolment>().answers::<access::EnrolmentToken>(201),
+        get("/settings", "Settings that change while the collector works", access::settings).answers::<access::Settings>(200),
+        post("/settings", "Changes a setting", access::set).sends::<access::Setting>().answers::<access::Setting>(200),
+        get("/alert-targets", "Where alerts go", alerts::targets).answers::<alerts::Targets>(200),
+        post("/alert-targets", "Adds a target of alerts", alerts::add).sends::<NewTarget>().answers::<alerts::Added>(201),
+        post("/alert-targets/{target}", "Tests or removes a target; with the number of a message that was given up, tries it again or throws it away", alerts::act)
+            .sends::<access::Word>().answers::<alerts::Done>(200),
+        get("/alerts", "The newest messages and how far they are", alerts::letters).answers::<alerts::Alerts>(200),
+        get("/audit-trail", "Ledger entries and logged acts, newest first", trail::list).answers::<super::trail::Document>(200),
+    ]
+}
+
 /// The routes of the API.
 pub fn router() -> Router<Arc<Site>> {
-    let routes = Router::new()
-        .route("/record-types", get(records::types))
-        .route("/records/{type}", get(records::list).post(records::add))
-        .route("/records/{type}/sign-off", post(records::sign_off))
-        .route("/records/{type}/{entry}", get(records::show).post(records::act))
-        .route("/record-files/{digest}", get(records::file))
-        .route("/waivers", get(waivers::list).post(waivers::request))
-        .route("/waivers/{entry}", post(waivers::act))
-        .route("/access-reviews", post(reviews::start))
-        .route("/access-reviews/{entry}", get(reviews::show))
-        .route("/due", get(records::due))
-        .route("/users", get(access::users).post(access::add_user))
-        .route("/users/{user}", get(access::user).post(access::change_user))
-        .route("/enrolment-tokens", post(access::enrolment_token))
-        .route("/tokens", get(access::tokens).post(access::issue_token))
-        .route("/tokens/{token}", post(access::revoke_token))
-        .route("/settings", get(access::settings).post(access::set))
-        .route("/alert-targets", get(alerts::targets).post(alerts::add))
-        .route("/alert-targets/{target}", post(alerts::act))
-        .route("/alerts", get(alerts::letters))
-        .route("/audit-trail", get(trail::list))
+    let routes = operation::routes(operations())
         .fallback(|| async { Problem::NotFound("such a resource".into()) })
-        .method_not_allowed_fallback(|| async { Problem::NotFound("this method on it".into()) });
+        .method_not_allowed_fallback(|| async { Problem::Method });
     Router::new().nest(ROOT, routes)
 }

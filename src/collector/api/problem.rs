@@ -3,13 +3,23 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::collector::accounts::AccountError;
 use crate::collector::auth::AuthError;
 use crate::collector::error::ApiError;
 use crate::collector::store::{RecordError, StoreError};
-use crate::records::Refusal;
+use crate::records;
+
+/// What is answered when something is not done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Refusal {
+    /// Stable id, such as `not-found`.
+    error: String,
+    /// One sentence.
+    message: String,
+}
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +33,15 @@ pub enum Problem {
     /// There is no such thing.
     #[error("there is not {0}")]
     NotFound(String),
+    /// The address has another method.
+    #[error("this address does not answer that method; Allow names those it does")]
+    Method,
     /// A parameter makes no sense.
     #[error("{0}")]
     Parameter(String),
     /// What was sent may not be recorded.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] records::Refusal),
     /// An order about accounts that was not carried out.
     #[error(transparent)]
     Order(#[from] AccountError),
@@ -70,6 +83,7 @@ impl IntoResponse for Problem {
             Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not-signed-in"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method"),
             Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
             Self::Refused(refusal) => (status_of(refusal), refusal.id()),
             Self::Order(order) => status_of_order(order),
@@ -83,13 +97,11 @@ impl IntoResponse for Problem {
             tracing::error!("a request of the API failed: {e}");
             return Self::Internal(String::new()).into_response();
         }
+        let told = Json(Refusal { error: id.into(), message: self.to_string() });
         match self {
             Self::Body(e) => e.into_response(),
-            Self::NotSignedIn => {
-                let body = Json(json!({ "error": id, "message": self.to_string() }));
-                (status, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
-            }
-            other => (status, Json(json!({ "error": id, "message": other.to_string() }))).into_response(),
+            Self::NotSignedIn => (status, [(header::WWW_AUTHENTICATE, "Bearer")], told).into_response(),
+            _ => (status, told).into_response(),
         }
     }
 }
@@ -103,11 +115,11 @@ const fn status_of_order(order: &AccountError) -> (StatusCode, &'static str) {
     }
 }
 
-const fn status_of(refusal: &Refusal) -> StatusCode {
+const fn status_of(refusal: &records::Refusal) -> StatusCode {
     match refusal {
-        Refusal::UnknownType(_) | Refusal::UnknownEntry(..) => StatusCode::NOT_FOUND,
-        Refusal::Value(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::State(_) => StatusCode::CONFLICT,
-        Refusal::SamePerson(_) => StatusCode::FORBIDDEN,
+        records::Refusal::UnknownType(_) | records::Refusal::UnknownEntry(..) => StatusCode::NOT_FOUND,
+        records::Refusal::Value(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        records::Refusal::State(_) => StatusCode::CONFLICT,
+        records::Refusal::SamePerson(_) => StatusCode::FORBIDDEN,
     }
 }

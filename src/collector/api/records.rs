@@ -5,69 +5,126 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::problem::Problem;
+use super::taken::{Path, Query};
 use crate::collector::body;
 use crate::collector::error::ApiError;
-use crate::collector::records::{self as desk, Book, Order};
+use crate::collector::records::{self as desk, Book, Order, Story, Told};
 use crate::collector::ui::Site;
-use crate::model::ids::Digest;
+use crate::model::ids::{Digest, RandomId};
 use crate::records::check::MAX_FILE;
 use crate::records::event::NOTE;
 use crate::records::types::WAIVER;
 use crate::records::value::{day, midnight};
-use crate::records::{self, Action, RecordType, Recorded, Refusal};
+use crate::records::{self, Action, RecordType, Recorded, Refusal, Standing};
 
 /// Largest body, bytes: one file of the largest size as base64, and the values.
 pub const MAX_BODY: usize = MAX_FILE / 3 * 4 + (1 << 20);
 /// Most days that `within` looks ahead.
 const MAX_WITHIN: u32 = 3_660;
 
-/// What `GET` may ask.
-#[derive(Debug, Default, Deserialize)]
+/// As of when something is asked.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
+    /// A day, `YYYY-MM-DD`: as it stood at its end; otherwise now.
     #[serde(default)]
+    #[schemars(extend("format" = "date"))]
     as_of: String,
+}
+
+/// What is due, when.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ahead {
+    /// A day, `YYYY-MM-DD`: as it stood at its end; otherwise now.
     #[serde(default)]
-    within: String,
+    #[schemars(extend("format" = "date"))]
+    as_of: String,
+    /// Days to look ahead, at most 3660.
+    #[serde(default)]
+    #[schemars(range(max = 3660))]
+    within: u32,
+}
+
+/// The record types.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Types {
+    types: Vec<RecordType>,
+}
+
+/// What was recorded.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Made {
+    /// When, Unix seconds.
+    at: i64,
+    /// The entry; all zero: the list as a whole.
+    entry: RandomId,
+    /// Digest of the statement, the reference of its ledger entry.
+    event: Digest,
+}
+
+/// What wants a person's hand.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Due {
+    /// Unix seconds.
+    as_of: i64,
+    /// The worst first, then what comes first.
+    due: Vec<Standing>,
+    /// Days that were looked ahead.
+    within_days: u32,
 }
 
 impl Asked {
     /// The second that is meant: the last of a day, but never later than now.
     pub fn at(&self, now: i64) -> Result<i64, Problem> {
-        if self.as_of.is_empty() {
-            return Ok(now);
-        }
-        let date = day(&self.as_of).ok_or_else(|| Problem::Parameter("as_of is no day; write as_of=YYYY-MM-DD".into()))?;
-        Ok(midnight(date).saturating_add(86_399).min(now))
+        second_of(&self.as_of, now)
     }
 }
 
+/// The last second of a day that a caller names, but never later than now; now when none is named.
+pub fn second_of(text: &str, now: i64) -> Result<i64, Problem> {
+    if text.is_empty() {
+        return Ok(now);
+    }
+    let date = day(text).ok_or_else(|| Problem::Parameter("as_of is no day; write as_of=YYYY-MM-DD".into()))?;
+    Ok(midnight(date).saturating_add(86_399).min(now))
+}
+
 /// What a new entry, a change or another action says.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Said {
+    /// On an entry `change`, `close` or `withdraw`; of a new entry nothing, or `add`.
     action: String,
+    /// Person, group, site or thing of a new entry.
     subject: String,
+    /// Values by the name of the field, each as text.
     fields: BTreeMap<String, String>,
+    /// Files, which fields name.
     files: Vec<File>,
+    /// Why.
     note: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// A file that comes along.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// A plain name.
     name: String,
+    /// Its bytes as base64 (RFC 4648 section 4).
+    #[schemars(extend("contentEncoding" = "base64"))]
     content: String,
 }
 
@@ -96,16 +153,16 @@ pub async fn said<T: DeserializeOwned>(site: &Site, headers: &HeaderMap, request
 pub async fn recorded(site: &Site, kind: &RecordType, action: Action, order: Order) -> Result<Response, Problem> {
     let Recorded { digest, event } = desk::record(site.store(), kind, action, order).await?;
     site.app.sequencer.wake();
-    Ok((StatusCode::CREATED, Json(json!({ "entry": event.entry, "event": digest, "at": event.at }))).into_response())
+    Ok((StatusCode::CREATED, Json(Made { at: event.at, entry: event.entry, event: digest })).into_response())
 }
 
 /// `GET /record-types`
-pub async fn types(_caller: Caller) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({ "types": desk::carried()? })))
+pub async fn types(_caller: Caller) -> Result<Json<Types>, Problem> {
+    Ok(Json(Types { types: desk::carried()?.to_vec() }))
 }
 
 /// `GET /records/{type}`
-pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Json<Told>, Problem> {
     let at = asked.at(caller.now)?;
     let book = Book::read(site.store()).await?;
     let kind = book.kind(&id)?;
@@ -137,7 +194,7 @@ pub async fn show(
     caller: Caller,
     Path((id, entry)): Path<(String, String)>,
     Query(asked): Query<Asked>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Story>, Problem> {
     let at = asked.at(caller.now)?;
     let book = Book::read(site.store()).await?;
     let (kind, found) = book.find(Some(book.kind(&id)?), &entry)?;
@@ -176,14 +233,15 @@ pub async fn file(State(site): State<Arc<Site>>, _caller: Caller, Path(digest): 
 }
 
 /// `GET /due`
-pub async fn due(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
-    let within = if asked.within.is_empty() { Some(0) } else { asked.within.parse().ok().filter(|days| *days <= MAX_WITHIN) };
-    let within = within.ok_or_else(|| Problem::Parameter(format!("within is no number of days up to {MAX_WITHIN}")))?;
-    let at = asked.at(caller.now)?;
+pub async fn due(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Ahead>) -> Result<Json<Due>, Problem> {
+    if asked.within > MAX_WITHIN {
+        return Err(Problem::Parameter(format!("within is no number of days up to {MAX_WITHIN}")));
+    }
+    let at = second_of(&asked.as_of, caller.now)?;
     let book = Book::read(site.store()).await?;
     let people = desk::people(site.store(), at).await?;
-    let due = records::due(book.types, &book.events, people.as_ref(), at, within);
-    Ok(Json(json!({ "as_of": at, "within_days": within, "due": due })))
+    let due = records::due(book.types, &book.events, people.as_ref(), at, asked.within);
+    Ok(Json(Due { as_of: at, due, within_days: asked.within }))
 }
 
 /// A type that is recorded here; waivers have their own address, where a second person is asked for.

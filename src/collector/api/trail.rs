@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::caller::Caller;
 use super::problem::Problem;
-use crate::collector::trail::{self, Names};
+use super::taken::Query;
+use crate::collector::trail::{self, Document, Names};
 use crate::collector::ui::Site;
 use crate::collector::ui::when::{DAY, parse_day};
 
@@ -17,18 +18,24 @@ use crate::collector::ui::when::{DAY, parse_day};
 const LINES: u32 = 500;
 
 /// What is asked; empty: anything.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "AskedTrail")]
 pub struct Asked {
+    /// Kind of entry or act.
     kind: String,
+    /// Name or id of a person.
     person: String,
+    /// One day, `YYYY-MM-DD`.
     day: String,
+    /// What was there at the end of this day, `YYYY-MM-DD`.
     as_of: String,
+    /// `before` of an answer: the lines behind it.
     before: String,
 }
 
 /// `GET /audit-trail`
-pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Document>, Problem> {
     let day = |name: &str, text: &str| parse_day(text).ok_or_else(|| Problem::Parameter(format!("{name} is no day; write {name}=YYYY-MM-DD")));
     let (mut from, mut to) = caller.session.grant.as_ref().map_or((i64::MIN, i64::MAX), |g| g.span());
     to = to.min(caller.now);

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::problem::Problem;
 use super::records::{Asked, recorded, said};
+use super::taken::{Path, Query};
 use crate::collector::records::{self as desk, Book, Order};
 use crate::collector::ui::Site;
 use crate::records::event::NOTE;
@@ -20,49 +21,86 @@ use crate::records::types::WAIVER;
 use crate::records::waiver::{Stage, Waiver, waivers};
 use crate::records::{Action, Refusal};
 
+/// Waivers as of a time.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Waivers {
+    /// Unix seconds.
+    as_of: i64,
+    waivers: Vec<Staged>,
+}
+
 /// A waiver and where it stands.
-#[derive(Debug, Serialize)]
-struct Told {
+#[derive(Debug, Serialize, JsonSchema)]
+struct Staged {
     stage: Stage,
     waiver: Waiver,
 }
 
-/// What is asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    rule: String,
+/// What a waiver would cover.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Coverage {
+    covers: Vec<Covered>,
+}
+
+/// An open failure that a waiver would cover.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Covered {
+    /// Name of the host.
     host: String,
+    /// Since when it fails, Unix seconds.
+    since: i64,
+    /// What of the host.
+    subject: String,
+}
+
+/// What is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "WaiverRequest")]
+pub struct Request {
+    /// Id of the rule.
+    rule: String,
+    /// Name of the host, `*` for any run of characters.
+    host: String,
+    /// Subject of the finding, likewise; empty: the host itself.
     #[serde(default)]
     subject: String,
+    /// Why the failure is accepted.
     reason: String,
+    /// What holds the risk down meanwhile.
     control: String,
+    /// Last day, `YYYY-MM-DD`.
+    #[schemars(extend("format" = "date"))]
     expires: String,
 }
 
 /// How it is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct How {
+    /// Record nothing; answer what it would cover.
     #[serde(default)]
     dry_run: bool,
 }
 
 /// What is decided.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WaiverDecision")]
 pub struct Word {
+    /// `approve`, `refuse`, `revoke` or `withdraw`.
     action: String,
+    /// Why.
     #[serde(default)]
     note: String,
 }
 
 /// `GET /waivers`
-pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Query<Asked>) -> Result<Json<Waivers>, Problem> {
     let at = asked.at(caller.now)?;
     let all = waivers(&site.store().record_events().await?, at);
-    let told: Vec<Told> = all.into_iter().map(|waiver| Told { stage: waiver.stage(at), waiver }).collect();
-    Ok(Json(json!({ "as_of": at, "waivers": told })))
+    let waivers = all.into_iter().map(|waiver| Staged { stage: waiver.stage(at), waiver }).collect();
+    Ok(Json(Waivers { as_of: at, waivers }))
 }
 
 /// `POST /waivers`
@@ -71,8 +109,8 @@ pub async fn request(State(site): State<Arc<Site>>, caller: Caller, Query(how): 
     let asked: Request = said(&site, &headers, body).await?;
     if how.dry_run {
         let covered = desk::covered(site.store(), &asked.rule, &asked.host, &asked.subject).await?;
-        let told: Vec<Value> = covered.into_iter().map(|(host, row)| json!({ "host": host, "subject": row.finding.subject, "since": row.since })).collect();
-        return Ok(Json(json!({ "covers": told })).into_response());
+        let covers = covered.into_iter().map(|(host, row)| Covered { host, since: row.since, subject: row.finding.subject }).collect();
+        return Ok(Json(Coverage { covers }).into_response());
     }
     let kind = Book::read(site.store()).await?.kind(WAIVER)?;
     let values = [

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, storable};
-use super::findings::rank;
+use super::moves::rank;
 use super::query::Query;
 use super::transitions::{Changes, Span};
 use crate::host::clock;
@@ -346,7 +346,7 @@ impl Store {
     }
 
     /// Names of hosts, in no order; those that are not here are left out.
-    pub async fn host_names(&self, ids: &[HostId]) -> Result<std::collections::BTreeMap<HostId, String>> {
+    pub async fn names_of_hosts(&self, ids: &[HostId]) -> Result<std::collections::BTreeMap<HostId, String>> {
         let mut names = std::collections::BTreeMap::new();
         for some in ids.chunks(ROWS) {
             let mut query = Query::new("SELECT id, name FROM hosts WHERE id IN ");

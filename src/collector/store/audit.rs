@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use super::Head;
 use super::engine::{Result, Store, StoreError, bytes, signed, unsigned};
 use super::query::Query;
-use crate::model::finding::{Finding, Verdict};
+use crate::model::finding::Verdict;
 use crate::model::ids::{Address, Digest, HostId};
 
 /// Ids in one question to the database.
@@ -84,23 +84,16 @@ impl Store {
 
     /// Verdicts of a host at a second, by rule and subject.
     pub async fn verdicts_at(&self, host: &HostId, at: i64) -> Result<BTreeMap<(String, String), Verdict>> {
-        let rows = sqlx::query("SELECT rule, verdict, body FROM findings WHERE host = $1 AND since <= $2 AND (until IS NULL OR until > $2)")
+        let rows = sqlx::query("SELECT rule, subject, verdict FROM findings WHERE host = $1 AND since <= $2 AND (until IS NULL OR until > $2)")
             .bind(host.bytes().to_vec())
             .bind(at)
             .fetch_all(&self.reader)
             .await?;
-        let verdict = |row: &sqlx::any::AnyRow| -> Result<_> {
-            let (rule, word, body): (&str, &str, &str) = (row.try_get("rule")?, row.try_get("verdict")?, row.try_get("body")?);
-            let finding: Finding = serde_json::from_str(body).map_err(|e| StoreError::Damaged(format!("finding of {rule}: {e}")))?;
-            // Lists and counts read the column, pages the body: whichever was altered, the two differ from what was signed.
-            let column = Verdict::from_id(word).ok_or_else(|| StoreError::Damaged(format!("finding of {rule}: {word:?} is no verdict")))?;
-            Ok(((finding.rule, finding.subject), column, finding.verdict))
-        };
         let mut out = BTreeMap::new();
         for row in &rows {
-            let (about, column, body) = verdict(row)?;
-            // Both, so that neither hides behind the other.
-            out.insert(about, if column == body { column } else { Verdict::NotRun });
+            let (rule, word): (String, &str) = (row.try_get("rule")?, row.try_get("verdict")?);
+            let verdict = Verdict::from_id(word).ok_or_else(|| StoreError::Damaged(format!("finding of {rule}: {word:?} is no verdict")))?;
+            out.insert((rule, row.try_get("subject")?), verdict);
         }
         Ok(out)
     }

@@ -46,6 +46,8 @@ const SQLITE_SCHEMA: &[Step] = &[
     (2, include_str!("schema/sqlite/002.sql")),
     (3, include_str!("schema/sqlite/003.sql")),
     (4, include_str!("schema/sqlite/004.sql")),
+    (5, include_str!("schema/sqlite/005.sql")),
+    (7, include_str!("schema/sqlite/007.sql")),
     (8, include_str!("schema/sqlite/008.sql")),
 ];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
@@ -53,6 +55,8 @@ const POSTGRES_SCHEMA: &[Step] = &[
     (2, include_str!("schema/postgres/002.sql")),
     (3, include_str!("schema/postgres/003.sql")),
     (4, include_str!("schema/postgres/004.sql")),
+    (5, include_str!("schema/postgres/005.sql")),
+    (7, include_str!("schema/postgres/007.sql")),
     (8, include_str!("schema/postgres/008.sql")),
 ];
 /// A host not heard of for this long is silent, seconds.

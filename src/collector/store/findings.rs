@@ -1,14 +1,19 @@
 //! Findings as spans of time.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
+use super::moves::{Counted, Moves, rank, severity_of};
 use super::query::Query;
-use super::transitions::{self, Laying, Span};
-use super::{FindingFilter, FindingRow};
+use super::transitions::{self, Changes, Laying, Span};
+use super::{FindingFilter, FindingRow, tallies};
 use crate::collector::commitments::Spell;
-use crate::model::finding::{Finding, Severity, Verdict};
+use crate::model::finding::{Citation, Finding, UnknownReason, Verdict};
 use crate::model::ids::{Digest, HostId};
 
 impl Store {
@@ -44,7 +49,7 @@ impl Store {
         }
         query.push(" ORDER BY f.severity DESC, f.rule, f.host, f.subject, f.since LIMIT ").bind(limit_of(filter.limit));
         let rows = query.all(&self.reader).await?;
-        let found: Result<Vec<FindingRow>> = rows.iter().map(|row| Ok(FindingRow { since: row.try_get("verdict_since")?, ..finding_row(row)? })).collect();
+        let found: Result<Vec<FindingRow>> = rows.iter().map(|row| Ok(FindingRow { since: began(row)?, ..finding_row(row)? })).collect();
         if filter.period.is_some() { found.map(joined) } else { found }
     }
 
@@ -82,13 +87,7 @@ impl Store {
     }
 }
 
-/// A verdict is as old as the first of the spans that follow each other without a break and say the same verdict.
-const FINDINGS: &str = "SELECT f.*, coalesce((SELECT min(g.since) FROM findings g
-      WHERE g.host = f.host AND g.rule = f.rule AND g.subject = f.subject AND g.since <= f.since AND g.since >= coalesce(
-        (SELECT max(e.until) FROM findings e WHERE e.host = f.host AND e.rule = f.rule AND e.subject = f.subject AND e.until <= f.since
-           AND (e.verdict <> f.verdict OR NOT EXISTS
-             (SELECT 1 FROM findings n WHERE n.host = e.host AND n.rule = e.rule AND n.subject = e.subject AND n.since = e.until))), 0)), f.since) AS verdict_since
-    FROM findings f WHERE ";
+const FINDINGS: &str = "SELECT * FROM findings f WHERE ";
 
 /// Spans of one verdict that follow each other without a break become one.
 fn joined(rows: Vec<FindingRow>) -> Vec<FindingRow> {
@@ -108,26 +107,46 @@ fn continues(last: &FindingRow, next: &FindingRow) -> bool {
     last.since == next.since && last.finding.verdict == next.finding.verdict && about(last) == about(next)
 }
 
-/// Spans written by one statement.
-const INSERT_ROWS: usize = 64;
+/// Spans written by one statement: SQLite looks each parameter up by its name, so many of them cost their square.
+const INSERT_ROWS: usize = 8;
 
 /// Which rules are looked at.
 pub(super) type Ours<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 
+/// A span as stored.
+struct Stored {
+    span: Span,
+    /// Since when its verdict holds whatever its words.
+    began: i64,
+}
+
+impl Stored {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self { span: span(row)?, began: began(row)? })
+    }
+
+    fn counted(&self) -> Counted {
+        counted(&self.span, self.began)
+    }
+}
+
 /// Lays verdicts over the stored spans inside a transaction, see [`transitions::lay`]; whether anything changed. Only rules that are `ours` are
 /// looked at, in verdicts and in spans.
 pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &HostId, ours: Ours<'_>, new: &Laying<'_>) -> Result<bool> {
-    let rows =
-        sqlx::query("SELECT * FROM findings WHERE host = $1 AND (until IS NULL OR until > $2) AND ($3 IS NULL OR since <= $3) ORDER BY rule, subject, since")
-            .bind(host.bytes().to_vec())
-            .bind(new.at)
-            .bind(new.next.map(|(next, _)| next))
-            .fetch_all(&mut **transaction)
-            .await?;
-    let mut spans: Vec<Span> = rows.iter().map(span).collect::<Result<_>>()?;
-    spans.retain(|s| ours(&s.finding.rule));
+    // One that ended at this second tells since when its verdict holds; those after the next report may have begun with one that changes.
+    let rows = sqlx::query("SELECT * FROM findings WHERE host = $1 AND (until IS NULL OR until >= $2) ORDER BY rule, subject, since")
+        .bind(host.bytes().to_vec())
+        .bind(new.at)
+        .fetch_all(&mut **transaction)
+        .await?;
+    let (stored, others): (Vec<Stored>, Vec<Stored>) =
+        rows.iter().map(Stored::read).collect::<Result<Vec<_>>>()?.into_iter().partition(|s| ours(&s.span.finding.rule));
+    let spans: Vec<Span> = stored.iter().map(|s| s.span.clone()).collect();
     let findings: Vec<Finding> = new.findings.iter().filter(|f| ours(&f.rule)).cloned().collect();
     let changes = transitions::lay(&spans, &Laying { findings: &findings, ..*new });
+    if changes.is_empty() {
+        return Ok(false);
+    }
     for (span, until) in changes.end.iter().filter_map(|(number, until)| Some((spans.get(*number)?, until))) {
         let mut query = Query::new("UPDATE findings SET until = ");
         query.bind(*until);
@@ -136,11 +155,90 @@ pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &Host
     for span in changes.remove.iter().filter_map(|number| spans.get(*number)) {
         identified(&mut Query::new("DELETE FROM findings"), host, span).run(&mut **transaction).await?;
     }
-    for spans in changes.add.chunks(INSERT_ROWS) {
+    let after = applied(&stored, &changes);
+    let mut added: Vec<(&Span, i64)> = Vec::with_capacity(changes.add.len());
+    for (place, counted) in &after {
+        match place {
+            Place::New(number) => added.extend(changes.add.get(*number).map(|span| (span, counted.began))),
+            Place::Old(number) => {
+                let Some(old) = stored.get(*number).filter(|old| old.began != counted.began) else { continue };
+                let mut query = Query::new("UPDATE findings SET began = ");
+                query.bind(counted.began);
+                identified(&mut query, host, &old.span).run(&mut **transaction).await?;
+            }
+        }
+    }
+    for spans in added.chunks(INSERT_ROWS) {
         insert(host, spans)?.run(&mut **transaction).await?;
     }
+    let others: Vec<Counted> = others.iter().map(Stored::counted).collect();
+    let before: Vec<Counted> = stored.iter().map(Stored::counted).chain(others.iter().cloned()).collect();
+    let after: Vec<Counted> = after.into_iter().map(|(_, counted)| counted).chain(others).collect();
+    tallies::queue(transaction, &Moves::between(&before, &after)).await?;
     super::alerts::note(transaction, host, &super::alerts::fresh(&spans, &changes)).await?;
-    Ok(!changes.is_empty())
+    Ok(true)
+}
+
+/// Where a span of [`applied`] comes from.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Position among the stored ones.
+    Old(usize),
+    /// Position among the added ones.
+    New(usize),
+}
+
+/// Spans as they are after changes, by what they are about and time, each with since when its verdict holds.
+fn applied(stored: &[Stored], changes: &Changes) -> Vec<(Place, Counted)> {
+    let ends: BTreeMap<usize, Option<i64>> = changes.end.iter().copied().collect();
+    let removed: BTreeSet<usize> = changes.remove.iter().copied().collect();
+    let kept = stored.iter().enumerate().filter(|(number, _)| !removed.contains(number)).map(|(number, stored)| {
+        let mut counted = stored.counted();
+        counted.until = ends.get(&number).copied().unwrap_or(counted.until);
+        (Place::Old(number), counted)
+    });
+    let added = changes.add.iter().enumerate().map(|(number, span)| (Place::New(number), counted(span, span.since)));
+    let mut all: Vec<(Place, Counted)> = kept.chain(added).collect();
+    all.sort_by(|(_, a), (_, b)| (&a.rule, &a.subject, a.since).cmp(&(&b.rule, &b.subject, b.since)));
+    for number in 1..all.len() {
+        let [(_, last), (_, next)] = all.get_mut(number - 1..=number).unwrap_or_default() else { continue };
+        if (&last.rule, &last.subject) == (&next.rule, &next.subject) {
+            let goes_on = last.until == Some(next.since) && last.verdict == next.verdict;
+            next.began = if goes_on { last.began } else { next.since };
+        }
+    }
+    all
+}
+
+fn counted(span: &Span, began: i64) -> Counted {
+    Counted {
+        rule: span.finding.rule.clone(),
+        subject: span.finding.subject.clone(),
+        verdict: span.finding.verdict,
+        severity: span.finding.severity,
+        began,
+        since: span.since,
+        until: span.until,
+    }
+}
+
+/// Every span of a host as counts see it.
+pub(super) async fn counted_of(transaction: &mut Transaction<'static, Any>, host: &HostId) -> Result<Vec<Counted>> {
+    let columns = "SELECT rule, subject, verdict, severity, began, since, until FROM findings WHERE host = $1";
+    let rows = sqlx::query(columns).bind(host.bytes().to_vec()).fetch_all(&mut **transaction).await?;
+    let read = |row: &AnyRow| -> Result<Counted> {
+        let verdict: &str = row.try_get("verdict")?;
+        Ok(Counted {
+            rule: row.try_get("rule")?,
+            subject: row.try_get("subject")?,
+            verdict: Verdict::from_id(verdict).ok_or_else(|| StoreError::Damaged(format!("verdict {verdict:?}")))?,
+            severity: severity_of(row.try_get("severity")?)?,
+            began: began(row)?,
+            since: row.try_get("since")?,
+            until: row.try_get("until")?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Narrows a statement to one span: its key is what it is about and when it began.
@@ -151,27 +249,28 @@ fn identified<'q>(query: &'q mut Query, host: &HostId, span: &Span) -> &'q mut Q
     query.push(" AND since = ").bind(span.since)
 }
 
-fn insert(host: &HostId, spans: &[Span]) -> Result<Query> {
-    let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body, origin) VALUES ");
-    for (number, span) in spans.iter().enumerate() {
-        let body = serde_json::to_string(&span.finding).map_err(|e| StoreError::Database(e.to_string()))?;
+fn insert(host: &HostId, spans: &[(&Span, i64)]) -> Result<Query> {
+    let mut query = Query::new("INSERT INTO findings (host, rule, subject, verdict, severity, since, until, report, body, origin, began) VALUES ");
+    for (number, (span, began)) in spans.iter().enumerate() {
+        let subject = Some(&span.finding.subject).filter(|subject| subject.contains('\0')).map(|subject| Cow::Borrowed(subject.as_str()));
+        let (message, reason, citations) = (Cow::Borrowed(span.finding.message.as_str()), span.finding.reason.clone(), Cow::Borrowed(&*span.finding.citations));
+        let body = Body { subject, message, reason, citations };
+        let body = serde_json::to_string(&body).map_err(|e| StoreError::Database(e.to_string()))?;
         query.push(if number > 0 { ", (" } else { "(" }).bind(host.bytes().to_vec());
         query.push(", ").bind(storable(&span.finding.rule)).push(", ").bind(storable(&span.finding.subject));
         query.push(", ").bind(span.finding.verdict.id()).push(", ").bind(rank(span.finding.severity));
         query.push(", ").bind(span.since).push(", ").bind(span.until);
-        query.push(", ").bind(span.report.bytes().to_vec()).push(", ").bind(body).push(", ").bind(span.origin.clone()).push(")");
+        query.push(", ").bind(span.report.bytes().to_vec()).push(", ").bind(body).push(", ").bind(span.origin.clone()).push(", ").bind(*began).push(")");
     }
     Ok(query)
 }
 
-pub(super) const fn rank(severity: Severity) -> i64 {
-    match severity {
-        Severity::Info => 0,
-        Severity::Low => 1,
-        Severity::Medium => 2,
-        Severity::High => 3,
-        Severity::Critical => 4,
-    }
+/// Since when the verdict of a row holds whatever its words; one that was never counted is as old as its span.
+fn began(row: &AnyRow) -> Result<i64> {
+    Ok(match row.try_get("began")? {
+        Some(began) => began,
+        None => row.try_get("since")?,
+    })
 }
 
 fn finding_row(row: &AnyRow) -> Result<FindingRow> {
@@ -193,12 +292,31 @@ fn spell(row: &AnyRow) -> Result<Spell> {
 }
 
 fn span(row: &AnyRow) -> Result<Span> {
-    let (rule, body): (&str, &str) = (row.try_get("rule")?, row.try_get("body")?);
-    Ok(Span {
-        finding: serde_json::from_str(body).map_err(|e| StoreError::Damaged(format!("finding of {rule}: {e}")))?,
-        since: row.try_get("since")?,
-        until: row.try_get("until")?,
-        report: Digest::new(bytes(row, "report")?),
-        origin: row.try_get("origin")?,
-    })
+    let (rule, body, verdict): (&str, &str, &str) = (row.try_get("rule")?, row.try_get("body")?, row.try_get("verdict")?);
+    let damaged = |what: String| StoreError::Damaged(format!("finding of {rule}: {what}"));
+    let body: Body<'_> = serde_json::from_str(body).map_err(|e| damaged(e.to_string()))?;
+    let finding = Finding {
+        rule: rule.to_string(),
+        subject: body.subject.map_or_else(|| row.try_get("subject"), |subject| Ok(subject.into_owned()))?,
+        verdict: Verdict::from_id(verdict).ok_or_else(|| damaged(format!("verdict {verdict:?}")))?,
+        severity: severity_of(row.try_get("severity")?)?,
+        message: body.message.into_owned(),
+        reason: body.reason,
+        citations: body.citations.into_owned(),
+    };
+    Ok(Span { finding, since: row.try_get("since")?, until: row.try_get("until")?, report: Digest::new(bytes(row, "report")?), origin: row.try_get("origin")? })
+}
+
+/// What a finding says beyond its columns; older programs repeated the columns.
+#[derive(Serialize, Deserialize)]
+struct Body<'a> {
+    /// When the column can't hold it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<UnknownReason>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    citations: Cow<'a, [Citation]>,
 }

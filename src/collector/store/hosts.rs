@@ -5,7 +5,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, storable};
-use super::{HostRow, HostState, Statement};
+use super::moves::Moves;
+use super::{HostRow, HostState, Statement, findings, tallies};
 use crate::host::clock;
 use crate::ledger::{Kind, Leaf};
 use crate::model::ids::{Digest, HostId, Salt};
@@ -138,11 +139,15 @@ impl Store {
                 return Ok(false);
             }
         }
+        let before = findings::counted_of(&mut transaction, &retirement.host).await?;
         sqlx::query("UPDATE findings SET until = CASE WHEN since < $1 THEN $1 ELSE since + 1 END WHERE host = $2 AND until IS NULL")
             .bind(retirement.at)
             .bind(retirement.host.bytes().to_vec())
             .execute(&mut *transaction)
             .await?;
+        let after = findings::counted_of(&mut transaction, &retirement.host).await?;
+        tallies::queue(&mut transaction, &Moves::between(&before, &after)).await?;
+        super::kept::end(&mut transaction, &retirement.host, retirement.at).await?;
         let statement = Statement::of(Kind::Retirement, retirement.at, retirement)?;
         super::statements::put(&mut transaction, &statement, Some(retirement.host)).await?;
         transaction.commit().await?;
@@ -155,7 +160,7 @@ impl Store {
         rows.iter().map(|row| Ok(HostId::new(bytes(row, "id")?))).collect()
     }
 
-    fn host_row(&self, row: &AnyRow, at: i64) -> Result<HostRow> {
+    pub(super) fn host_row(&self, row: &AnyRow, at: i64) -> Result<HostRow> {
         let seen_at: Option<i64> = row.try_get::<Option<i64>, _>("contact")?.map(|last| last.min(at));
         let enrolled_at: i64 = row.try_get("enrolled_at")?;
         let retired_at: Option<i64> = row.try_get("retired_at")?;

@@ -6,8 +6,10 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, bytes};
 use super::findings;
+use super::kept::{self, Word};
 use super::reports::{Reach, kind_of};
 use super::transitions::Laying;
+use crate::collector::kept::Extract;
 use crate::model::finding::Finding;
 use crate::model::ids::{Digest, HostId};
 use crate::rules::Needs;
@@ -46,6 +48,8 @@ pub struct Again {
     pub standing: Standing,
     /// The verdicts.
     pub laid: Vec<Laid>,
+    /// What is kept of the facts for pages of the fleet, and of which report.
+    pub kept: Vec<(Digest, Extract)>,
     /// Whether verdicts of rules that are in no pack any more end.
     pub ends_others: bool,
     /// What brings a verdict of this rule.
@@ -145,6 +149,11 @@ async fn judge_again(store: &Store, transaction: &mut Transaction<'static, Any>,
         let laying = Laying { findings: &laid.findings, report: laid.report, at, next: None, origin: &origin, alike: &*again.alike };
         findings::lay(transaction, host, &ours, &laying).await?;
     }
+    for (report, extract) in &again.kept {
+        // What was not kept before stands since its report; else what a list changed begins now.
+        let since = if kept::is_new(transaction, host, extract.kind).await? { effective(transaction, report).await?.unwrap_or(at) } else { at };
+        kept::lay(transaction, host, extract, Word { at: since, next: None }).await?;
+    }
     sqlx::query("INSERT INTO judged (host, basis, at) VALUES ($1, $2, $3) ON CONFLICT (host) DO UPDATE SET basis = excluded.basis, at = excluded.at")
         .bind(host.bytes().to_vec())
         .bind(again.basis.bytes().to_vec())
@@ -152,6 +161,12 @@ async fn judge_again(store: &Store, transaction: &mut Transaction<'static, Any>,
         .execute(&mut **transaction)
         .await?;
     Ok(Rejudged::Done)
+}
+
+/// From when on a report counts.
+async fn effective(transaction: &mut Transaction<'static, Any>, report: &Digest) -> Result<Option<i64>> {
+    let row = sqlx::query("SELECT effective FROM reports WHERE id = $1").bind(report.bytes().to_vec()).fetch_optional(&mut **transaction).await?;
+    row.map(|row| Ok(row.try_get("effective")?)).transpose()
 }
 
 /// A report that may be the newest for some rules.

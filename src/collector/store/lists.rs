@@ -9,6 +9,7 @@ use super::Statement;
 use super::engine::{Result, Store, StoreError, bytes, flag, signed, storable, unsigned};
 use crate::ledger::Kind;
 use crate::model::ids::Digest;
+use crate::model::labels::Labels;
 
 /// Largest body, bytes: a list is at most 8 MiB, a folder of pages less.
 const MAX_BODY: usize = 32 << 20;
@@ -37,7 +38,7 @@ pub struct NewList {
 /// One version of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListVersion {
-    /// Which list: `roster`, `approvals`, `third-parties`, `inventory`, `policy`, `advisories`, `commitments`.
+    /// Which list: `roster`, `approvals`, `third-parties`, `inventory`, `labels`, `policy`, `advisories`, `commitments`.
     pub name: String,
     /// From 1.
     pub version: u64,
@@ -101,14 +102,27 @@ impl Store {
     /// Puts a version into force with its ledger entry, unless the one in force has the same digest: all or nothing, durable when this
     /// returns.
     pub async fn put_list(&self, new: &NewList) -> Result<Given> {
+        Ok(self.put_version(new, None, None).await?.unwrap_or(Given { version: 0, is_new: false }))
+    }
+
+    /// The same of the labels of hosts, which pages find hosts by. With `after`, only if that is the number of the version in force (0: there is
+    /// none); else nothing is done and `None` comes back.
+    pub async fn put_labels(&self, new: &NewList, labels: &Labels, after: Option<u64>) -> Result<Option<Given>> {
+        self.put_version(new, Some(labels), after).await
+    }
+
+    async fn put_version(&self, new: &NewList, labels: Option<&Labels>, after: Option<u64>) -> Result<Option<Given>> {
         let body = new.bytes.as_deref().map(|bytes| zstd::encode_all(bytes, LEVEL)).transpose().map_err(|e| StoreError::File(e.to_string()))?;
         for _ in 0..TRIES {
             let mut transaction = self.begin().await?;
             let newest = newest(&mut transaction, new.kind.id()).await?;
+            if after.is_some_and(|after| newest.map_or(0, |(version, _, _)| version) != after) {
+                return Ok(None);
+            }
             if let Some((version, _, digest)) = newest
                 && digest == new.digest
             {
-                return Ok(Given { version, is_new: false });
+                return Ok(Some(Given { version, is_new: false }));
             }
             let (version, at) = newest.map_or((1, new.at), |(version, since, _)| (version + 1, new.at.max(since)));
             let done =
@@ -128,8 +142,11 @@ impl Store {
             }
             let given = ListGiven { at, by: new.by.clone(), digest: new.digest, name: new.kind.id().into(), rows: new.rows };
             super::statements::put(&mut transaction, &Statement::of(new.kind, at, &given)?, None).await?;
+            if let Some(labels) = labels {
+                super::population::lay_labels(&mut transaction, labels, at).await?;
+            }
             transaction.commit().await?;
-            return Ok(Given { version, is_new: true });
+            return Ok(Some(Given { version, is_new: true }));
         }
         Err(StoreError::Database(format!("others give versions of {} all the time", new.kind.id())))
     }

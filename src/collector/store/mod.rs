@@ -4,13 +4,18 @@ mod acts;
 mod alerts;
 mod audit;
 mod blobs;
+mod carve;
 mod engine;
 mod findings;
+mod fleet;
 mod hosts;
 mod judged;
+mod kept;
 mod leases;
 mod ledger;
 mod lists;
+mod moves;
+mod population;
 mod query;
 mod records;
 mod reports;
@@ -18,6 +23,7 @@ mod retention;
 mod second;
 mod settings;
 mod statements;
+mod tallies;
 mod tokens;
 mod trail;
 mod transfer;
@@ -28,17 +34,20 @@ mod writer;
 pub use acts::Act;
 pub use alerts::{Fresh, Letter, LetterState, TargetRow};
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
+pub use fleet::{Count, Ending, Label, LabelFilter, MAX_COUNTED, Place, Seen};
 pub use hosts::{Enrolled, NewHost, Retirement};
 pub use judged::{Again, Laid, Rejudged};
 pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
 pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
+pub use population::{HostFilter, ScanRow, States, offset_of};
 pub use records::{ErasedRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use second::{Opened, SecondFactor};
 pub use settings::SettingChange;
 pub use statements::Statement;
+pub use tallies::{Age, DayTally, Tallies, Tally};
 pub use tokens::TokenRow;
 pub use trail::{Trace, TraceFilter};
 pub use transfer::Moved;
@@ -69,6 +78,14 @@ impl HostState {
     /// Whether the host counts no longer.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Retired | Self::Replaced)
+    }
+
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Silent, Self::Retired, Self::Replaced];
+
+    /// The state of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
     }
 
     /// The word people see.

@@ -7,10 +7,12 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Engine, Result, Store, StoreError, bytes, flag, limit_of, signed, storable, unsigned};
+use super::kept::{self, Word};
 use super::query::Query;
 use super::transitions::{Laying, is_same};
 use super::{ReportRow, blobs, findings, hosts, judged, ledger};
 use crate::collector::judge;
+use crate::collector::kept::Extract;
 use crate::ledger::Leaf;
 use crate::model::envelope::{Envelope, REPORT_TYPE};
 use crate::model::fact::Observation;
@@ -36,6 +38,8 @@ pub struct NewReport {
     pub basis: Digest,
     /// Families that it looked at, those that could not be read included.
     pub looked_at: BTreeSet<String>,
+    /// What is kept of its facts for pages of the fleet.
+    pub kept: Vec<Extract>,
 }
 
 /// What a report judges: all rules of its cadence, or those alone that read nothing but what it read.
@@ -60,6 +64,11 @@ impl Reach {
     pub(super) fn from_columns(kind: ScanKind, families: &str) -> Self {
         let read = || families.split(',').filter(|f| !f.is_empty()).map(String::from).collect();
         Self { cadence: kind.cadence(), families: (kind == ScanKind::Drift).then(read) }
+    }
+
+    /// Whether it looked at all of these families.
+    fn looked_at(&self, families: &[&str]) -> bool {
+        self.families.as_ref().is_none_or(|own| families.iter().all(|f| own.contains(*f)))
     }
 
     /// A rule that is in no pack any more is judged by whole scans, which then end its verdicts.
@@ -135,6 +144,10 @@ impl Store {
                 let ours = |rule: &str| reach.judges(new.needs.get(rule)) && next_of(rule) == next;
                 let laying = Laying { findings: &new.findings, report: row.id, at, next, origin: &|_| None, alike: &is_same };
                 findings::lay(transaction, &row.host, &ours, &laying).await?;
+            }
+            for extract in &new.kept {
+                let next = later.iter().find(|(_, _, reach)| reach.looked_at(extract.kind.families())).map(|(at, _, _)| *at);
+                kept::lay(transaction, &row.host, extract, Word { at, next }).await?;
             }
             judged::note(transaction, &row.host, &new.basis, at).await?;
             if let (Some(os), true) = (&new.os, later.is_empty()) {

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, storable};
+use super::moves::Moves;
 use super::query::Query;
-use super::{ErasedList, ErasedRecord, ListVersion, Statement};
+use super::{ErasedList, ErasedRecord, ListVersion, Statement, findings, tallies};
 use crate::ledger::Kind;
 use crate::model::blob;
 use crate::model::envelope::Envelope;
@@ -126,6 +127,9 @@ impl Store {
         let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
         remove(&mut transaction, &host, &blobs).await?;
         sqlx::query("DELETE FROM fresh_failures WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?;
+        let counted = findings::counted_of(&mut transaction, &host).await?;
+        tallies::queue(&mut transaction, &Moves::between(&counted, &[])).await?;
+        super::kept::erase(&mut transaction, &host).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
         let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
         let erased = Erased { at, by: by.into(), hosts, why: why.into(), ..Erased::default() };
@@ -146,7 +150,11 @@ impl Store {
             self.lock_host(&mut transaction, &row.id).await?;
             remove(&mut transaction, &row.id, &blobs).await?;
             let findings = pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
+            let kept = super::kept::pseudonymise(&mut transaction, &row.id, word, pseudonym).await?;
             if blobs.is_empty() && findings == 0 {
+                if kept > 0 {
+                    transaction.commit().await?;
+                }
                 continue;
             }
             let own = ErasedOfHost { blobs, findings, host: row.id, whole: false };
@@ -155,6 +163,9 @@ impl Store {
             transaction.commit().await?;
             erased.hosts.push(own);
         }
+        let mut transaction = self.begin().await?;
+        super::kept::pseudonymise_labels(&mut transaction, word, pseudonym).await?;
+        transaction.commit().await?;
         erased.lists = self.erase_lists(word, &erased).await?;
         (erased.records, erased.files) = self.erase_person_of_records(word, pseudonym, &erased).await?;
         Ok(erased)
@@ -185,6 +196,7 @@ impl Store {
             let query = sqlx::query("UPDATE lists SET body = NULL WHERE name = $1 AND version = $2").bind(&version.name);
             query.bind(super::engine::signed(version.version)).execute(&mut *transaction).await?;
         }
+        super::population::erase_past_labels(&mut transaction, word).await?;
         let lists: Vec<ErasedList> = gone.into_iter().map(|v| ErasedList { digest: v.digest, name: v.name, version: v.version }).collect();
         let statement = Statement::of(Kind::Erasure, erased.at, &Erased { hosts: Vec::new(), lists: lists.clone(), ..erased.clone() })?;
         super::statements::put(&mut transaction, &statement, None).await?;

@@ -66,7 +66,7 @@ pub enum About {
 }
 
 /// Within what an auditor may look.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grant {
     /// Ids of frameworks and pages of commitments; empty: all.

@@ -1,7 +1,7 @@
 //! The scan calendar: which planned windows were scanned, week by week.
 
 use super::when::{DAY, Week, day, week, week_name, week_start};
-use crate::collector::store::{HostRow, ReportRow};
+use crate::collector::store::{HostRow, ReportRow, ScanRow};
 use crate::model::report::{ScanKind, ScanState};
 
 /// Weeks drawn, the current one included.
@@ -63,6 +63,34 @@ impl Outcome {
             Self::Other => "on demand only, weekly still due",
             Self::NotEnrolled => "not enrolled yet",
         }
+    }
+}
+
+/// What a calendar looks at of a scan.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanView<'a> {
+    kind: ScanKind,
+    window: Option<&'a str>,
+    state: ScanState,
+    started: i64,
+    finished: i64,
+}
+
+/// A row that tells of a scan.
+pub trait Scan {
+    /// What a calendar looks at.
+    fn view(&self) -> ScanView<'_>;
+}
+
+impl Scan for ReportRow {
+    fn view(&self) -> ScanView<'_> {
+        ScanView { kind: self.kind, window: self.window.as_deref(), state: self.state, started: self.started, finished: self.finished }
+    }
+}
+
+impl Scan for ScanRow {
+    fn view(&self) -> ScanView<'_> {
+        ScanView { kind: self.kind, window: self.window.as_deref(), state: self.state, started: self.started, finished: self.finished }
     }
 }
 
@@ -156,9 +184,10 @@ fn cell(host: &HostRow, own: &[&ReportRow], i: usize, start: i64, at: i64) -> Ce
 }
 
 /// What became of the week that begins at `start`, as known at `at`.
-pub fn outcome(host: &HostRow, own: &[&ReportRow], start: i64, at: i64) -> Outcome {
+pub fn outcome<R: Scan>(host: &HostRow, own: &[&R], start: i64, at: i64) -> Outcome {
     let end = start + 7 * DAY;
-    let planned: Vec<&&ReportRow> = own.iter().filter(|r| fulfils(r, week(start))).collect();
+    let own: Vec<ScanView<'_>> = own.iter().map(|r| r.view()).collect();
+    let planned: Vec<&ScanView<'_>> = own.iter().filter(|r| fulfils(r, week(start))).collect();
     let complete = planned.iter().filter(|r| r.state == ScanState::Complete).map(|r| r.finished).min();
     match complete {
         Some(finished) if finished < end => return Outcome::Done,
@@ -175,9 +204,9 @@ pub fn outcome(host: &HostRow, own: &[&ReportRow], start: i64, at: i64) -> Outco
 }
 
 /// A weekly scan names its week; a monthly one counts for the week in which it began.
-fn fulfils(report: &ReportRow, of: Week) -> bool {
+fn fulfils(report: &ScanView<'_>, of: Week) -> bool {
     match report.kind {
-        ScanKind::Weekly => report.window.as_deref() == Some(week_name(of).as_str()),
+        ScanKind::Weekly => report.window == Some(week_name(of).as_str()),
         ScanKind::Monthly => week(report.started) == of,
         ScanKind::OnDemand | ScanKind::Drift => false,
     }
@@ -188,8 +217,7 @@ mod tests {
     use super::*;
     use crate::collector::store::HostState;
     use crate::collector::ui::when::parse_day;
-    use crate::model::finding::Counts;
-    use crate::model::ids::{Digest, HostId, Lineage, Salt};
+    use crate::model::ids::{HostId, Salt};
 
     fn host(enrolled: &str) -> HostRow {
         HostRow {
@@ -207,30 +235,15 @@ mod tests {
         }
     }
 
-    fn report(kind: ScanKind, window: Option<&str>, finished: &str, state: ScanState) -> ReportRow {
+    fn report(kind: ScanKind, window: Option<&str>, finished: &str, state: ScanState) -> ScanRow {
         let at = parse_day(finished).unwrap();
-        ReportRow {
-            id: Digest::of(finished.as_bytes()),
-            host: HostId::new([1; 32]),
-            lineage: Lineage::new([0; 16]),
-            sequence: 1,
-            kind,
-            window: window.map(String::from),
-            state,
-            started: at - 5,
-            finished: at,
-            received: at,
-            counts: Counts::default(),
-            disagrees: false,
-            envelope: Vec::new(),
-            leaf: None,
-        }
+        ScanRow { host: HostId::new([1; 32]), kind, window: window.map(String::from), state, started: at - 5, finished: at, received: at }
     }
 
     #[test]
     fn a_week_is_done_late_aborted_missed_or_still_due() {
         let at = parse_day("2026-11-20").unwrap();
-        let week = |of: &str, own: &[&ReportRow]| outcome(&host("2026-10-01"), own, week_start(parse_day(of).unwrap()), at);
+        let week = |of: &str, own: &[&ScanRow]| outcome(&host("2026-10-01"), own, week_start(parse_day(of).unwrap()), at);
         let done = report(ScanKind::Weekly, Some("2026-W46"), "2026-11-10", ScanState::Complete);
         assert_eq!(week("2026-11-12", &[&done]), Outcome::Done);
         let late = report(ScanKind::Weekly, Some("2026-W46"), "2026-11-17", ScanState::Complete);
@@ -243,6 +256,6 @@ mod tests {
         let asked = report(ScanKind::OnDemand, None, "2026-11-10", ScanState::Complete);
         assert_eq!(week("2026-11-12", &[&asked]), Outcome::Missed);
         assert_eq!(week("2026-11-20", &[]), Outcome::Due);
-        assert_eq!(outcome(&host("2026-11-11"), &[], week_start(parse_day("2026-11-12").unwrap()), at), Outcome::NotEnrolled);
+        assert_eq!(outcome::<ScanRow>(&host("2026-11-11"), &[], week_start(parse_day("2026-11-12").unwrap()), at), Outcome::NotEnrolled);
     }
 }

@@ -220,7 +220,9 @@ async fn elsewhere(site: &Site, visit: &Visit, current: &FindingRow) -> Result<V
     let name = |id: &HostId| names.iter().find(|h| h.id == *id).map_or_else(|| "a host that is gone".into(), |h| shown(&h.name));
     let is_other = |f: &FindingRow| f.host != current.host || f.finding.subject != current.finding.subject;
     let rows = site.store().findings(&filter).await?;
-    let others = rows.iter().filter(|f| is_other(f)).take(MAX_ELSEWHERE as usize);
+    // An auditor with bounds is not told of hosts outside of them.
+    let is_seen = |f: &FindingRow| visit.session.grant.as_ref().is_none_or(|g| names.iter().any(|h| h.id == f.host && g.covers_host(&h.name)));
+    let others = rows.iter().filter(|f| is_other(f) && is_seen(f)).take(MAX_ELSEWHERE as usize);
     let entry = |f: &FindingRow| Elsewhere {
         host: name(&f.host),
         path: tally::finding_path(f),

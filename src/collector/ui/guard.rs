@@ -202,20 +202,13 @@ impl Asked<'_> {
         }
         match self.route.reach {
             // Of a host that is not here nothing is told, not even that.
-            Reach::Host | Reach::Chosen => {
-                let hosts: Vec<&str> = match self.route.reach {
-                    Reach::Host => request.uri.path().split('/').filter(|part| part.parse::<HostId>().is_ok()).collect(),
-                    _ => asked("host").collect(),
-                };
-                let mut inside = !hosts.is_empty();
-                for host in hosts {
-                    let found = match host.parse::<HostId>() {
-                        Ok(id) => site.store().host(&id).await?,
-                        Err(_) => None,
-                    };
-                    inside &= found.is_some_and(|h| grant.covers_host(&h.name));
+            Reach::Host => {
+                let ids: Vec<HostId> = request.uri.path().split('/').filter_map(|part| part.parse().ok()).collect();
+                let mut inside = !ids.is_empty();
+                for id in ids {
+                    inside &= site.store().host(&id).await?.is_some_and(|h| grant.covers_host(&h.name));
                 }
-                if inside { Ok(Beyond::Inside) } else { outside("this host, or what several hosts show,".into()) }
+                if inside { Ok(Beyond::Inside) } else { outside("this host".into()) }
             }
             // The form is looked at by its handler.
             Reach::Evidence if self.changes => Ok(Beyond::Inside),

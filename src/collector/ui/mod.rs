@@ -1,6 +1,7 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
 pub mod calendar;
+pub mod certificates;
 mod enrol;
 pub mod error;
 pub mod evidence;
@@ -14,14 +15,19 @@ pub mod guard;
 pub mod host;
 pub mod host_facts;
 pub mod hosts;
+pub mod known;
 pub mod overview;
+pub mod paging;
+pub mod people;
 pub mod settings;
 mod setup;
+pub mod sight;
 pub mod signin;
 pub mod site;
 pub mod tally;
 pub mod text;
 mod trail;
+pub mod vulnerabilities;
 pub mod when;
 
 use std::sync::Arc;
@@ -75,7 +81,15 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/findings", get(findings::page))
         .route("/findings/{host}/{rule}", get(finding::page))
         .route("/hosts", get(hosts::page))
+        .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/people", get(people::page))
+        .route("/people/privileged", get(people::privileged))
+        .route("/people/{person}", get(people::person))
+        .route("/vulnerabilities", get(vulnerabilities::page))
+        .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
+        .route("/certificates", get(certificates::page))
+        .route("/certificates/{fingerprint}", get(certificates::certificate))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))

@@ -81,7 +81,7 @@ fn asked(visit: &Visit, names: &Names, limit: u32) -> Result<TraceFilter, PageEr
 
 async fn lines(site: &Site, visit: &Visit, names: &Names, traces: &[Trace]) -> Result<Vec<Line>, PageError> {
     let ids: Vec<_> = traces.iter().filter_map(|t| t.host).collect();
-    let hosts = site.store().host_names(&ids).await?;
+    let hosts = site.store().names_of_hosts(&ids).await?;
     let line = |trace: &Trace| {
         let told = names.tell(trace);
         let host = trace.host.map(|id| (hosts.get(&id).map_or_else(|| id.to_string(), |n| shown(n)), format!("/hosts/{id}")));

@@ -40,6 +40,7 @@ fn sentence(index: &Index<'_>, event: &LedgerEvent) -> String {
         "approvals" => said.version("the list of approved access"),
         "third-parties" => said.version("the list of third parties"),
         "inventory" => said.version("the list of hosts known elsewhere"),
+        "labels" => said.version("what is said of hosts"),
         "policy" => said.version("the thresholds"),
         "advisories" => said.version("the index of advisories"),
         "commitments" => said.version("the company's pages of commitments"),

@@ -77,7 +77,16 @@ async fn accept(store: &Store, made: &Made, envelope: &[u8]) {
     };
     assert_eq!(
         store
-            .accept(NewReport { row, report, findings, os: None, needs: Default::default(), basis: Digest::of(b""), looked_at: Default::default() })
+            .accept(NewReport {
+                row,
+                report,
+                findings,
+                os: None,
+                needs: Default::default(),
+                basis: Digest::of(b""),
+                looked_at: Default::default(),
+                kept: Vec::new()
+            })
             .await
             .unwrap(),
         Accepted::New

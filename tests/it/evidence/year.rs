@@ -222,7 +222,7 @@ impl Company {
         };
         let id = row.id;
         let os = Some("Debian GNU/Linux 12 (bookworm)".to_string());
-        let new = NewReport { row, report, findings, os, needs: Arc::default(), basis: Digest::of(b""), looked_at: Default::default() };
+        let new = NewReport { row, report, findings, os, needs: Arc::default(), basis: Digest::of(b""), looked_at: Default::default(), kept: Vec::new() };
         assert_eq!(self.store.accept(new).await.unwrap(), Accepted::New);
         id
     }

@@ -3,10 +3,12 @@
 mod blobs;
 mod hosts;
 mod judged;
+mod kept;
 mod ledger;
 mod lists;
 mod records;
 mod reports;
+mod tallies;
 mod users;
 mod whole;
 
@@ -34,6 +36,9 @@ const CASES: &[Case] = cases![
     hosts::a_secret_enrols_as_often_as_it_may_and_a_lost_answer_costs_nothing,
     judged::each_rule_is_judged_by_its_newest_report_and_doing_it_twice_changes_nothing,
     judged::a_late_report_and_another_basis_make_a_host_due_again,
+    kept::spans_do_not_depend_on_the_order_of_arrival_and_a_past_day_is_told,
+    kept::what_could_not_be_seen_stays_and_is_told,
+    kept::what_is_kept_of_a_host_or_a_person_goes_with_them,
     ledger::leaves_are_numbered_once_and_only_behind_the_last,
     ledger::statements_of_one_second_stand_in_the_order_of_the_ledger,
     ledger::only_the_holder_of_the_lease_numbers,
@@ -49,6 +54,7 @@ const CASES: &[Case] = cases![
     reports::a_number_is_taken_once_and_what_is_odd_in_a_text_is_kept,
     reports::a_report_moves_the_verdicts_of_the_rules_that_it_judges_in_any_order_of_arrival,
     reports::a_monthly_failure_is_open_after_a_clean_weekly_report_and_closed_by_a_monthly_one,
+    tallies::counts_follow_every_change_in_any_order_of_arrival,
     whole::a_backup_of_an_older_schema_restores,
     whole::a_backup_restored_or_copied_is_the_same_store,
     whole::a_cut_or_altered_backup_restores_nothing,
@@ -69,6 +75,7 @@ async fn sqlite_keeps_every_promise() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         case(store.clone()).await;
+        assert_counted(name, &store).await;
         store.close().await;
     }
 }
@@ -83,7 +90,16 @@ async fn postgresql_keeps_every_promise() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_postgres(folder.path(), &database).await.unwrap();
         case(store.clone()).await;
+        assert_counted(name, &store).await;
         store.close().await;
+    }
+}
+
+/// Whatever happened to a store: its counts are those of its findings.
+async fn assert_counted(name: &str, store: &Store) {
+    if name != "whole::every_tampering_is_named" {
+        let wrong = store.wrong_tallies().await.unwrap();
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
     }
 }
 

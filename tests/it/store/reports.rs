@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use assay::collector::kept::Extract;
 use assay::collector::store::{Accepted, BlobRow, FindingFilter, NewReport, ReportRow, Retirement, Store};
 use assay::model::blob::Blob;
 use assay::model::finding::{Counts, Finding, Severity, Verdict};
@@ -22,10 +23,10 @@ pub(super) fn needs() -> Arc<Needs> {
 }
 
 pub(super) async fn send(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findings: Vec<Finding>) {
-    assert_eq!(offer(store, host, sequence, kind, findings).await, Accepted::New);
+    assert_eq!(offer(store, host, sequence, kind, findings, Vec::new()).await, Accepted::New);
 }
 
-async fn offer(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findings: Vec<Finding>) -> Accepted {
+pub(super) async fn offer(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findings: Vec<Finding>, kept: Vec<Extract>) -> Accepted {
     let at = NOW + i64::try_from(sequence).unwrap() * DAY;
     let blob = Blob::of(&Salt::new([1; 32]), &findings).unwrap();
     store.put_blob(&host, &BlobRow { address: blob.address, frame: blob.frame().unwrap() }, at).await.unwrap();
@@ -64,7 +65,7 @@ async fn offer(store: &Store, host: HostId, sequence: u64, kind: ScanKind, findi
     };
     let needs = needs();
     let looked_at = families.iter().map(ToString::to_string).collect();
-    store.accept(NewReport { row, report, findings, os: None, needs, basis: Digest::of(b""), looked_at }).await.unwrap()
+    store.accept(NewReport { row, report, findings, os: None, needs, basis: Digest::of(b""), looked_at, kept }).await.unwrap()
 }
 
 /// Rule, first day, last day and verdict of every span.
@@ -163,7 +164,7 @@ pub async fn a_retired_host_is_refused_inside_the_transaction(store: Store) {
     let host = enrolled(&store, 1).await;
     send(&store, host, 1, ScanKind::Weekly, vec![finding("often", Verdict::Fail)]).await;
     store.retire(&Retirement { at: NOW + 2 * DAY, by: "uid 0".into(), host, replaced_by: None, why: "key lost".into() }).await.unwrap();
-    assert_eq!(offer(&store, host, 2, ScanKind::Weekly, vec![finding("often", Verdict::Pass)]).await, Accepted::Retired);
+    assert_eq!(offer(&store, host, 2, ScanKind::Weekly, vec![finding("often", Verdict::Pass)], Vec::new()).await, Accepted::Retired);
     assert_eq!(store.reports(Some(&host), None, 0).await.unwrap().len(), 1);
     assert!(store.findings(&FindingFilter::default()).await.unwrap().is_empty());
 }

@@ -1,17 +1,19 @@
 //! A collector with a history: real store, real ledger, hosts whose texts are hostile.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use assay::collector::app::{App, Contacts, KeyTable, Limits, ScanRequests};
 use assay::collector::auth;
 use assay::collector::basis::{Basis, InForce};
+use assay::collector::lists::{List, Parsed};
 use assay::collector::sequencer::Task;
 use assay::collector::store::{BlobRow, ReportRow, Store, UserRow};
 use assay::collector::ui::site::{Catalogue, ControlCard, FrameworkCard, RuleCard};
 use assay::ledger::Verifier;
+use assay::model::advisories::Derived;
 use assay::model::blob::Blob;
-use assay::model::fact::{Source, StableFacts, VolatileFacts};
+use assay::model::fact::{Observation, Source, StableFacts, VolatileFacts};
 use assay::model::finding::{Citation, Counts, Finding, Severity, UnknownReason, Verdict};
 use assay::model::gap::Gap;
 use assay::model::ids::{Digest, HostId, Lineage, RandomId, Salt};
@@ -89,6 +91,10 @@ pub fn user(role: &str) -> RandomId {
 pub async fn full(now: i64) -> Seeded {
     let mut seeded = empty(now).await;
     let monday = assay::collector::ui::when::week_start(now);
+    for (list, text) in &lists().0 {
+        let parsed = list.parse(list.name(), text.as_bytes()).unwrap();
+        assay::collector::lists::put(&seeded.app.store, *list, &parsed, text.clone().into_bytes(), "uid 0", monday - 70 * DAY).await.unwrap();
+    }
     let names = ["web01", "web02", "db01", HOSTILE, "new01"];
     for (n, name) in names.into_iter().enumerate() {
         let n = u8::try_from(n).unwrap();
@@ -150,12 +156,14 @@ async fn report(
         store.put_blob(&host, &BlobRow { address: blob.address, frame: blob.frame().unwrap() }, at).await.unwrap();
         blob.address
     };
+    let observed: BTreeMap<String, Value> = families.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect();
     let mut facts = Vec::new();
     for (family, value) in families {
         let (stable, volatile) = split(family, value);
         let (stable, volatile) = (Blob::of(salt, &stable).unwrap(), Blob::of(salt, &volatile).unwrap());
         facts.push(FamilyBlobs { family: family.into(), stable: put(stable).await, volatile: put(volatile).await });
     }
+    let observation = Observation { gathered_at: at, families: observed, gaps: gaps.clone() };
     let report = Report {
         format: FORMAT.into(),
         host,
@@ -198,8 +206,49 @@ async fn report(
         needs: Default::default(),
         basis: Digest::of(b""),
         looked_at: Default::default(),
+        kept: Vec::new(),
     };
+    let new = NewReport { kept: assay::collector::kept::extract(&lists().1, &new.report, &observation, Some(&advisories(at)), &[], at + 4), ..new };
     assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
+}
+
+/// Lists that people gave, and what is kept by them.
+fn lists() -> &'static (Vec<(List, String)>, Basis) {
+    static LISTS: OnceLock<(Vec<(List, String)>, Basis)> = OnceLock::new();
+    LISTS.get_or_init(|| {
+        let left = assay::collector::ui::when::iso_day(assay::host::clock::unix_now() - 14 * DAY);
+        let texts = vec![
+            (List::Roster, format!("person,full name,accounts,ended at\nm.keller,Maria Keller,mkeller,{left}\na.berg,Anna Berg,root,\n")),
+            (List::Approvals, "person,access,host,reason,approver,expires\na.berg,root,,operations,c.chief,\nz.none,sudo,web*,on call,c.chief,\n".into()),
+            (List::Inventory, "name,os,owner\nweb01,Debian,Ops\nghost01,Windows,Sales\n".into()),
+            (
+                List::Labels,
+                "host,owner,purpose,criticality,region,labels\nweb01,Ops,shop,critical,eu-1,pci\nweb02,Ops,shop,high,eu-2,\ndb01,Data,,,eu-1,\n".into(),
+            ),
+        ];
+        let mut basis = Basis::new(Arc::new(assay::rules::Pack::builtin(assay::facts::schemas()).unwrap()), Policy::default());
+        for (list, text) in &texts {
+            basis = match list.parse(list.name(), text.as_bytes()).unwrap() {
+                Parsed::Roster(roster) => basis.changed(|b| b.roster = Some(Arc::new(roster))),
+                Parsed::Approvals(approvals) => basis.changed(|b| b.approvals = Some(Arc::new(approvals))),
+                _ => basis,
+            };
+        }
+        (texts, basis)
+    })
+}
+
+/// What an index of advisories says of every host.
+fn advisories(at: i64) -> Derived {
+    let hole = |id: &str, package: &str, severity: &str, score: Value, fixed: &str| {
+        json!({"subject": format!("{id} {package}"), "id": id, "aliases": ["CVE-2026-1111"], "packages": [package], "source_package": package, "installed": "3.0.9-1",
+            "fixed": fixed, "severity": severity, "score_tenths": score, "published_at": at - 20 * DAY, "offered": "no",
+            "state": if fixed.is_empty() { "no-fix" } else { "fixed-available" }, "source": {"place": "/var/lib/dpkg/status", "line": 0, "directive": ""}})
+    };
+    let value = json!({"data": {"imported_at": at, "newest_record_at": at, "records": 2, "digest": ""}, "ecosystems": ["Debian:12"], "packages": 1,
+        "critical": [hole("DSA-1-1", "openssl", "critical", json!(98), "3.0.11-1")], "high": [], "medium": [], "low": [], "unrated": [],
+        "no_fix": [hole("DSA-2-1", HOSTILE, "medium", json!(null), ""), hole("DSA-3-1", "tiny", "low", json!(null), "")], "unimportant": [], "kernels_not_running": []});
+    Derived { value: Some(value), gaps: Vec::new() }
 }
 
 fn split(family: &str, value: Value) -> (StableFacts, VolatileFacts) {

@@ -204,7 +204,7 @@ async fn targets_that_make_no_sense_are_refused_and_no_secret_is_told() {
     assert!(key.starts_with("whsec_") && !admin.get("/settings/alerts").await.text.contains(&key));
     let row = seeded.app.store.alert_targets().await.unwrap().remove(0);
     assert!(!row.body.contains("whsec_") && !String::from_utf8_lossy(row.secret.as_ref().unwrap()).contains("whsec_"), "sealed");
-    assert!(send(&admin, "/settings/alerts", "kind=webhook&name=a&address=https://example.com/").await.text.contains("there is a target a already"));
+    assert!(send(&admin, "/settings/alerts", "kind=webhook&name=a&address=https://example.com/").await.text.contains("There is a target a already"));
 }
 
 /// Waits for something that another process does.
@@ -288,7 +288,7 @@ async fn mail_is_signed_in_and_says_the_same_as_text_and_html() {
     let program = format!(
         "import asyncio, ssl\nfrom aiosmtpd.controller import Controller\nfrom aiosmtpd.smtp import AuthResult, SMTP\n\
          class Handler:\n  async def handle_DATA(self, server, session, envelope):\n    open({out:?}, 'ab').write(envelope.content)\n    return '250 kept'\n\
-         def check(server, session, envelope, mechanism, data):\n  return AuthResult(success=data.login == b'assay' and data.password == b'p w')\n\
+         def check(server, session, envelope, mechanism, data):\n  ok = data.login == b'assay' and data.password == b'p w'\n  return AuthResult(success=ok, handled=ok)\n\
          context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\ncontext.load_cert_chain({cert:?}, {key:?})\n\
          c = Controller(Handler(), hostname='127.0.0.1', port={port}, require_starttls=True, tls_context=context, authenticator=check, auth_required=True)\n\
          c.start()\nimport time\nwhile True: time.sleep(60)\n"

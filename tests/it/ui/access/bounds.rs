@@ -33,6 +33,7 @@ async fn an_auditor_sees_the_hosts_that_were_given_and_no_other() {
         format!("/hosts/{other}"),
         format!("/findings/{other}/storage-encryption"),
         format!("/findings?host={other}"),
+        format!("/findings?host={mine}"),
         format!("/findings?host={mine}&host={other}"),
         format!("/findings?host={other}&host={mine}"),
         "/findings?host=web01".into(),
