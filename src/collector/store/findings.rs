@@ -64,6 +64,19 @@ impl Store {
         rows.iter().map(spell).collect()
     }
 
+    /// The finding of a rule whose verdict began first of those that are open at a time; only failures and unknowns are found quickly.
+    pub async fn oldest_finding(&self, rule: &str, verdict: Verdict, as_of: Option<i64>) -> Result<Option<FindingRow>> {
+        // The verdict as text, so that the index over it alone is used.
+        let mut query = Query::new("SELECT * FROM findings WHERE verdict = '");
+        query.push(verdict.id()).push("' AND rule = ").bind(storable(rule));
+        match as_of {
+            Some(at) => query.push(" AND since <= ").bind(at).push(" AND (until IS NULL OR until > ").bind(at).push(")"),
+            None => query.push(" AND until IS NULL"),
+        };
+        let row = query.push(" ORDER BY began LIMIT 1").first(&self.reader).await?;
+        row.map(|row| Ok(FindingRow { since: began(&row)?, ..finding_row(&row)? })).transpose()
+    }
+
     /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.
     pub async fn spans(&self, rule: &str, from: i64, to: i64) -> Result<Vec<FindingRow>> {
         let rows = sqlx::query("SELECT * FROM findings WHERE rule = $1 AND since < $2 AND (until IS NULL OR until > $3) ORDER BY host, subject, since")

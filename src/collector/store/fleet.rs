@@ -180,7 +180,7 @@ impl Store {
         let mut query =
             Query::new("SELECT count(DISTINCT host) AS hosts, count(*) AS n, min(since) AS since FROM (SELECT k.host, k.since FROM kept k WHERE k.kind = ");
         query.bind(kind.id()).push(" AND k.label = ").bind(label.to_string());
-        at(&mut query, "k", as_of).push(" LIMIT ").bind(super::engine::signed(MAX_COUNTED + 1)).push(") AS some");
+        at(&mut query, "k", as_of).push(" LIMIT ").bind(super::engine::signed(MAX_COUNTED + 1)).push(") AS found");
         let Some(row) = query.first(&self.reader).await? else { return Ok(Counted::default()) };
         let all = unsigned(&row, "n")?;
         let count = |n: u64| Count { n: n.min(MAX_COUNTED), more: all > MAX_COUNTED };

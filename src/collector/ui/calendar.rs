@@ -136,8 +136,6 @@ pub struct Calendar {
     pub rows: Vec<Row>,
     /// Hosts left out.
     pub more: usize,
-    /// Hosts that missed the last full week.
-    pub missed_last_week: usize,
 }
 
 /// First second of the calendar that ends at `at`.
@@ -145,22 +143,16 @@ pub fn begins(at: i64) -> i64 {
     week_start(at) - (WEEKS as i64 - 1) * 7 * DAY
 }
 
-/// Draws the calendar from the reports that had arrived by `at`.
-pub fn build(hosts: &[HostRow], reports: &[ReportRow], at: i64) -> Calendar {
+/// Draws the calendar of some hosts from their scans that had arrived by `at`; `all` is how many hosts there are.
+pub fn build(hosts: &[HostRow], scans: &[ScanRow], at: i64, all: usize) -> Calendar {
     let starts: Vec<i64> = (0..WEEKS as i64).map(|i| begins(at) + i * 7 * DAY).collect();
     let heads = starts.iter().enumerate().map(|(i, start)| head(i, *start)).collect();
-    let (mut rows, mut missed_last_week) = (Vec::new(), 0);
-    for host in hosts {
-        let own: Vec<&ReportRow> = reports.iter().filter(|r| r.host == host.id && r.received <= at).collect();
-        if outcome(host, &own, week_start(at) - 7 * DAY, at) == Outcome::Missed {
-            missed_last_week += 1;
-        }
-        if rows.len() < MAX_ROWS {
-            let cells = starts.iter().enumerate().map(|(i, start)| cell(host, &own, i, *start, at)).collect();
-            rows.push(Row { name: host.name.clone(), path: format!("/hosts/{}", host.id), cells });
-        }
-    }
-    Calendar { heads, more: hosts.len() - rows.len(), rows, missed_last_week }
+    let row = |host: &HostRow| {
+        let own: Vec<&ScanRow> = scans.iter().filter(|s| s.host == host.id && s.received <= at).collect();
+        let cells = starts.iter().enumerate().map(|(i, start)| cell(host, &own, i, *start, at)).collect();
+        Row { name: host.name.clone(), path: format!("/hosts/{}", host.id), cells }
+    };
+    Calendar { heads, more: all.saturating_sub(hosts.len()), rows: hosts.iter().map(row).collect() }
 }
 
 const fn is_wide_only(i: usize) -> bool {
@@ -177,7 +169,7 @@ fn head(i: usize, start: i64) -> Head {
     }
 }
 
-fn cell(host: &HostRow, own: &[&ReportRow], i: usize, start: i64, at: i64) -> Cell {
+fn cell(host: &HostRow, own: &[&ScanRow], i: usize, start: i64, at: i64) -> Cell {
     let outcome = outcome(host, own, start, at);
     let (_, number) = week(start);
     Cell { outcome, text: format!("{}, W{number:02}: {}", host.name, outcome.word()), is_wide_only: is_wide_only(i) }

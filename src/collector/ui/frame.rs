@@ -14,12 +14,11 @@ use super::site::Site;
 use super::text::encode;
 use super::when::{DAY, When, day, iso_day, parse_day};
 use crate::collector::auth::{Role, Session};
-use crate::collector::store::FindingFilter;
 use crate::host::clock;
 use crate::model::finding::Verdict;
 
-/// Failures counted for the navigation; more are shown as `999+`.
-const MAX_COUNTED: u32 = 1_000;
+/// Most failures that the navigation shows; more are `999+`.
+const MAX_COUNTED: u64 = 999;
 /// Longest query string that is read, bytes.
 const MAX_QUERY_BYTES: usize = 4_096;
 
@@ -110,6 +109,7 @@ impl Visit {
 
     /// The frame of a page.
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
+<<<<<<< HEAD
         if self.session.grant.as_ref().is_some_and(|g| !g.hosts.is_empty()) {
             return Ok(self.bare(here, title.into(), String::new(), 0));
         }
@@ -124,6 +124,12 @@ impl Visit {
     fn bare(&self, here: &'static str, title: String, failing: String, hosts: usize) -> Frame {
         Frame {
             title,
+=======
+        let failing = site.store().tallies(self.as_of).await?.any(Verdict::Fail).findings;
+        let hosts = site.store().host_count(self.as_of).await?;
+        Ok(Frame {
+            title: title.into(),
+>>>>>>> main
             here,
             user: self.session.user.name.clone(),
             role: self.session.role,
@@ -131,7 +137,11 @@ impl Visit {
             as_of: self.as_of.map(|at| AsOf { day: iso_day(at), text: day(at) }),
             today: iso_day(self.now),
             made: When::new(self.now, self.now),
+<<<<<<< HEAD
             failing,
+=======
+            failing: if failing <= MAX_COUNTED { failing.to_string() } else { "999+".into() },
+>>>>>>> main
             hosts,
             search: if here == "findings" { self.parameter("q").to_string() } else { String::new() },
             path: self.path.clone(),
@@ -172,7 +182,7 @@ pub struct Frame {
     /// Failures, for the navigation.
     pub failing: String,
     /// Hosts, for the navigation.
-    pub hosts: usize,
+    pub hosts: u64,
     /// Text in the search box.
     pub search: String,
     /// Path of this page.

@@ -150,6 +150,11 @@ impl Site {
         Self { app, catalogue, gate: Gate::new(), jobs }
     }
 
+    /// What is judged.
+    pub const fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
     /// What is remembered.
     pub fn store(&self) -> &Store {
         &self.app.store
