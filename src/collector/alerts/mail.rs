@@ -8,9 +8,9 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use tokio::time::timeout;
 
-use super::{AlertError, chain};
 use super::message::Message;
 use super::target::Target;
+use super::{AlertError, chain};
 use crate::collector::store::{Letter, Store};
 
 /// Longest time to connect.

@@ -12,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-use super::{AlertError, chain};
 use super::target::Target;
+use super::{AlertError, chain};
 use crate::collector::store::{Letter, Store};
 use crate::pki;
 

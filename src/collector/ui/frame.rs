@@ -109,27 +109,19 @@ impl Visit {
 
     /// The frame of a page.
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
-<<<<<<< HEAD
         if self.session.grant.as_ref().is_some_and(|g| !g.hosts.is_empty()) {
-            return Ok(self.bare(here, title.into(), String::new(), 0));
+            return Ok(self.bare(here, title.into(), String::new(), Default::default()));
         }
-        let failing = FindingFilter { verdicts: vec![Verdict::Fail], as_of: self.as_of, limit: MAX_COUNTED, ..FindingFilter::default() };
-        let failing = site.store().findings(&failing).await?.len();
-        let hosts = site.store().hosts(self.as_of).await?.iter().filter(|h| !h.state.is_over()).count();
-        let failing = if failing < MAX_COUNTED as usize { failing.to_string() } else { "999+".into() };
+        let failing = site.store().tallies(self.as_of).await?.any(Verdict::Fail).findings;
+        let hosts = site.store().host_count(self.as_of).await?;
+        let failing = if failing <= MAX_COUNTED { failing.to_string() } else { "999+".into() };
         Ok(self.bare(here, title.into(), failing, hosts))
     }
 
     /// A frame around what was counted.
-    fn bare(&self, here: &'static str, title: String, failing: String, hosts: usize) -> Frame {
+    fn bare(&self, here: &'static str, title: String, failing: String, hosts: u64) -> Frame {
         Frame {
             title,
-=======
-        let failing = site.store().tallies(self.as_of).await?.any(Verdict::Fail).findings;
-        let hosts = site.store().host_count(self.as_of).await?;
-        Ok(Frame {
-            title: title.into(),
->>>>>>> main
             here,
             user: self.session.user.name.clone(),
             role: self.session.role,
@@ -137,11 +129,7 @@ impl Visit {
             as_of: self.as_of.map(|at| AsOf { day: iso_day(at), text: day(at) }),
             today: iso_day(self.now),
             made: When::new(self.now, self.now),
-<<<<<<< HEAD
             failing,
-=======
-            failing: if failing <= MAX_COUNTED { failing.to_string() } else { "999+".into() },
->>>>>>> main
             hosts,
             search: if here == "findings" { self.parameter("q").to_string() } else { String::new() },
             path: self.path.clone(),
