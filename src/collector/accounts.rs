@@ -214,7 +214,7 @@ pub async fn change_password(
 pub async fn issue_token(store: &Store, user: &UserRow, new: &NewToken, now: i64) -> Result<(TokenRow, String), AccountError> {
     let (role, most) = (role(&new.role)?, Role::of(&user.role));
     if role.at_most(most) != role {
-        return Err(AccountError::Bad(format!("{} is {} and can't have a token of role {}", user.name, most.word(), role.word())));
+        return Err(AccountError::Bad(format!("{} is {} and can't be given a token of role {}", user.name, most.word(), role.word())));
     }
     let name = new.name.trim();
     if name.is_empty() || name.chars().count() > MAX_TOKEN_NAME || name.chars().any(char::is_control) {

@@ -82,7 +82,7 @@ async function signIn(page) {
 
 /** Pages to open, found by following links as a person would. */
 async function addresses(page) {
-  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["all-findings", "/findings?verdict=all"]]);
+  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["settings", "/settings"], ["account", "/settings/account"], ["sign-in-people", "/settings/users"], ["tokens", "/settings/tokens"], ["alerts", "/settings/alerts"], ["audit", "/audit"], ["enrol", "/enrol"], ["enrol-wait", "/enrol/wait"], ["grant", "/grant"], ["all-findings", "/findings?verdict=all"]]);
   const first = async (from, selector, name) => {
     await page.goto(base + from);
     const link = page.locator(selector).first();
@@ -91,6 +91,8 @@ async function addresses(page) {
   };
   await first("/findings?verdict=all", 'main tbody a[href^="/findings/"]', "finding");
   await first("/hosts", 'main tbody a[href^="/hosts/"]', "host");
+  await first("/settings/users", 'main tbody a[href^="/settings/users/"]', "sign-in-person");
+  await first("/audit", 'main tbody a[href^="/audit/"]', "leaf");
   const unknown = page.locator('main tbody a[href^="/findings/"]').first();
   await page.goto(`${base}/findings?verdict=unknown`);
   if (await unknown.count()) found.set("unknown-finding", await unknown.getAttribute("href"));

@@ -161,10 +161,12 @@ impl Store {
         Ok(true)
     }
 
-    /// Topics that people were told of and that begin so, with when (Unix seconds).
+    /// Topics that people were told of below a prefix that ends with a slash, with when (Unix seconds).
     pub async fn alerted(&self, prefix: &str) -> Result<Vec<(String, i64)>> {
-        let rows = sqlx::query("SELECT topic, at FROM alerted WHERE substr(topic, 1, $1) = $2 ORDER BY topic");
-        let rows = rows.bind(i64::try_from(prefix.len()).unwrap_or(i64::MAX)).bind(prefix.to_string()).fetch_all(&self.reader).await?;
+        // What begins so stands before the prefix with its slash raised by one.
+        let end = format!("{}0", prefix.trim_end_matches('/'));
+        let rows = sqlx::query("SELECT topic, at FROM alerted WHERE topic >= $1 AND topic < $2 ORDER BY topic").bind(prefix.to_string()).bind(end);
+        let rows = rows.fetch_all(&self.reader).await?;
         rows.iter().map(|row| Ok((row.try_get("topic")?, row.try_get("at")?))).collect()
     }
 
@@ -300,6 +302,19 @@ impl Store {
         let gone = sqlx::query("DELETE FROM outbox WHERE state <> 'waiting' AND next_at < $1").bind(before).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected())
+    }
+
+    /// Replaces a word that stands for a person in what waits to be told and in letters.
+    pub(super) async fn erase_from_letters(&self, word: &str, pseudonym: &str) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        for statement in [
+            "UPDATE fresh_failures SET subject = replace(subject, $1, $2)",
+            "UPDATE outbox SET title = replace(title, $1, $2), body = replace(body, $1, $2), problem = replace(problem, $1, $2)",
+        ] {
+            sqlx::query(statement).bind(storable(word)).bind(storable(pseudonym)).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Hosts that count and were not heard of since `before` (Unix seconds), by name; at most `limit`.

@@ -144,6 +144,7 @@ impl Store {
     /// see [`Store::lists_naming`].
     pub async fn erase_person(&self, word: &str, pseudonym: &str, by: &str, why: &str, at: i64) -> Result<Erased> {
         let mut erased = Erased { at, by: by.into(), why: why.into(), ..Erased::default() };
+        self.erase_from_letters(word, pseudonym).await?;
         for row in self.hosts(Some(i64::MAX)).await? {
             let blobs = self.blobs_with(&row.id, word).await?;
             let mut transaction = self.begin().await?;

@@ -101,7 +101,7 @@ async fn a_token_opens_its_areas_until_it_is_revoked() {
     let seeded = seed::empty(clock::unix_now()).await;
     let (browser, stranger) = (Browser::signed_in(&seeded, "reviewer").await, Browser::new(&seeded));
     for (form, told) in [
-        ("name=x&role=admin", "can&#39;t have a token of role admin"),
+        ("name=x&role=admin", "can&#39;t be given a token of role admin"),
         ("name=&role=viewer", "needs a name"),
         ("name=x&role=viewer&areas=nothing", "is no area"),
         ("name=x&role=viewer&days=999", "is no number from 1 to 366"),

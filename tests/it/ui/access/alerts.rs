@@ -329,3 +329,37 @@ async fn mail_is_signed_in_and_says_the_same_as_text_and_html() {
     assert_eq!(alerts::deliver(app, monday + 8 * 86_400).await.unwrap(), 1);
     until("the digest", || std::fs::read_to_string(&out).is_ok_and(|t| t.contains("The week "))).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_when_the_collector_dies() {
+    use crate::support::{Collector, collector, run, text};
+    let (address, got) = receiver(&[]).await;
+    let mut running = Collector::start();
+    let data = running.data().to_path_buf();
+    let order = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--data", text(&data)]);
+        let (code, out, error) = run(collector(), &all);
+        assert_eq!(code, 0, "{error}");
+        out
+    };
+    assert!(order(&["alert", "add", "webhook", "pager", "--address", &address]).contains("whsec_"));
+    order(&["alert", "test", "pager"]);
+    until("the first message", || got.lock().unwrap().len() == 1).await;
+    running.kill();
+    order(&["alert", "test", "pager"]);
+    running.resume();
+    until("the message of between", || got.lock().unwrap().len() == 2).await;
+    running.kill();
+    running.resume();
+    order(&["alert", "test", "pager"]);
+    until("the last message", || got.lock().unwrap().len() >= 3).await;
+    running.stop();
+    let ids: std::collections::BTreeSet<String> = got.lock().unwrap().iter().map(|(h, _)| h["webhook-id"].to_str().unwrap().to_string()).collect();
+    assert_eq!(ids.len(), 3, "three messages, each by its own id");
+    let list = order(&["alert", "list", "--format", "json"]);
+    assert_eq!(list.matches("\"delivered\"").count(), 3, "{list}");
+    order(&["alert", "remove", "pager"]);
+    let trail = order(&["trail", "--kind", "setting"]);
+    assert!(trail.contains("added pager (webhook)"), "{trail}");
+}

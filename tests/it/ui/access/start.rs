@@ -55,3 +55,29 @@ async fn the_page_that_waits_shows_what_arrived() {
     assert!(page.contains("4 of 5 newest hosts reported") && page.contains("none yet") && !page.contains("http-equiv"), "{page}");
     assert_eq!(send(&browser, "/enrol", "uses=0").await.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_without_people_prints_the_link_that_makes_the_first() {
+    use std::io::BufRead as _;
+    let folder = tempfile::tempdir().unwrap();
+    let people = format!("127.0.0.1:{}", crate::lab::free_port());
+    let agents = format!("127.0.0.1:{}", crate::lab::free_port());
+    let mut command = std::process::Command::new(crate::support::collector());
+    command.args(["serve", "--plain-http", "--data", crate::support::text(folder.path()), "--agents", &agents, "--people", &people]);
+    let mut child = command.env("NO_COLOR", "1").stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let line = lines.find(|l| l.contains("/setup?token=")).expect("the log names the link");
+    let link = line.split_whitespace().find(|w| w.contains("/setup?token=")).unwrap().to_string();
+    std::thread::spawn(move || lines.for_each(drop));
+    assay::pki::install_provider();
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let page = http.get(&link).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("First start"), "{page}");
+    let token = link.split('=').nth(1).unwrap();
+    let form = format!("token={token}&name=ada&password=correct+horse+battery&again=correct+horse+battery");
+    let made = http.post(format!("http://{people}/setup")).header("content-type", "application/x-www-form-urlencoded").body(form).send().await.unwrap();
+    assert_eq!((made.status().as_u16(), made.headers()["location"].to_str().unwrap()), (303, "/enrol"));
+    assert_eq!(http.get(&link).send().await.unwrap().status().as_u16(), 410);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
