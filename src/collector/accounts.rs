@@ -19,22 +19,6 @@ pub const SETTINGS: &[(&str, &str)] = &[
 const MAX_VALUE: usize = 200;
 /// Longest name of a token, characters.
 const MAX_TOKEN_NAME: usize = 80;
-/// Areas of the API that a token can be limited to.
-pub const AREAS: &[&str] = &[
-    "record-types",
-    "records",
-    "record-files",
-    "waivers",
-    "access-reviews",
-    "due",
-    "users",
-    "tokens",
-    "enrolment-tokens",
-    "settings",
-    "alert-targets",
-    "alerts",
-    "audit-trail",
-];
 /// Longest life of an enrolment token, days.
 const MAX_ENROL_DAYS: u32 = 366;
 /// Most hosts that one token may enrol.
@@ -221,8 +205,9 @@ pub async fn issue_token(store: &Store, user: &UserRow, new: &NewToken, now: i64
         return Err(AccountError::Bad(format!("a token needs a name of up to {MAX_TOKEN_NAME} characters")));
     }
     let areas: Vec<String> = new.areas.split([',', ' ']).filter(|a| !a.is_empty()).map(str::to_string).collect();
-    if let Some(other) = areas.iter().find(|a| !AREAS.contains(&a.as_str())) {
-        return Err(AccountError::Bad(format!("{other:?} is no area of the API; there are {}", AREAS.join(", "))));
+    let known = self::areas();
+    if let Some(other) = areas.iter().find(|a| !known.contains(&a.as_str())) {
+        return Err(AccountError::Bad(format!("{other:?} is no area of the API; there are {}", known.join(", "))));
     }
     let days = number(&new.days, 90, token::MAX_DAYS, "days")?;
     let text = token::generate(role.word())?;
@@ -242,6 +227,14 @@ pub async fn issue_token(store: &Store, user: &UserRow, new: &NewToken, now: i64
     };
     store.put_token(&row).await?;
     Ok((row, text))
+}
+
+/// Areas of the API that a token can be limited to: the first parts of its addresses.
+pub fn areas() -> Vec<&'static str> {
+    let mut all: Vec<&str> = super::api::operations().iter().filter_map(|o| o.path.trim_start_matches('/').split('/').next()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Revokes a token: one's own, or as an administrator anybody's.

@@ -7,6 +7,8 @@
 //! ```
 //! Failures are counted by name, by address, and for second factors by user; a right password forgives those of the name alone.
 
+mod factors;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -18,10 +20,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::Semaphore;
 
-use super::seal::{self, SealError};
-use super::second;
+use super::seal::SealError;
 use super::store::{Grant, Store, StoreError, TokenRow, UserRow};
 use crate::model::ids::{Digest, RandomId};
+
+use factors::takes;
+pub use factors::{begin_second_factor, confirm_second_factor, is_setup_alive, issue_setup, pending_secret, redeem_setup};
 
 /// Shortest password that is accepted, characters.
 pub const MIN_PASSWORD_CHARS: usize = 12;
@@ -35,14 +39,10 @@ pub const SESSION_IDLE_SECONDS: i64 = 2 * 3_600;
 pub const SESSION_SECONDS: i64 = 12 * 3_600;
 /// A one-time sign-in link lives this long, seconds.
 pub const LINK_SECONDS: i64 = 15 * 60;
-/// The link of a first start lives this long, seconds; a new start makes a new one.
-const SETUP_SECONDS: i64 = 24 * 3_600;
 /// Between password and second factor, seconds.
 const SECOND_SECONDS: i64 = 5 * 60;
 /// Codes that may be tried in that time.
 const SECOND_TRIES: u32 = 5;
-/// What secrets of second factors are sealed for.
-const TOTP: &str = "totp";
 /// The setting that names the roles which need a second factor.
 pub const SECOND_FACTOR_ROLES: &str = "second-factor";
 /// Failures of one address before it is locked for the rest of its window: many people may come from behind one.
@@ -415,60 +415,9 @@ pub async fn redeem_link(store: &Store, token: &str, now: i64) -> Result<RandomI
     subject.parse().map_err(|_| AuthError::Link)
 }
 
-/// Makes the one-time link of a first start: the token of `/setup?token=…`. Links of earlier starts die.
-pub async fn issue_setup(store: &Store, now: i64) -> Result<String, AuthError> {
-    let token = random_text()?;
-    store.drop_secrets("setup").await?;
-    store.put_secret("setup", &Digest::of(token.as_bytes()), "", now + SETUP_SECONDS, 1).await?;
-    Ok(token)
-}
-
-/// Whether the link of a first start still lives; it is not used up.
-pub async fn is_setup_alive(store: &Store, token: &str, now: i64) -> Result<bool, AuthError> {
-    Ok(store.peek_secret("setup", &Digest::of(token.as_bytes()), now).await?.is_some())
-}
-
-/// Uses the link of a first start up; `false`: it is dead.
-pub async fn redeem_setup(store: &Store, token: &str, now: i64) -> Result<bool, AuthError> {
-    Ok(store.take_secret("setup", &Digest::of(token.as_bytes()), now).await?.is_some())
-}
-
 /// The bounds of an auditor; others have none.
 async fn grant_of(store: &Store, user: &UserRow) -> Result<Option<Grant>, AuthError> {
     if Role::of(&user.role) == Role::Auditor { Ok(store.grant(&user.id).await?) } else { Ok(None) }
-}
-
-/// Whether a code, or a recovery code, is good; it is used up.
-async fn takes(store: &Store, user: &RandomId, sealed: &[u8], code: &str, now: i64) -> Result<bool, AuthError> {
-    let secret = seal::open(store.folder(), TOTP, sealed)?;
-    match second::step_of(&secret, code, now) {
-        Some(step) => Ok(store.take_step(user, step).await?),
-        None => Ok(store.take_recovery_code(user, &second::recovery_digest(code), now).await?),
-    }
-}
-
-/// Begins to set a second factor up: a new secret, asked for once it is confirmed. `false`: one is asked for already.
-pub async fn begin_second_factor(store: &Store, user: &RandomId) -> Result<bool, AuthError> {
-    let secret: [u8; second::SECRET_BYTES] = crate::pki::random().map_err(|e| AuthError::Hash(e.to_string()))?;
-    Ok(store.begin_second_factor(user, &seal::seal(store.folder(), TOTP, &secret)?).await?)
-}
-
-/// The secret of a second factor that waits to be confirmed.
-pub async fn pending_secret(store: &Store, user: &RandomId) -> Result<Option<Vec<u8>>, AuthError> {
-    let pending = store.second_factor(user).await?.filter(|s| s.confirmed_at.is_none());
-    pending.map(|s| Ok(seal::open(store.folder(), TOTP, &s.sealed)?)).transpose()
-}
-
-/// Confirms a second factor by a code; the recovery codes, which are told once.
-pub async fn confirm_second_factor(store: &Store, user: &RandomId, code: &str, keep: Option<&Digest>, by: &str, now: i64) -> Result<Vec<String>, AuthError> {
-    let secret = pending_secret(store, user).await?.ok_or(AuthError::Link)?;
-    let step = second::step_of(&secret, code, now).ok_or(AuthError::Code)?;
-    let codes = second::recovery_codes().map_err(|e| AuthError::Hash(e.to_string()))?;
-    let digests: Vec<Digest> = codes.iter().map(|c| second::recovery_digest(c)).collect();
-    if !store.confirm_second_factor(user, step, &digests, keep, by, now).await? {
-        return Err(AuthError::Link);
-    }
-    Ok(codes)
 }
 
 /// The first 64 bits of an IPv6 address: what one subscriber has.

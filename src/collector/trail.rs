@@ -159,8 +159,8 @@ impl Names {
 /// What an entry says that has no statement.
 fn without_statement(kind: &str) -> &'static str {
     match kind {
-        "report" => "report accepted:",
-        "enrolment" => "host enrolled:",
+        "report" => "report accepted",
+        "enrolment" => "host enrolled",
         "token" => "a token was made",
         "ledger-start" => "the ledger began",
         _ => "its statement is not here",
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!((told.who.as_str(), told.what.as_str()), ("ada", "a token of ada was revoked"));
         let told = names.tell(&line("roster", r#"{"at":1,"by":"bob","rows":3,"since":1,"name":"roster"}"#.into()));
         assert_eq!((told.who.as_str(), told.what.as_str()), ("bob", "name: roster; rows: 3; since: 1"));
-        assert_eq!(names.tell(&line("report", String::new())).what, "report accepted:");
+        assert_eq!(names.tell(&line("report", String::new())).what, "report accepted");
         assert_eq!(names.words("ada"), ["ada".to_string(), id.clone()]);
         assert_eq!(names.words(&id), [id, "ada".to_string()]);
     }

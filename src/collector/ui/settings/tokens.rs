@@ -15,7 +15,7 @@ use super::super::site::Site;
 use super::super::text::shown;
 use super::super::when::When;
 use super::{Once, Tab, tabs};
-use crate::collector::accounts::{self, AREAS, NewToken};
+use crate::collector::accounts::{self, NewToken};
 use crate::collector::auth::Role;
 use crate::model::ids::RandomId;
 
@@ -40,7 +40,7 @@ struct Tokens {
     problem: Option<String>,
     lines: Vec<Line>,
     roles: Vec<&'static str>,
-    areas: &'static [&'static str],
+    areas: Vec<&'static str>,
     sees_all: bool,
 }
 
@@ -84,7 +84,7 @@ async fn show(site: &Site, visit: &Visit, status: StatusCode, problem: Option<St
         problem,
         lines: tokens.into_iter().map(line).collect(),
         roles: Role::ALL.into_iter().filter(|r| r.at_most(own) == *r).map(Role::word).rev().collect(),
-        areas: AREAS,
+        areas: accounts::areas(),
         sees_all: whose(visit).is_none(),
     };
     Ok((status, Html(html.render()?)).into_response())

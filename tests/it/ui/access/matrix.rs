@@ -47,6 +47,9 @@ async fn each_role_opens_and_changes_what_it_may_and_nothing_else() {
             if let Some(need) = route.read {
                 let answer = browser.get(&path).await;
                 assert_eq!(answer.status == StatusCode::FORBIDDEN, !need.admits(role), "GET {path} as {}: {} {}", role.word(), answer.status, answer.text);
+                let policy = answer.headers["content-security-policy"].to_str().unwrap();
+                assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+                assert!(!answer.text.contains(" style=\"") && !answer.text.contains(" onclick="), "{path}");
                 let unknown = stranger.get(&path).await.status;
                 let is_out = if path.starts_with("/api/") { unknown == StatusCode::UNAUTHORIZED } else { unknown == StatusCode::SEE_OTHER };
                 assert_eq!(is_out, need != Need::Anyone, "GET {path} as a stranger: {unknown}");
