@@ -82,7 +82,13 @@ async function signIn(page) {
 
 /** Pages to open, found by following links as a person would. */
 async function addresses(page) {
-  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["settings", "/settings"], ["account", "/settings/account"], ["sign-in-people", "/settings/users"], ["tokens", "/settings/tokens"], ["alerts", "/settings/alerts"], ["audit", "/audit"], ["enrol", "/enrol"], ["enrol-wait", "/enrol/wait"], ["grant", "/grant"], ["all-findings", "/findings?verdict=all"]]);
+  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["hosts-known", "/hosts/known"], ["people", "/people"], ["privileged", "/people/privileged"],
+    ["vulnerabilities", "/vulnerabilities"], ["certificates", "/certificates"], ["lists", "/lists"], ["list", "/lists/labels"], ["calendar", "/calendar"],
+    ["calendar-groups", "/calendar?by=state"], ["commitments", "/commitments"], ["commitment-page", "/commitments/crm-cloud"],
+    ["registers", "/registers"], ["due", "/registers/due?within=90"], ["register", "/registers/incidents"], ["register-people", "/registers/awareness-training"],
+    ["record-form", "/registers/incidents/new"], ["sub-processors-published", "/registers/sub-processors/published"], ["search", "/search?q=ssh"], ["search-nothing", "/search?q=zzzz"],
+    ["settings", "/settings"], ["account", "/settings/account"], ["sign-in-people", "/settings/users"], ["tokens", "/settings/tokens"], ["alerts", "/settings/alerts"], ["audit", "/audit"], ["enrol", "/enrol"], ["enrol-wait", "/enrol/wait"], ["grant", "/grant"],
+    ["all-findings", "/findings?verdict=all"]]);
   const first = async (from, selector, name) => {
     await page.goto(base + from);
     const link = page.locator(selector).first();
@@ -93,6 +99,11 @@ async function addresses(page) {
   await first("/hosts", 'main tbody a[href^="/hosts/"]', "host");
   await first("/settings/users", 'main tbody a[href^="/settings/users/"]', "sign-in-person");
   await first("/audit", 'main tbody a[href^="/audit/"]', "leaf");
+  found.set("compare", `${found.get("host")}/compare`);
+  await first("/registers/incidents", 'main tbody a[href^="/registers/incidents/"]', "record");
+  found.set("record-change", `${found.get("record")}/change`);
+  found.set("notification", `${found.get("record")}/notification`);
+  await first("/registers/access-reviews", 'main tbody a[href^="/registers/access-reviews/"]', "access-review");
   const unknown = page.locator('main tbody a[href^="/findings/"]').first();
   await page.goto(`${base}/findings?verdict=unknown`);
   if (await unknown.count()) found.set("unknown-finding", await unknown.getAttribute("href"));
@@ -135,7 +146,7 @@ async function keyboard(page, pages) {
   await page.screenshot({ path: path.join(shots, "help-wide-light.png") });
   await page.keyboard.press("Escape");
   check(!await page.locator("#help").evaluate((d) => d.open), "Escape does not close the help");
-  for (const [key, where] of [["f", "/findings"], ["h", "/hosts"], ["e", "/evidence"], ["o", "/"]]) {
+  for (const [key, where] of [["f", "/findings"], ["h", "/hosts"], ["e", "/evidence"], ["m", "/commitments"], ["r", "/registers"], ["o", "/"]]) {
     await page.keyboard.press("g");
     await Promise.all([page.waitForURL((u) => u.pathname === where), page.keyboard.press(key)]).catch(() => problems.push(`g ${key} does not lead to ${where}`));
   }

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::support::{COLLECTOR, Running};
+use super::support::{ASSAY, COLLECTOR, Running};
 
 #[test]
 fn browser_demo_pages() {
@@ -25,4 +25,38 @@ fn browser_demo_pages() {
     assert!(status.success(), "tests/browser/run.mjs ended with {status}");
 
     assert_eq!(demo.interrupt(Duration::from_secs(20)), Some(0), "Ctrl-C ends the demo in order");
+}
+
+/// What new users do, from the first start to an auditor with bounds.
+#[test]
+fn browser_tasks_of_new_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = || format!("127.0.0.1:{}", super::lab::free_port());
+    let (people, agents) = (port(), port());
+    let log = folder.path().join("log");
+    let mut collector = Command::new(COLLECTOR)
+        .args(["serve", "--plain-http", "--people", &people, "--agents", &agents, "--name", "127.0.0.1", "--data"])
+        .arg(folder.path().join("data"))
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let link = || std::fs::read_to_string(&log).unwrap().split_whitespace().find(|w| w.contains("/setup?token=")).map(String::from);
+    let begun = std::time::Instant::now();
+    while link().is_none() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    let agent = folder.path().join("agent");
+    std::fs::create_dir(&agent).unwrap();
+    let status = Command::new("node")
+        .arg(format!("{root}/tests/browser/tasks.mjs"))
+        .args([&format!("http://{people}"), &link().expect("a collector without people says where to begin"), ASSAY])
+        .arg(&agent)
+        .env("NODE_PATH", format!("{root}/target/browser/node_modules"))
+        .current_dir(root)
+        .status()
+        .expect("node is installed by tests/run");
+    collector.kill().unwrap();
+    collector.wait().unwrap();
+    assert!(status.success(), "tests/browser/tasks.mjs ended with {status}; the collector said:\n{}", std::fs::read_to_string(&log).unwrap());
 }

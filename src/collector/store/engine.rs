@@ -47,8 +47,10 @@ const SQLITE_SCHEMA: &[Step] = &[
     (3, include_str!("schema/sqlite/003.sql")),
     (4, include_str!("schema/sqlite/004.sql")),
     (5, include_str!("schema/sqlite/005.sql")),
+    (6, include_str!("schema/sqlite/006.sql")),
     (7, include_str!("schema/sqlite/007.sql")),
     (8, include_str!("schema/sqlite/008.sql")),
+    (9, include_str!("schema/sqlite/009.sql")),
 ];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
 const POSTGRES_SCHEMA: &[Step] = &[
@@ -56,8 +58,10 @@ const POSTGRES_SCHEMA: &[Step] = &[
     (3, include_str!("schema/postgres/003.sql")),
     (4, include_str!("schema/postgres/004.sql")),
     (5, include_str!("schema/postgres/005.sql")),
+    (6, include_str!("schema/postgres/006.sql")),
     (7, include_str!("schema/postgres/007.sql")),
     (8, include_str!("schema/postgres/008.sql")),
+    (9, include_str!("schema/postgres/009.sql")),
 ];
 /// A host not heard of for this long is silent, seconds.
 pub const SILENT_AFTER: i64 = 2 * 86_400;
@@ -136,7 +140,7 @@ impl Store {
         let writer = pool(1, &[SQLITE_SETTINGS]).connect(&address).await.map_err(unopened)?;
         migrate_sqlite(&writer, &file).await?;
         let reader = pool(READERS, &[SQLITE_SETTINGS, "PRAGMA query_only = ON"]).connect(&address).await.map_err(unopened)?;
-        Ok(Self {
+        let store = Self {
             grouped: Writer::start(writer.clone()),
             writer,
             reader,
@@ -144,7 +148,9 @@ impl Store {
             folder: folder.to_path_buf(),
             silent_after: SILENT_AFTER,
             horizon: None,
-        })
+        };
+        store.derive().await?;
+        Ok(store)
     }
 
     /// Opens or creates the store in a PostgreSQL database; `folder` holds keys and ledger head.
@@ -169,6 +175,7 @@ impl Store {
             horizon: None,
         };
         store.prepare_partitions(crate::host::clock::unix_now()).await?;
+        store.derive().await?;
         Ok(store)
     }
 

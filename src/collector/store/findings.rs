@@ -9,9 +9,10 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
 use super::moves::{Counted, Moves, rank, severity_of};
+use super::open;
 use super::query::Query;
 use super::transitions::{self, Changes, Laying, Span};
-use super::{FindingFilter, FindingRow, tallies};
+use super::{Cursor, FindingFilter, FindingRow, OpenFilter, tallies, worklist};
 use crate::collector::commitments::Spell;
 use crate::model::finding::{Citation, Finding, UnknownReason, Verdict};
 use crate::model::ids::{Digest, HostId};
@@ -53,15 +54,67 @@ impl Store {
         if filter.period.is_some() { found.map(joined) } else { found }
     }
 
+    /// Findings of whatever verdict, or of this one, by host, rule and subject, behind a place; what is only told of open findings does not narrow them.
+    pub async fn every_finding(
+        &self,
+        filter: &OpenFilter,
+        verdict: Option<Verdict>,
+        as_of: Option<i64>,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<FindingRow>> {
+        let mut query = Query::new(FINDINGS);
+        match as_of {
+            Some(at) => query.push("f.since <= ").bind(at).push(" AND (f.until IS NULL OR f.until > ").bind(at).push(")"),
+            None => query.push("f.until IS NULL"),
+        };
+        if let Some(verdict) = verdict {
+            query.push(" AND f.verdict = ").bind(verdict.id());
+        }
+        if let Some(severity) = filter.severity {
+            query.push(" AND f.severity = ").bind(rank(severity));
+        }
+        worklist::narrow_any(&mut query, filter, "f.body");
+        if let Some(after) = after {
+            query.push(" AND (f.host, f.rule, f.subject) > (").bind(after.host.bytes().to_vec());
+            query.push(", ").bind(storable(&after.rule)).push(", ").bind(storable(&after.subject)).push(")");
+        }
+        query.push(" ORDER BY f.host, f.rule, f.subject LIMIT ").bind(i64::from(limit));
+        let rows = query.all(&self.reader).await?;
+        rows.iter().map(|row| Ok(FindingRow { since: began(row)?, ..finding_row(row)? })).collect()
+    }
+
     /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.
-    pub async fn spells(&self, rules: &[&str], at: i64) -> Result<Vec<Spell>> {
+    pub async fn spells(&self, rules: &[&str], at: i64, most: u32) -> Result<Option<Vec<Spell>>> {
         if rules.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let mut query = Query::new("SELECT host, rule, subject, verdict, since, until FROM findings WHERE since <= ");
-        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" ORDER BY since, host, rule, subject");
+        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" LIMIT ").bind(i64::from(most).saturating_add(1));
         let rows = query.all(&self.reader).await?;
-        rows.iter().map(spell).collect()
+        if rows.len() > most as usize {
+            return Ok(None);
+        }
+        let mut spells = rows.iter().map(spell).collect::<Result<Vec<Spell>>>()?;
+        spells.sort_by(|a, b| (a.since, a.host, &a.rule, &a.subject).cmp(&(b.since, b.host, &b.rule, &b.subject)));
+        Ok(Some(spells))
+    }
+
+    /// Open failures and what can't be told, now, whose subject begins with a text: host, rule, subject, verdict; by subject, at most `most`.
+    pub async fn findings_about(&self, beginning: &str, most: u32) -> Result<Vec<(HostId, String, String, Verdict)>> {
+        // No text of a subject is greater than its beginning and the greatest character.
+        let end = format!("{beginning}\u{10ffff}");
+        let rows = sqlx::query(
+            "SELECT host, rule, subject, verdict FROM findings
+             WHERE until IS NULL AND verdict IN ('fail', 'unknown') AND subject >= $1 AND subject < $2 ORDER BY subject, rule LIMIT $3",
+        )
+        .bind(storable(beginning))
+        .bind(storable(&end))
+        .bind(limit_of(most))
+        .fetch_all(&self.reader)
+        .await?;
+        let told = |row: &AnyRow| Ok((HostId::new(bytes(row, "host")?), row.try_get("rule")?, row.try_get("subject")?, tallies::verdict_of(row)?));
+        rows.iter().map(told).collect()
     }
 
     /// The finding of a rule whose verdict began first of those that are open at a time; only failures and unknowns are found quickly.
@@ -184,6 +237,9 @@ pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &Host
     for spans in added.chunks(INSERT_ROWS) {
         insert(host, spans)?.run(&mut **transaction).await?;
     }
+    let old = changes.end.iter().map(|(number, _)| number).chain(&changes.remove).filter_map(|number| spans.get(*number));
+    let touched = old.chain(&changes.add).map(|s| (s.finding.rule.clone(), s.finding.subject.clone())).collect();
+    open::follow(transaction, host, &touched).await?;
     let others: Vec<Counted> = others.iter().map(Stored::counted).collect();
     let before: Vec<Counted> = stored.iter().map(Stored::counted).chain(others.iter().cloned()).collect();
     let after: Vec<Counted> = after.into_iter().map(|(_, counted)| counted).chain(others).collect();
@@ -304,7 +360,8 @@ fn spell(row: &AnyRow) -> Result<Spell> {
     })
 }
 
-fn span(row: &AnyRow) -> Result<Span> {
+/// A span as stored.
+pub(super) fn span(row: &AnyRow) -> Result<Span> {
     let (rule, body, verdict): (&str, &str, &str) = (row.try_get("rule")?, row.try_get("body")?, row.try_get("verdict")?);
     let damaged = |what: String| StoreError::Damaged(format!("finding of {rule}: {what}"));
     let body: Body<'_> = serde_json::from_str(body).map_err(|e| damaged(e.to_string()))?;

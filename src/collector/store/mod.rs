@@ -15,6 +15,7 @@ mod leases;
 mod ledger;
 mod lists;
 mod moves;
+mod open;
 mod population;
 mod query;
 mod records;
@@ -29,6 +30,8 @@ mod trail;
 mod transfer;
 mod transitions;
 mod users;
+mod views;
+mod worklist;
 mod writer;
 
 pub use acts::Act;
@@ -41,19 +44,22 @@ pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
 pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
 pub use population::{HostFilter, ScanRow, States, offset_of};
-pub use records::{ErasedRecord, RecordError};
+pub use records::{ErasedRecord, NewRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use second::{Opened, SecondFactor};
 pub use settings::SettingChange;
-pub use statements::Statement;
+pub use statements::{ExportSaid, Statement};
 pub use tallies::{Age, DayTally, Tallies, Tally};
 pub use tokens::TokenRow;
 pub use trail::{Trace, TraceFilter};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
 pub use users::{About, Grant, SignIn, UserAction, UserChange};
+pub use views::SavedView;
+pub use worklist::{Cursor, FacetCount, Group, OpenFilter, OpenFinding, Word};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::finding::{Counts, Finding, Severity, Verdict};
@@ -61,7 +67,7 @@ use crate::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use crate::model::report::{ScanKind, ScanState};
 
 /// Whether a host counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     /// Enrolled and heard of.

@@ -171,6 +171,7 @@ impl Store {
         let Some(row) = removed.fetch_optional(&mut *transaction).await? else { return Ok(false) };
         let user = RandomId::new(bytes(&row, "id")?);
         end_sessions(&mut transaction, &user).await?;
+        sqlx::query("DELETE FROM saved_views WHERE person = $1 AND shared = 0").bind(user.bytes().to_vec()).execute(&mut *transaction).await?;
         sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE person = $2 AND revoked_at IS NULL")
             .bind(at)
             .bind(user.bytes().to_vec())

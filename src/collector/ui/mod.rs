@@ -1,7 +1,11 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
+mod assignments;
+pub mod cadence;
 pub mod calendar;
 pub mod certificates;
+mod commitments;
+pub mod compare;
 mod enrol;
 pub mod error;
 pub mod evidence;
@@ -16,9 +20,15 @@ pub mod host;
 pub mod host_facts;
 pub mod hosts;
 pub mod known;
+pub mod lists;
+mod orders;
 pub mod overview;
 pub mod paging;
 pub mod people;
+mod picked;
+mod registers;
+mod said;
+mod search;
 pub mod settings;
 mod setup;
 pub mod sight;
@@ -28,6 +38,7 @@ pub mod tally;
 pub mod text;
 mod trail;
 pub mod vulnerabilities;
+mod waivers;
 pub mod when;
 
 use std::sync::Arc;
@@ -44,6 +55,8 @@ pub use site::{Catalogue, Site};
 
 /// Largest form, bytes.
 const MAX_FORM_BYTES: usize = 16 * 1024;
+/// Largest form of picked findings, bytes.
+const MAX_PICKS_BYTES: usize = 1 << 20;
 /// Where the style sheet is; the version in it changes with the file.
 pub const STYLE_PATH: &str = concat!("/static/style.css?", env!("CARGO_PKG_VERSION"));
 /// Where the script is.
@@ -54,8 +67,7 @@ const SCRIPT: &str = include_str!("app.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// What a browser may do with our pages: nothing that they do not need.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Headers of every answer.
 const HEADERS: [(&str, &str); 7] = [
@@ -70,8 +82,7 @@ const HEADERS: [(&str, &str); 7] = [
 
 /// Every page of a collector, sign-in included.
 pub fn router(app: Arc<App>) -> Router {
-    let catalogue = Catalogue::of(&app.pack, &app.basis.now().pages);
-    pages(Arc::new(Site::new(app, catalogue)))
+    pages(Arc::new(Site::following(app)))
 }
 
 /// Every page over a catalogue.
@@ -79,10 +90,24 @@ pub fn pages(site: Arc<Site>) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/findings", get(findings::page))
-        .route("/findings/{host}/{rule}", get(finding::page))
+        .route("/findings/act", post(picked::act).layer(DefaultBodyLimit::max(MAX_PICKS_BYTES)))
+        .route("/findings/views", post(picked::views))
+        .route("/findings/review", get(picked::review_form).post(picked::review))
+        .route("/findings/{host}/{rule}", get(finding::page).post(finding::act))
+        .route("/assignments", get(assignments::page).post(assignments::act))
+        .route("/waivers", get(waivers::list).post(waivers::ask).layer(DefaultBodyLimit::max(MAX_PICKS_BYTES)))
+        .route("/waivers/new", get(waivers::new))
+        .route("/waivers/{id}", get(waivers::page).post(waivers::decide))
         .route("/hosts", get(hosts::page))
         .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/hosts/{host}/compare", get(compare::page))
+        .route("/hosts/{host}/labels", post(orders::label))
+        .route("/hosts/{host}/scan", post(orders::scan))
+        .route("/commitments", get(commitments::list))
+        .route("/commitments/{page}", get(commitments::page))
+        .route("/commitments/{page}/status", get(commitments::published))
+        .route("/search", get(search::page))
         .route("/people", get(people::page))
         .route("/people/privileged", get(people::privileged))
         .route("/people/{person}", get(people::person))
@@ -90,6 +115,11 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
         .route("/certificates", get(certificates::page))
         .route("/certificates/{fingerprint}", get(certificates::certificate))
+        .route("/calendar", get(cadence::page))
+        .route("/lists", get(lists::page))
+        .route("/lists/{name}", get(lists::list).post(lists::put))
+        .route("/lists/{name}/check", post(lists::check).layer(DefaultBodyLimit::max(lists::MAX_UPLOAD)))
+        .route("/lists/{name}/{version}", get(lists::fetch))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))
@@ -120,6 +150,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/static/app.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/static/icon.svg", get(|| asset("image/svg+xml", ICON)))
+        .merge(registers::routes())
         .merge(api::router())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))

@@ -19,7 +19,8 @@ fn filled(path: &str) -> String {
 #[test]
 fn every_route_of_the_routers_is_in_the_list_with_its_methods() {
     let mut seen: std::collections::BTreeMap<String, (bool, bool)> = std::collections::BTreeMap::new();
-    for line in include_str!("../../../../src/collector/ui/mod.rs").lines().filter(|l| l.trim_start().starts_with(".route(")) {
+    let routers = [include_str!("../../../../src/collector/ui/mod.rs"), include_str!("../../../../src/collector/ui/registers/mod.rs")];
+    for line in routers.iter().flat_map(|text| text.lines()).filter(|l| l.trim_start().starts_with(".route(")) {
         let has = |method: &str| line.contains(&format!(" {method}(")) || line.contains(&format!(").{method}("));
         seen.insert(line.split('"').nth(1).unwrap().into(), (has("get"), has("post") || has("put") || has("delete")));
     }
