@@ -22,6 +22,12 @@ enum Command {
     Token(super::token::Arguments),
     /// Say who may sign in and what they may do
     User(super::user::Arguments),
+    /// Settings that change while the collector works, such as the company's name
+    Setting(super::setting::Arguments),
+    /// Where alerts go, and what could not be delivered
+    Alert(super::alert::Arguments),
+    /// Who did what and when: ledger entries and logged acts
+    Trail(super::trail::Arguments),
     /// Give lists to judge by, such as the roster, and look at their versions
     List(super::list::Arguments),
     /// The company's own sentences: whether each is true, since when, where not; and a status page for the public
@@ -66,6 +72,9 @@ pub fn main() -> ExitCode {
         Command::Demo(a) => super::demo::run(a),
         Command::Token(a) => super::token::run(a),
         Command::User(a) => super::user::run(a),
+        Command::Setting(a) => super::setting::run(a),
+        Command::Alert(a) => super::alert::run(a),
+        Command::Trail(a) => super::trail::run(a),
         Command::List(a) => super::list::run(a),
         Command::Commitments(a) => super::commitments::run(a),
         Command::Record(a) => super::record::run(a),

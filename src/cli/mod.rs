@@ -1,6 +1,8 @@
 //! Command lines: arguments in, exit code out.
 
 pub mod advisories;
+#[cfg(feature = "collector")]
+pub mod alert;
 pub mod assay;
 #[cfg(feature = "collector")]
 pub mod backup;
@@ -41,7 +43,11 @@ pub mod scan;
 pub mod serve;
 pub mod service;
 #[cfg(feature = "collector")]
+pub mod setting;
+#[cfg(feature = "collector")]
 pub mod token;
+#[cfg(feature = "collector")]
+pub mod trail;
 #[cfg(feature = "collector")]
 pub mod user;
 #[cfg(feature = "collector")]

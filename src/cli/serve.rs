@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
-use crate::collector;
+use crate::collector::{self, auth};
 use crate::config::collector::Config;
+use crate::host::clock;
 
 /// Arguments of `assay-collector serve`.
 #[derive(Args, Debug)]
@@ -70,7 +71,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             tracing::info!(operations = %operations, "metrics and health are told");
         }
         if app.store.user_count().await? == 0 {
-            tracing::info!("nobody can sign in yet; add a person with `assay-collector user add NAME --role admin`");
+            let token = auth::issue_setup(&app.store, clock::unix_now()).await?;
+            tracing::info!(
+                "nobody can sign in yet: open {}/setup?token={token} once, within a day, or run `assay-collector user add NAME --role admin`",
+                app.people_url
+            );
         }
         let mut halt = app.halt.subscribe();
         let reason = tokio::select! {

@@ -11,7 +11,9 @@ use tabled::settings::Style;
 use super::data::{DATA, actor, block_on, existing, time};
 use super::exit::Exit;
 use super::output::{self, Format};
+use crate::collector::accounts::{self, UserOrder};
 use crate::collector::auth;
+use crate::collector::commitments::pages;
 use crate::collector::store::{Store, UserRow};
 use crate::host::clock;
 use crate::model::ids::RandomId;
@@ -48,6 +50,39 @@ enum Command {
         /// What the person may do from now on
         #[arg(long)]
         role: Role,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// Set or take away the bounds within which an auditor looks
+    #[command(after_help = GRANT)]
+    Grant {
+        /// Name to sign in with
+        name: String,
+        /// Framework or page of commitments, by its id (repeatable) [default: all]
+        #[arg(long = "framework", value_name = "ID")]
+        frameworks: Vec<String>,
+        /// First day
+        #[arg(long, value_name = "YYYY-MM-DD", default_value = "")]
+        from: String,
+        /// Last day
+        #[arg(long, value_name = "YYYY-MM-DD", default_value = "")]
+        to: String,
+        /// Name of a host, * for any characters (repeatable) [default: all]
+        #[arg(long = "host", value_name = "NAME")]
+        hosts: Vec<String>,
+        /// Take the bounds away
+        #[arg(long, conflicts_with_all = ["frameworks", "from", "to", "hosts"])]
+        none: bool,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// Take the second factor of a person away, who lost the authenticator
+    #[command(after_help = RESET)]
+    ResetSecondFactor {
+        /// Name to sign in with
+        name: String,
         /// Data folder of the collector
         #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
@@ -107,6 +142,16 @@ const REMOVE: &str = "Examples:
   assay-collector user remove carol --data ./data
   assay-collector user add bob --role viewer      (lets bob in again, under the same id)";
 
+const GRANT: &str = "Examples:
+  assay-collector user grant carol --framework soc2-2017 --from 2026-01-01 --to 2026-06-30
+  assay-collector user grant carol --host 'web*' --host db01
+  assay-collector user grant carol --none";
+
+const RESET: &str = "Examples:
+  assay-collector user reset-second-factor bob
+  assay-collector user reset-second-factor bob --data ./data
+  assay-collector setting set second-factor \"admin reviewer\"     (says which roles need one)";
+
 const LIST: &str = "Examples:
   assay-collector user list
   assay-collector user list --format json
@@ -138,9 +183,31 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             })?;
             output::line(&format!("{name} can sign in no longer"))?;
         }
+        Command::Grant { name, frameworks, from, to, hosts, none, data } => {
+            let action = if *none { "ungrant" } else { "grant" };
+            let (frameworks, from, to, hosts) = (frameworks.join(" "), from.clone(), to.clone(), hosts.join(" "));
+            order(data, name, UserOrder { action: action.into(), frameworks, from, to, hosts, ..UserOrder::default() })?;
+            output::line(&if *none { format!("{name} looks without bounds") } else { format!("{name} looks within these bounds from now on") })?;
+        }
+        Command::ResetSecondFactor { name, data } => {
+            order(data, name, UserOrder { action: "reset-second-factor".into(), ..UserOrder::default() })?;
+            output::line(&format!("{name} has no second factor any more"))?;
+        }
         Command::List { format, data } => list(data, *format)?,
     }
     Ok(Exit::Ok)
+}
+
+/// Carries out what pages and API order, too.
+fn order(data: &Path, name: &str, order: UserOrder) -> anyhow::Result<()> {
+    block_on(async {
+        let store = existing(data).await?;
+        let user = accounts::find_user(&store, name).await?;
+        let known: Vec<String> = pages::frameworks(&store, clock::unix_now()).await?.into_iter().map(|f| f.id).collect();
+        accounts::change_user(&store, &user, &order, &known, &actor(), clock::unix_now()).await?;
+        store.close().await;
+        Ok(())
+    })
 }
 
 fn list(data: &Path, format: Format) -> anyhow::Result<()> {

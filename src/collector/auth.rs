@@ -5,8 +5,12 @@
 //! ```text
 //! cookie = base64url(32 random bytes) "." Unix seconds        stored: SHA-256(cookie) -> user, idle expiry
 //! ```
+//! Failures are counted by name, by address, and for second factors by user; a right password forgives those of the name alone.
+
+mod factors;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
@@ -16,8 +20,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::Semaphore;
 
-use super::store::{Store, StoreError, UserRow};
+use super::seal::SealError;
+use super::store::{Grant, Store, StoreError, TokenRow, UserRow};
 use crate::model::ids::{Digest, RandomId};
+
+use factors::takes;
+pub use factors::{begin_second_factor, confirm_second_factor, is_setup_alive, issue_setup, pending_secret, redeem_setup};
 
 /// Shortest password that is accepted, characters.
 pub const MIN_PASSWORD_CHARS: usize = 12;
@@ -31,6 +39,16 @@ pub const SESSION_IDLE_SECONDS: i64 = 2 * 3_600;
 pub const SESSION_SECONDS: i64 = 12 * 3_600;
 /// A one-time sign-in link lives this long, seconds.
 pub const LINK_SECONDS: i64 = 15 * 60;
+/// Between password and second factor, seconds.
+const SECOND_SECONDS: i64 = 5 * 60;
+/// Codes that may be tried in that time.
+const SECOND_TRIES: u32 = 5;
+/// The setting that names the roles which need a second factor.
+pub const SECOND_FACTOR_ROLES: &str = "second-factor";
+/// Failures of one address before it is locked for the rest of its window: many people may come from behind one.
+const ADDRESS_ATTEMPTS: u32 = 100;
+/// Window of an address, seconds.
+const ADDRESS_SECONDS: i64 = 15 * 60;
 /// Idle expiry is moved at most this often, seconds.
 const TOUCH_SECONDS: i64 = 5 * 60;
 /// Wrong passwords for one name before it is locked.
@@ -65,6 +83,12 @@ pub enum AuthError {
     /// No random bytes, or the hash function failed.
     #[error("password hashing failed: {0}")]
     Hash(String),
+    /// A code of a second factor that is none, or was used.
+    #[error("the code is wrong or was used already")]
+    Code,
+    /// The secret of a second factor.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -127,14 +151,40 @@ pub struct Session {
     pub user: UserRow,
     /// What they may do.
     pub role: Role,
-    /// Token that each form of this session carries.
+    /// Token that each form of this session carries; empty when a program came with an API token.
     pub form_token: String,
+    /// Digest of the cookie, or of the API token.
+    pub digest: Digest,
+    /// Within what an auditor may look; `None`: without bounds.
+    pub grant: Option<Grant>,
+    /// The role needs a second factor, and none is set up: nothing opens but setting it up.
+    pub must_enrol: bool,
+    /// The API token that stands for the person.
+    pub token: Option<TokenRow>,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub address: Option<IpAddr>,
+    /// What the browser says of itself, cut.
+    pub agent: String,
+}
+
+impl Origin {
+    /// One line for the list of sessions.
+    pub fn label(&self) -> String {
+        let address = self.address.map_or_else(|| "unknown address".into(), |a| a.to_string());
+        if self.agent.is_empty() { address } else { format!("{address} · {}", self.agent) }
+    }
 }
 
 /// The doorkeeper: counts failures and bounds the work that strangers can cause.
 #[derive(Debug)]
 pub struct Gate {
     failures: Mutex<HashMap<String, Failures>>,
+    addresses: Mutex<HashMap<IpAddr, (u32, i64)>>,
     touched: Mutex<HashMap<Digest, i64>>,
     verifications: Semaphore,
     decoy: Option<String>,
@@ -144,6 +194,8 @@ pub struct Gate {
 struct Failures {
     count: u32,
     locked_until: i64,
+    /// The lock that the log knows of.
+    told_until: i64,
 }
 
 impl Default for Gate {
@@ -156,7 +208,13 @@ impl Gate {
     /// A gate that has seen nobody; hashes one random password for names that do not exist.
     pub fn new() -> Self {
         let decoy = random_text().and_then(|text| hash(text.as_bytes())).ok();
-        Self { failures: Mutex::default(), touched: Mutex::default(), verifications: Semaphore::new(PARALLEL_VERIFICATIONS), decoy }
+        Self {
+            failures: Mutex::default(),
+            addresses: Mutex::default(),
+            touched: Mutex::default(),
+            verifications: Semaphore::new(PARALLEL_VERIFICATIONS),
+            decoy,
+        }
     }
 
     /// The user of this name and password. Takes as long for a name that does not exist.
@@ -203,13 +261,98 @@ impl Gate {
         Ok(())
     }
 
+    /// Whether the present lock of a name was not told yet; the next answer is no until it is locked anew.
+    pub fn tells_lock(&self, name: &str) -> bool {
+        let mut failures = lock(&self.failures);
+        let Some(seen) = failures.get_mut(name).filter(|f| f.told_until < f.locked_until) else { return false };
+        seen.told_until = seen.locked_until;
+        true
+    }
+
+    /// Counts an attempt of an address before it is made; a network of IPv6 (/64) is one address.
+    pub fn admit_address(&self, address: Option<IpAddr>, now: i64) -> Result<(), AuthError> {
+        let Some(address) = address.map(network) else { return Ok(()) };
+        let mut seen = lock(&self.addresses);
+        if seen.len() >= MAX_REMEMBERED && !seen.contains_key(&address) {
+            seen.retain(|_, (_, since)| now - *since < ADDRESS_SECONDS);
+            if seen.len() >= MAX_REMEMBERED {
+                return Err(AuthError::Locked(LOCK_SECONDS));
+            }
+        }
+        let (count, since) = seen.entry(address).or_insert((0, now));
+        if now - *since >= ADDRESS_SECONDS {
+            (*count, *since) = (0, now);
+        }
+        if *count >= ADDRESS_ATTEMPTS {
+            return Err(AuthError::Locked(*since + ADDRESS_SECONDS - now));
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    /// An attempt of this address was right: it counts no longer.
+    pub fn forgive_address(&self, address: Option<IpAddr>) {
+        let Some(address) = address.map(network) else { return };
+        if let Some((count, _)) = lock(&self.addresses).get_mut(&address) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// Begins a session; the cookie's value. That an auditor signed in is an entry of the ledger.
     pub async fn open_session(&self, store: &Store, user: &RandomId, now: i64) -> Result<String, AuthError> {
+        self.open_session_from(store, user, &Origin::default(), now).await
+    }
+
+    /// The same, with where it comes from.
+    pub async fn open_session_from(&self, store: &Store, user: &RandomId, origin: &Origin, now: i64) -> Result<String, AuthError> {
         let user = store.user(user).await?.ok_or(AuthError::Link)?;
         let cookie = format!("{}.{now}", random_text()?);
         let is_logged = Role::of(&user.role) == Role::Auditor;
-        store.begin_session(&Digest::of(cookie.as_bytes()), &user, now, now + SESSION_IDLE_SECONDS, is_logged).await?;
+        store.begin_session(&Digest::of(cookie.as_bytes()), &user, now, now + SESSION_IDLE_SECONDS, &origin.label(), is_logged).await?;
         Ok(cookie)
+    }
+
+    /// Whether a code of the second factor is asked of this user; then what the next form must carry.
+    pub async fn ask_second(&self, store: &Store, user: &RandomId, now: i64) -> Result<Option<String>, AuthError> {
+        if store.second_factor(user).await?.is_none_or(|s| s.confirmed_at.is_none()) {
+            return Ok(None);
+        }
+        let pending = random_text()?;
+        store.put_secret("second", &Digest::of(pending.as_bytes()), &user.to_string(), now + SECOND_SECONDS, SECOND_TRIES).await?;
+        Ok(Some(pending))
+    }
+
+    /// The user whose password was right and whose code is, too. A step or recovery code serves once.
+    pub async fn check_second(&self, store: &Store, pending: &str, code: &str, now: i64) -> Result<RandomId, AuthError> {
+        let digest = Digest::of(pending.as_bytes());
+        let user: RandomId = store.take_secret("second", &digest, now).await?.and_then(|s| s.parse().ok()).ok_or(AuthError::Link)?;
+        self.check_code(store, &user, code, now).await?;
+        store.drop_secret("second", &digest).await?;
+        Ok(user)
+    }
+
+    /// Whether a code of a user's second factor is good. A step or recovery code serves once; failures are counted by user.
+    pub async fn check_code(&self, store: &Store, user: &RandomId, code: &str, now: i64) -> Result<(), AuthError> {
+        let counted = format!("second {user}");
+        self.admit(&counted, now)?;
+        let factor = store.second_factor(user).await?.filter(|f| f.confirmed_at.is_some()).ok_or(AuthError::Link)?;
+        if code.len() > MAX_NAME_BYTES || !takes(store, user, &factor.sealed, code, now).await? {
+            return Err(AuthError::Code);
+        }
+        lock(&self.failures).remove(&counted);
+        Ok(())
+    }
+
+    /// Whom an API token speaks for, within the lesser of its role and the person's.
+    pub async fn token(&self, store: &Store, digest: &Digest, now: i64) -> Result<Option<Session>, AuthError> {
+        let Some(token) = store.living_token(digest, now).await? else { return Ok(None) };
+        let Some(user) = store.user(&token.user).await? else { return Ok(None) };
+        if self.is_due_for_touch(digest, now) {
+            store.touch_token(&token.id, now).await?;
+        }
+        let role = Role::of(&token.role).at_most(Role::of(&user.role));
+        let grant = grant_of(store, &user).await?;
+        Ok(Some(Session { user, role, form_token: String::new(), digest: *digest, grant, must_enrol: false, token: Some(token) }))
     }
 
     /// The session behind a cookie's value; `None` when it is unknown, idle for too long or too old.
@@ -228,7 +371,10 @@ impl Gate {
             store.put_secret("session", &digest, &subject, (now + SESSION_IDLE_SECONDS).min(ends), 0).await?;
         }
         let role = Role::of(&user.role);
-        Ok(Some(Session { user, role, form_token: form_token(cookie) }))
+        let needs_second = store.setting(SECOND_FACTOR_ROLES).await?.split(' ').any(|word| word == role.word());
+        let must_enrol = needs_second && store.second_factor(&user.id).await?.is_none_or(|s| s.confirmed_at.is_none());
+        let grant = grant_of(store, &user).await?;
+        Ok(Some(Session { user, role, form_token: form_token(cookie), digest, grant, must_enrol, token: None }))
     }
 
     fn is_due_for_touch(&self, digest: &Digest, now: i64) -> bool {
@@ -267,6 +413,19 @@ pub async fn is_link_alive(store: &Store, token: &str, now: i64) -> Result<bool,
 pub async fn redeem_link(store: &Store, token: &str, now: i64) -> Result<RandomId, AuthError> {
     let subject = store.take_secret("signin", &Digest::of(token.as_bytes()), now).await?.ok_or(AuthError::Link)?;
     subject.parse().map_err(|_| AuthError::Link)
+}
+
+/// The bounds of an auditor; others have none.
+async fn grant_of(store: &Store, user: &UserRow) -> Result<Option<Grant>, AuthError> {
+    if Role::of(&user.role) == Role::Auditor { Ok(store.grant(&user.id).await?) } else { Ok(None) }
+}
+
+/// The first 64 bits of an IPv6 address: what one subscriber has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
+        v4 => v4,
+    }
 }
 
 /// The PHC string of a new password.
@@ -329,6 +488,22 @@ mod tests {
         assert!(!verify("correct horse batter", &hashed));
         assert!(!verify("", ""));
         assert!(matches!(hash_password("short"), Err(AuthError::Password)));
+    }
+
+    #[test]
+    fn an_address_is_locked_for_its_window_and_memory_is_bounded() {
+        let (gate, here) = (Gate::new(), |n: u128| Some(IpAddr::V6((n << 64).into())));
+        for n in 0..ADDRESS_ATTEMPTS {
+            gate.admit_address(Some(IpAddr::V6((u128::from(n)).into())), 1_000).unwrap();
+        }
+        assert!(matches!(gate.admit_address(here(0), 1_100), Err(AuthError::Locked(800))), "one network of IPv6");
+        gate.admit_address(here(1), 1_100).unwrap();
+        gate.admit_address(here(0), 1_000 + ADDRESS_SECONDS).unwrap();
+        for n in 0..30_000 {
+            let _ = gate.admit_address(here(n + 5), 2_000);
+        }
+        assert!(lock(&gate.addresses).len() <= MAX_REMEMBERED);
+        gate.admit_address(None, 2_000).unwrap();
     }
 
     #[test]

@@ -40,11 +40,11 @@ const LEAST_ROOM: u64 = 256 << 20;
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// `store`, `ledger`, `disk` or `lists`.
-    name: &'static str,
+    pub name: &'static str,
     /// Whether it is.
-    ok: bool,
+    pub ok: bool,
     /// What was seen, and what to do.
-    detail: String,
+    pub detail: String,
 }
 
 #[derive(Debug)]
@@ -97,7 +97,7 @@ async fn ready(State(operations): State<Arc<Operations>>) -> Response {
     (status, Json(serde_json::json!({ "checks": checks, "ready": ready }))).into_response()
 }
 
-async fn check(app: &App) -> Vec<Check> {
+pub(super) async fn check(app: &App) -> Vec<Check> {
     vec![store(app).await, ledger(app).await, disk(app), lists(app)]
 }
 

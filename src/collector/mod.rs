@@ -5,7 +5,10 @@
 //! people ==HTTPS=> server -> pages | api -> records -> store
 //! ```
 
+pub mod access;
+pub mod accounts;
 pub mod admission;
+pub mod alerts;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -35,12 +38,16 @@ pub mod rejudge;
 mod renew;
 pub mod resume;
 pub mod rotate;
+pub mod routes;
+pub mod seal;
 pub mod search;
+pub mod second;
 pub mod sequencer;
 pub mod server;
 mod start;
 pub mod store;
 pub mod tiles;
+pub mod trail;
 pub mod ui;
 mod verdicts;
 mod verify;

@@ -133,6 +133,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     config.thresholds()?;
     let pack = Arc::new(rules(&config, now)?);
     let store = Store::open(&config.data).await?.silent_after(i64::from(config.silent_after_hours) * 3600);
+    let horizon = Horizon { facts_days: config.retention.facts_days, monthly_facts_days: config.retention.monthly_facts_days };
+    let store = store.keeping(horizon);
     let lock = lock(&config.data)?;
     let Keys { authority, signer, verifier } = Keys::load_or_create(&config.data, now)?;
     let signer = Arc::new(signer);
@@ -196,12 +198,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         tokio::spawn(watch_retirements(app.clone(), stopped.clone())),
         tokio::spawn(lists::follow(app.clone(), watched, stopped.clone())),
         tokio::spawn(rejudge::follow(app.clone(), stopped.clone())),
+        tokio::spawn(super::alerts::follow(app.clone(), stopped.clone())),
         tokio::spawn(add_up(app.clone(), stopped.clone())),
-        tokio::spawn(housekeeping(
-            app.clone(),
-            Horizon { facts_days: config.retention.facts_days, monthly_facts_days: config.retention.monthly_facts_days },
-            stopped,
-        )),
+        tokio::spawn(housekeeping(app.clone(), horizon, stopped)),
     ];
     Ok(Running { agents, people, operations, app, stop, listeners, tasks, _lock: lock })
 }

@@ -74,6 +74,8 @@ pub enum Kind {
     Approval,
     /// A register was signed as complete.
     SignOff,
+    /// A setting of the collector is another from now on; the reference is the digest of the statement that says which and by whom.
+    Setting,
 }
 
 /// Why bytes are not a leaf.
@@ -120,7 +122,7 @@ pub struct Leaf {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Report,
         Self::Enrolment,
         Self::Export,
@@ -147,6 +149,7 @@ impl Kind {
         Self::Waiver,
         Self::Approval,
         Self::SignOff,
+        Self::Setting,
     ];
 
     /// Kinds whose statements are events of records.
@@ -181,6 +184,7 @@ impl Kind {
             Self::Waiver => "waiver",
             Self::Approval => "approval",
             Self::SignOff => "sign-off",
+            Self::Setting => "setting",
         }
     }
 

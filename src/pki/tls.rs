@@ -84,6 +84,25 @@ pub fn people_server(certificate: ServerCertificate) -> Result<ServerConfig, Pki
     Ok(config)
 }
 
+/// The collector's side of what it sends out: trusts the authorities of `ca_pem` alone, or those of this system when it is empty.
+#[cfg(feature = "collector")]
+pub fn outgoing_client(ca_pem: &str) -> Result<ClientConfig, PkiError> {
+    let mut roots = RootCertStore::empty();
+    if ca_pem.is_empty() {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+    } else {
+        let bad = |e: rustls::pki_types::pem::Error| PkiError::Certificate("certificate of the authority".into(), e.to_string());
+        for der in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+            roots.add(der.map_err(bad)?)?;
+        }
+        if roots.is_empty() {
+            return Err(PkiError::Certificate("certificate of the authority".into(), "there is none in the text; give PEM".into()));
+        }
+    }
+    Ok(ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
+}
+
 /// Whether a host certificate (PEM) is by the CA (PEM), for client authentication, and valid at `now` (Unix seconds).
 pub fn check_host_certificate(ca_pem: &str, certificate_pem: &str, now: i64) -> Result<(), PkiError> {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));

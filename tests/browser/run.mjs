@@ -87,6 +87,7 @@ async function addresses(page) {
     ["calendar-groups", "/calendar?by=state"], ["commitments", "/commitments"], ["commitment-page", "/commitments/crm-cloud"],
     ["registers", "/registers"], ["due", "/registers/due?within=90"], ["register", "/registers/incidents"], ["register-people", "/registers/awareness-training"],
     ["record-form", "/registers/incidents/new"], ["sub-processors-published", "/registers/sub-processors/published"], ["search", "/search?q=ssh"], ["search-nothing", "/search?q=zzzz"],
+    ["settings", "/settings"], ["account", "/settings/account"], ["sign-in-people", "/settings/users"], ["tokens", "/settings/tokens"], ["alerts", "/settings/alerts"], ["audit", "/audit"], ["enrol", "/enrol"], ["enrol-wait", "/enrol/wait"], ["grant", "/grant"],
     ["all-findings", "/findings?verdict=all"]]);
   const first = async (from, selector, name) => {
     await page.goto(base + from);
@@ -96,6 +97,8 @@ async function addresses(page) {
   };
   await first("/findings?verdict=all", 'main tbody a[href^="/findings/"]', "finding");
   await first("/hosts", 'main tbody a[href^="/hosts/"]', "host");
+  await first("/settings/users", 'main tbody a[href^="/settings/users/"]', "sign-in-person");
+  await first("/audit", 'main tbody a[href^="/audit/"]', "leaf");
   found.set("compare", `${found.get("host")}/compare`);
   await first("/registers/incidents", 'main tbody a[href^="/registers/incidents/"]', "record");
   found.set("record-change", `${found.get("record")}/change`);

@@ -1,5 +1,6 @@
 //! The pages as a browser asks for them: real router, real store, real ledger.
 
+mod access;
 mod commitments;
 mod fleet;
 mod registers;

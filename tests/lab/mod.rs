@@ -164,6 +164,11 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Files that somebody else keeps.
+    pub fn given(cert: PathBuf, key: PathBuf) -> Self {
+        Self { cert, key, _folder: folder() }
+    }
+
     /// Self-signed with these further arguments of `openssl req -x509`.
     pub fn self_signed(arguments: &[&str]) -> Self {
         let folder = folder();

@@ -17,6 +17,8 @@
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
+pub mod access;
+pub mod alerts;
 pub mod assignments;
 pub mod caller;
 pub mod commitments;
@@ -31,12 +33,15 @@ pub mod reviews;
 pub mod search;
 pub mod taken;
 pub mod token;
+pub mod trail;
 pub mod waivers;
 
 use std::sync::Arc;
 
 use axum::Router;
 
+use super::accounts;
+use super::alerts::NewTarget;
 use super::records::{Review, Story, Told};
 use super::ui::Site;
 use operation::{Operation, delete, get, post, put};
@@ -83,6 +88,23 @@ pub fn operations() -> Vec<Operation> {
         get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
             .answers::<Review>(200),
 
+        get("/users", "Who signs in", access::users).answers::<access::Users>(200),
+        post("/users", "Adds a person; without a password a one-time link is made", access::add_user).sends::<accounts::NewUser>().answers::<accounts::Done>(201),
+        get("/users/{user}", "One person, by id or name", access::user).answers::<access::Person>(200),
+        post("/users/{user}", "Changes a person: role, bounds, password, second factor, sessions; or removes one", access::change_user)
+            .sends::<accounts::UserOrder>().answers::<accounts::Done>(200),
+        get("/tokens", "One's own API tokens; an admin sees all", access::tokens).answers::<access::Tokens>(200),
+        post("/tokens", "Makes an API token, whose text is told once", access::issue_token).sends::<accounts::NewToken>().answers::<access::ApiToken>(201),
+        post("/tokens/{token}", "Revokes an API token", access::revoke_token).sends::<access::Word>().answers::<access::Revoked>(200),
+        post("/enrolment-tokens", "Makes a token that enrols hosts", access::enrolment_token).sends::<accounts::NewEnrolment>().answers::<access::EnrolmentToken>(201),
+        get("/settings", "Settings that change while the collector works", access::settings).answers::<access::Settings>(200),
+        post("/settings", "Changes a setting", access::set).sends::<access::Setting>().answers::<access::Setting>(200),
+        get("/alert-targets", "Where alerts go", alerts::targets).answers::<alerts::Targets>(200),
+        post("/alert-targets", "Adds a target of alerts", alerts::add).sends::<NewTarget>().answers::<alerts::Added>(201),
+        post("/alert-targets/{target}", "Tests or removes a target; with the number of a message that was given up, tries it again or throws it away", alerts::act)
+            .sends::<access::Word>().answers::<alerts::Done>(200),
+        get("/alerts", "The newest messages and how far they are", alerts::letters).answers::<alerts::Alerts>(200),
+        get("/audit-trail", "Ledger entries and logged acts, newest first", trail::list).answers::<super::trail::Document>(200),
         get("/hosts", "Hosts with their labels and verdicts", fleet::hosts).answers::<fleet::HostLines>(200),
         get("/hosts/{host}", "One host with its latest reports", fleet::host).answers::<fleet::HostStory>(200),
         get("/hosts/{host}/compare", "Facts and verdicts that differ between two scans", fleet::compared).answers::<fleet::Compared>(200),

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::collector::accounts::AccountError;
 use crate::collector::auth::AuthError;
 use crate::collector::error::ApiError;
 use crate::collector::store::{RecordError, StoreError};
@@ -41,6 +42,12 @@ pub enum Problem {
     /// What was sent may not be recorded.
     #[error(transparent)]
     Refused(#[from] records::Refusal),
+    /// An order about accounts that was not carried out.
+    #[error(transparent)]
+    Order(#[from] AccountError),
+    /// A target of alerts that makes no sense.
+    #[error("{0}")]
+    Unfit(String),
     /// The body did not come as it must.
     #[error(transparent)]
     Body(#[from] ApiError),
@@ -79,10 +86,16 @@ impl IntoResponse for Problem {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method"),
             Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
             Self::Refused(refusal) => (status_of(refusal), refusal.id()),
+            Self::Order(order) => status_of_order(order),
+            Self::Unfit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit"),
             Self::Body(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         if let Self::Internal(cause) = &self {
             tracing::error!(cause, "a request of the API failed");
+        }
+        if let (Self::Order(e), StatusCode::INTERNAL_SERVER_ERROR) = (&self, status) {
+            tracing::error!("a request of the API failed: {e}");
+            return Self::Internal(String::new()).into_response();
         }
         let told = Json(Refusal { error: id.into(), message: self.to_string() });
         match self {
@@ -90,6 +103,15 @@ impl IntoResponse for Problem {
             Self::NotSignedIn => (status, [(header::WWW_AUTHENTICATE, "Bearer")], told).into_response(),
             _ => (status, told).into_response(),
         }
+    }
+}
+
+const fn status_of_order(order: &AccountError) -> (StatusCode, &'static str) {
+    match order {
+        AccountError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
+        AccountError::Bad(_) | AccountError::Auth(AuthError::Password) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit"),
+        AccountError::State(_) => (StatusCode::CONFLICT, "state"),
+        AccountError::Auth(_) | AccountError::Store(_) | AccountError::Pki(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
 

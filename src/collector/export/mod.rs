@@ -216,7 +216,7 @@ async fn material(source: &Source, order: &Order, history: History) -> Result<(M
     let salts = hosts.iter().map(|h| (h.id, h.salt)).collect();
     found.reports.sort_by_key(|r| (r.finished, r.digest));
     let material = Material {
-        company: String::new(),
+        company: store.setting(super::accounts::COMPANY).await?,
         framework: order.framework.clone(),
         rules: rules_of(&source.pack, &order.framework),
         pack: source.pack.digest(),

@@ -17,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Horizon;
 use super::writer::Writer;
 use crate::model::ids::HostId;
 use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
@@ -48,6 +49,7 @@ const SQLITE_SCHEMA: &[Step] = &[
     (5, include_str!("schema/sqlite/005.sql")),
     (6, include_str!("schema/sqlite/006.sql")),
     (7, include_str!("schema/sqlite/007.sql")),
+    (8, include_str!("schema/sqlite/008.sql")),
     (9, include_str!("schema/sqlite/009.sql")),
 ];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
@@ -58,6 +60,7 @@ const POSTGRES_SCHEMA: &[Step] = &[
     (5, include_str!("schema/postgres/005.sql")),
     (6, include_str!("schema/postgres/006.sql")),
     (7, include_str!("schema/postgres/007.sql")),
+    (8, include_str!("schema/postgres/008.sql")),
     (9, include_str!("schema/postgres/009.sql")),
 ];
 /// A host not heard of for this long is silent, seconds.
@@ -113,6 +116,7 @@ pub struct Store {
     pub(super) grouped: Writer,
     folder: PathBuf,
     pub(super) silent_after: i64,
+    horizon: Option<Horizon>,
 }
 
 impl Store {
@@ -136,8 +140,15 @@ impl Store {
         let writer = pool(1, &[SQLITE_SETTINGS]).connect(&address).await.map_err(unopened)?;
         migrate_sqlite(&writer, &file).await?;
         let reader = pool(READERS, &[SQLITE_SETTINGS, "PRAGMA query_only = ON"]).connect(&address).await.map_err(unopened)?;
-        let store =
-            Self { grouped: Writer::start(writer.clone()), writer, reader, engine: Engine::Sqlite, folder: folder.to_path_buf(), silent_after: SILENT_AFTER };
+        let store = Self {
+            grouped: Writer::start(writer.clone()),
+            writer,
+            reader,
+            engine: Engine::Sqlite,
+            folder: folder.to_path_buf(),
+            silent_after: SILENT_AFTER,
+            horizon: None,
+        };
         store.derive().await?;
         Ok(store)
     }
@@ -161,6 +172,7 @@ impl Store {
             engine: Engine::Postgres,
             folder: folder.to_path_buf(),
             silent_after: SILENT_AFTER,
+            horizon: None,
         };
         store.prepare_partitions(crate::host::clock::unix_now()).await?;
         store.derive().await?;
@@ -171,6 +183,31 @@ impl Store {
     pub fn silent_after(mut self, seconds: i64) -> Self {
         self.silent_after = seconds;
         self
+    }
+
+    /// The same store, letting go of raw facts by their age.
+    pub fn keeping(mut self, horizon: Horizon) -> Self {
+        self.horizon = Some(horizon);
+        self
+    }
+
+    /// How long raw facts are kept; `None`: nothing lets go of them.
+    pub fn horizon(&self) -> Option<Horizon> {
+        self.horizon
+    }
+
+    /// Bytes that the database takes, without its write-ahead log.
+    pub async fn size(&self) -> Result<u64> {
+        match self.engine {
+            Engine::Sqlite => {
+                let file = self.folder.join(SQLITE_FILE);
+                Ok(std::fs::metadata(&file).map_err(|e| StoreError::File(format!("{}: {e}", file.display())))?.len())
+            }
+            Engine::Postgres => {
+                let row = sqlx::query("SELECT pg_database_size(current_database()) AS n").fetch_one(&self.reader).await?;
+                unsigned(&row, "n")
+            }
+        }
     }
 
     /// The folder of keys and ledger head.
@@ -390,6 +427,14 @@ pub(super) fn signed(value: u64) -> i64 {
 /// A text as both databases take it: PostgreSQL has no NUL in text.
 pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
+}
+
+/// Bytes as text, in the words of a database: for statements, which are UTF-8.
+pub(super) const fn as_text(engine: Engine) -> (&'static str, &'static str) {
+    match engine {
+        Engine::Sqlite => ("CAST(", " AS TEXT)"),
+        Engine::Postgres => ("convert_from(", ", 'UTF8')"),
+    }
 }
 
 /// Rows to fetch for a limit where 0 means all.

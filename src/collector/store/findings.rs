@@ -244,6 +244,7 @@ pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &Host
     let before: Vec<Counted> = stored.iter().map(Stored::counted).chain(others.iter().cloned()).collect();
     let after: Vec<Counted> = after.into_iter().map(|(_, counted)| counted).chain(others).collect();
     tallies::queue(transaction, &Moves::between(&before, &after)).await?;
+    super::alerts::note(transaction, host, &super::alerts::fresh(&spans, &changes)).await?;
     Ok(true)
 }
 

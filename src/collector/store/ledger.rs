@@ -128,11 +128,12 @@ impl Store {
         }
         for (index, leaf) in (first..).zip(leaves) {
             let parsed = Leaf::parse(&leaf.bytes).map_err(|e| StoreError::Damaged(format!("pending leaf {}: {e}", leaf.number)))?;
-            sqlx::query("INSERT INTO leaves (number, kind, reference, bytes) VALUES ($1, $2, $3, $4)")
+            sqlx::query("INSERT INTO leaves (number, kind, reference, bytes, at) VALUES ($1, $2, $3, $4, $5)")
                 .bind(signed(index))
                 .bind(parsed.kind.id())
                 .bind(parsed.reference.bytes().to_vec())
                 .bind(leaf.bytes.clone())
+                .bind(parsed.at)
                 .execute(&mut *transaction)
                 .await?;
             let gone = sqlx::query("DELETE FROM pending_leaves WHERE number = $1").bind(leaf.number).execute(&mut *transaction).await?;

@@ -1,5 +1,7 @@
 //! What the collector remembers, in the model's terms.
 
+mod acts;
+mod alerts;
 mod audit;
 mod blobs;
 mod carve;
@@ -19,8 +21,12 @@ mod query;
 mod records;
 mod reports;
 mod retention;
+mod second;
+mod settings;
 mod statements;
 mod tallies;
+mod tokens;
+mod trail;
 mod transfer;
 mod transitions;
 mod users;
@@ -28,6 +34,8 @@ mod views;
 mod worklist;
 mod writer;
 
+pub use acts::Act;
+pub use alerts::{Fresh, Letter, LetterState, TargetRow};
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
 pub use fleet::{Count, Ending, Label, LabelFilter, MAX_COUNTED, Place, Seen};
 pub use hosts::{Enrolled, NewHost, Retirement};
@@ -39,11 +47,15 @@ pub use population::{HostFilter, ScanRow, States, offset_of};
 pub use records::{ErasedRecord, NewRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
+pub use second::{Opened, SecondFactor};
+pub use settings::SettingChange;
 pub use statements::{ExportSaid, Statement};
 pub use tallies::{Age, DayTally, Tallies, Tally};
+pub use tokens::TokenRow;
+pub use trail::{Trace, TraceFilter};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
-pub use users::{SignIn, UserAction, UserChange};
+pub use users::{About, Grant, SignIn, UserAction, UserChange};
 pub use views::SavedView;
 pub use worklist::{Cursor, FacetCount, Group, OpenFilter, OpenFinding, Word};
 

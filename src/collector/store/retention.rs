@@ -126,6 +126,7 @@ impl Store {
         }
         let blobs: Vec<Address> = all_blobs(&mut transaction, &host).await?;
         remove(&mut transaction, &host, &blobs).await?;
+        sqlx::query("DELETE FROM fresh_failures WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?;
         let counted = findings::counted_of(&mut transaction, &host).await?;
         tallies::queue(&mut transaction, &Moves::between(&counted, &[])).await?;
         super::open::forget(&mut transaction, &host).await?;
@@ -144,6 +145,7 @@ impl Store {
     /// see [`Store::lists_naming`].
     pub async fn erase_person(&self, word: &str, pseudonym: &str, by: &str, why: &str, at: i64) -> Result<Erased> {
         let mut erased = Erased { at, by: by.into(), why: why.into(), ..Erased::default() };
+        self.erase_from_letters(word, pseudonym).await?;
         for row in self.hosts(Some(i64::MAX)).await? {
             let blobs = self.blobs_with(&row.id, word).await?;
             let mut transaction = self.begin().await?;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
-use super::engine::{Result, Store, bytes, unsigned};
+use super::engine::{Result, Store, bytes, storable, unsigned};
+use super::second::forget_second_factor;
 use super::{Statement, UserRow};
 use crate::ledger::Kind;
 use crate::model::ids::{Digest, RandomId};
@@ -25,16 +26,57 @@ pub enum UserAction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
+    /// What else than the role is another from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
     /// What was done.
     pub action: UserAction,
     /// When, Unix seconds.
     pub at: i64,
     /// Who did it: a user's random id, or the operating-system user of the command.
     pub by: String,
+    /// The bounds that were set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
     /// The role after it.
     pub role: String,
+    /// The API token that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<RandomId>,
     /// Stands for the person.
     pub user: RandomId,
+}
+
+/// What a change of a user is about, when it is not the role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    /// Another password.
+    Password,
+    /// A second factor is asked for from now on.
+    SecondFactor,
+    /// The second factor was taken away.
+    SecondFactorRemoved,
+    /// The bounds within which an auditor looks.
+    Grant,
+    /// The bounds were taken away.
+    GrantRemoved,
+    /// An API token was revoked.
+    TokenRevoked,
+}
+
+/// Within what an auditor may look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grant {
+    /// Ids of frameworks and pages of commitments; empty: all.
+    pub frameworks: Vec<String>,
+    /// First day, `YYYY-MM-DD`; empty: from the beginning.
+    pub from: String,
+    /// Names of hosts, `*` standing for any characters; empty: all.
+    pub hosts: Vec<String>,
+    /// Last day; empty: without end.
+    pub to: String,
 }
 
 /// What the ledger says of a sign-in.
@@ -47,6 +89,13 @@ pub struct SignIn {
     pub role: String,
     /// Stands for the person.
     pub user: RandomId,
+}
+
+impl UserChange {
+    /// A change of a user, of the role unless more is said.
+    pub(super) fn new(user: RandomId, role: &str, by: &str, at: i64) -> Self {
+        Self { about: None, action: UserAction::Change, at, by: by.into(), grant: None, role: role.into(), token: None, user }
+    }
 }
 
 impl Store {
@@ -97,7 +146,7 @@ impl Store {
                 (user.id, UserAction::Add)
             }
         };
-        tell(&mut transaction, &UserChange { action, at, by: by.into(), role: user.role.clone(), user: id }).await?;
+        tell(&mut transaction, &UserChange { action, ..UserChange::new(id, &user.role, by, at) }).await?;
         transaction.commit().await?;
         Ok(id)
     }
@@ -108,7 +157,7 @@ impl Store {
         let changed = sqlx::query("UPDATE users SET role = $1 WHERE name = $2 AND removed_at IS NULL RETURNING id").bind(role).bind(name);
         let Some(row) = changed.fetch_optional(&mut *transaction).await? else { return Ok(false) };
         let user = RandomId::new(bytes(&row, "id")?);
-        tell(&mut transaction, &UserChange { action: UserAction::Change, at, by: by.into(), role: role.into(), user }).await?;
+        tell(&mut transaction, &UserChange::new(user, role, by, at)).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -123,7 +172,13 @@ impl Store {
         let user = RandomId::new(bytes(&row, "id")?);
         end_sessions(&mut transaction, &user).await?;
         sqlx::query("DELETE FROM saved_views WHERE person = $1 AND shared = 0").bind(user.bytes().to_vec()).execute(&mut *transaction).await?;
-        tell(&mut transaction, &UserChange { action: UserAction::Remove, at, by: by.into(), role: row.try_get("role")?, user }).await?;
+        sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE person = $2 AND revoked_at IS NULL")
+            .bind(at)
+            .bind(user.bytes().to_vec())
+            .execute(&mut *transaction)
+            .await?;
+        forget_second_factor(&mut transaction, &user).await?;
+        tell(&mut transaction, &UserChange { action: UserAction::Remove, ..UserChange::new(user, row.try_get("role")?, by, at) }).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -134,11 +189,20 @@ impl Store {
         unsigned(&row, "n")
     }
 
-    /// Begins a session, known by the digest of its cookie, until `expires_at`; an auditor's sign-in goes to the ledger in the same transaction,
-    /// so it costs no flush of its own and can't be lost.
-    pub async fn begin_session(&self, digest: &Digest, user: &UserRow, at: i64, expires_at: i64, is_logged: bool) -> Result<()> {
+    /// Begins a session, known by the digest of its cookie, until `expires_at`; `label` says from where. An auditor's sign-in goes to the ledger,
+    /// that of others to the log of acts, in the same transaction, so it costs no flush of its own and can't be lost.
+    pub async fn begin_session(&self, digest: &Digest, user: &UserRow, at: i64, expires_at: i64, label: &str, is_logged: bool) -> Result<()> {
         let mut transaction = self.begin().await?;
         put_secret(&mut transaction, "session", digest, &user.id.to_string(), expires_at, 0).await?;
+        sqlx::query("UPDATE secrets SET began = $1, label = $2 WHERE purpose = 'session' AND digest = $3")
+            .bind(at)
+            .bind(storable(label))
+            .bind(digest.bytes().to_vec())
+            .execute(&mut *transaction)
+            .await?;
+        if !is_logged {
+            super::acts::put(&mut transaction, "sign-in", &user.id.to_string(), "", at).await?;
+        }
         if is_logged {
             let statement = Statement::of(Kind::SignIn, at, &SignIn { at, role: user.role.clone(), user: user.id })?;
             super::statements::put(&mut transaction, &statement, None).await?;
@@ -188,6 +252,14 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets every secret of a purpose.
+    pub async fn drop_secrets(&self, purpose: &str) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("DELETE FROM secrets WHERE purpose = $1").bind(purpose.to_string()).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Forgets every secret that expired before `now`.
     pub async fn sweep_secrets(&self, now: i64) -> Result<u64> {
         let mut transaction = self.begin().await?;
@@ -198,19 +270,26 @@ impl Store {
 }
 
 /// What the ledger is told of a user.
-async fn tell(transaction: &mut Transaction<'static, Any>, change: &UserChange) -> Result<()> {
+pub(super) async fn tell(transaction: &mut Transaction<'static, Any>, change: &UserChange) -> Result<()> {
     super::statements::put(transaction, &Statement::of(Kind::User, change.at, change)?, None).await
 }
 
 /// Sessions and sign-in links of a user end.
-async fn end_sessions(transaction: &mut Transaction<'static, Any>, user: &RandomId) -> Result<()> {
+pub(super) async fn end_sessions(transaction: &mut Transaction<'static, Any>, user: &RandomId) -> Result<()> {
     let ended = sqlx::query("DELETE FROM secrets WHERE subject = $1 AND purpose <> 'enrol'").bind(user.to_string());
     ended.execute(&mut **transaction).await?;
     Ok(())
 }
 
 /// Remembers a secret inside a transaction.
-async fn put_secret(transaction: &mut Transaction<'static, Any>, purpose: &str, digest: &Digest, subject: &str, expires_at: i64, uses: u32) -> Result<()> {
+pub(super) async fn put_secret(
+    transaction: &mut Transaction<'static, Any>,
+    purpose: &str,
+    digest: &Digest,
+    subject: &str,
+    expires_at: i64,
+    uses: u32,
+) -> Result<()> {
     sqlx::query(
         "INSERT INTO secrets (purpose, digest, subject, expires_at, uses_left) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (purpose, digest) DO UPDATE SET subject = excluded.subject, expires_at = excluded.expires_at, uses_left = excluded.uses_left",
@@ -239,7 +318,7 @@ pub(super) async fn take(transaction: &mut Transaction<'static, Any>, purpose: &
     Ok(subject)
 }
 
-fn user_row(row: &AnyRow) -> Result<UserRow> {
+pub(super) fn user_row(row: &AnyRow) -> Result<UserRow> {
     Ok(UserRow {
         id: RandomId::new(bytes(row, "id")?),
         name: row.try_get("name")?,

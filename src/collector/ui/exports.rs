@@ -54,7 +54,7 @@ pub async fn begin(State(site): State<Arc<Site>>, visit: Visit, headers: HeaderM
     must_export(&visit)?;
     period(&order.from, &order.to)?;
     let framework = framework(&site, &order.framework)?.ok_or_else(|| PageError::Bad("The rule pack holds no framework.".into()))?;
-    let (scope, sampling) = (scope(&order.hosts)?, sampling(&order)?);
+    let (scope, sampling) = (within(&visit, &order, scope(&order.hosts)?)?, sampling(&order)?);
     let wanted = Wanted { framework: &framework, from: &order.from, to: &order.to, scope, sampling };
     let id = site.export(visit.session.user.id, &wanted, visit.now)?;
     Ok(Redirect::to(&format!("/evidence/export/{id}")).into_response())
@@ -66,6 +66,32 @@ fn must_export(visit: &Visit) -> Result<(), PageError> {
         return Ok(());
     }
     Err(PageError::Forbidden(format!("The role {} reads only; exporting needs auditor, reviewer or admin.", role.word())))
+}
+
+/// The hosts of an order, if it lies within an auditor's bounds; without names, all that they name.
+fn within(visit: &Visit, order: &Order, scope: Scope) -> Result<Scope, PageError> {
+    let Some(grant) = &visit.session.grant else { return Ok(scope) };
+    let refused = |what: String| Err(PageError::Forbidden(format!("{what} lies outside of what you were given: {}.", grant.words())));
+    if !grant.covers_framework(&order.framework) {
+        return refused(format!("The framework {}", shown(&order.framework)));
+    }
+    for day in [&order.from, &order.to] {
+        if !super::when::parse_day(day).is_some_and(|at| grant.holds(at)) {
+            return refused(format!("The day {}", shown(day)));
+        }
+    }
+    if grant.hosts.is_empty() {
+        return Ok(scope);
+    }
+    if scope.hosts.is_empty() {
+        return Ok(Scope { hosts: grant.hosts.clone() });
+    }
+    // A pattern may name more than the bounds do: only whole names and the bounds' own patterns are taken.
+    let is_inside = |name: &&String| grant.hosts.contains(name) || (!name.contains('*') && grant.covers_host(name));
+    match scope.hosts.iter().find(|name| !is_inside(name)) {
+        Some(other) => refused(format!("The host {}", shown(other))),
+        None => Ok(scope),
+    }
 }
 
 pub(super) fn scope(hosts: &str) -> Result<Scope, PageError> {

@@ -361,7 +361,9 @@ async fn elsewhere(site: &Site, visit: &Visit, current: &FindingRow) -> Result<(
         verdict: f.verdict,
         since: visit.when(f.since),
     };
-    let is_other = |f: &&OpenFinding| f.host != current.host || f.subject != current.finding.subject;
+    // An auditor with bounds is not told of hosts outside of them.
+    let is_seen = |f: &OpenFinding| visit.session.grant.as_ref().is_none_or(|g| g.covers_host(&f.name));
+    let is_other = |f: &&OpenFinding| (f.host != current.host || f.subject != current.finding.subject) && is_seen(f);
     let limit = MAX_ELSEWHERE + 1;
     let mut filter = OpenFilter { at: visit.at(), rules: Some(vec![rule.clone()]), ..OpenFilter::default() };
     if visit.as_of.is_some() {

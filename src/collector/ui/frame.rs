@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Html;
 
 use super::error::PageError;
+use super::guard::Identified;
 use super::site::Site;
 use super::text::encode;
 use super::when::{DAY, When, day, iso_day, parse_day};
@@ -48,6 +49,8 @@ pub const PLACES: &[Place] = &[
     Place { here: "commitments", path: "/commitments", name: "Commitments", key: 'm' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
     Place { here: "registers", path: "/registers", name: "Registers", key: 'r' },
+    Place { here: "audit", path: "/audit", name: "Audit trail", key: 't' },
+    Place { here: "settings", path: "/settings", name: "Settings", key: 's' },
 ];
 
 /// A page that was made.
@@ -71,19 +74,23 @@ pub struct Visit {
 impl FromRequestParts<Arc<Site>> for Visit {
     type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, PageError> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Site>) -> Result<Self, PageError> {
         let now = clock::unix_now();
         let target = parts.uri.path_and_query().map_or("/", |p| p.as_str());
         let next = if parts.method == axum::http::Method::GET { target } else { "/" };
-        let sign_in = || PageError::SignIn(next.to_string());
-        let cookie = cookie_of(&parts.headers, site.cookie_name()).ok_or_else(sign_in)?;
-        let session = site.gate.session(site.store(), &cookie, now).await?.ok_or_else(sign_in)?;
+        let identified = parts.extensions.get::<Identified>().cloned().unwrap_or_default();
+        let session = identified.session.filter(|s| s.token.is_none()).ok_or_else(|| PageError::SignIn(next.to_string(), identified.had_ended))?;
         let (mut as_of, mut query) = (None, Vec::new());
         for (name, value) in pairs(parts.uri.query().unwrap_or_default())? {
             match name.as_str() {
                 "as_of" => as_of = day_end(&value, now)?,
                 _ => query.push((name, value)),
             }
+        }
+        // Whose period is over sees its last day.
+        if let (Some(grant), None) = (&session.grant, as_of) {
+            let (_, last) = grant.span();
+            as_of = (last < now).then_some(last);
         }
         Ok(Self { session, now, as_of, path: parts.uri.path().to_string(), query })
     }
@@ -107,10 +114,19 @@ impl Visit {
 
     /// The frame of a page.
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
+        if self.session.grant.as_ref().is_some_and(|g| !g.hosts.is_empty()) {
+            return Ok(self.bare(here, title.into(), String::new(), Default::default()));
+        }
         let failing = Counted::read(site.store(), self.at(), self.as_of).await?.tallies.any(Verdict::Fail).findings;
         let hosts = site.store().host_count(self.as_of).await?;
-        Ok(Frame {
-            title: title.into(),
+        let failing = if failing <= MAX_COUNTED { failing.to_string() } else { "999+".into() };
+        Ok(self.bare(here, title.into(), failing, hosts))
+    }
+
+    /// A frame around what was counted.
+    fn bare(&self, here: &'static str, title: String, failing: String, hosts: u64) -> Frame {
+        Frame {
+            title,
             here,
             user: self.session.user.name.clone(),
             role: self.session.role,
@@ -118,12 +134,13 @@ impl Visit {
             as_of: self.as_of.map(|at| AsOf { day: iso_day(at), text: day(at) }),
             today: iso_day(self.now),
             made: When::new(self.now, self.now),
-            failing: if failing <= MAX_COUNTED { failing.to_string() } else { "999+".into() },
+            failing,
             hosts,
             search: if here == "findings" { self.parameter("q").to_string() } else { String::new() },
             path: self.path.clone(),
             query: self.query.clone(),
-        })
+            bounds: self.session.grant.as_ref().map(crate::collector::store::Grant::words),
+        }
     }
 }
 
@@ -165,6 +182,8 @@ pub struct Frame {
     pub path: String,
     /// Its query without `as_of`.
     pub query: Vec<(String, String)>,
+    /// Within what an auditor looks, in words; `None`: without bounds.
+    pub bounds: Option<String>,
 }
 
 impl Frame {

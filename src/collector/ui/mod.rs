@@ -6,12 +6,16 @@ pub mod calendar;
 pub mod certificates;
 mod commitments;
 pub mod compare;
+mod enrol;
 pub mod error;
 pub mod evidence;
 mod exports;
 pub mod finding;
 pub mod findings;
+mod form;
 pub mod frame;
+mod grant;
+pub mod guard;
 pub mod host;
 pub mod host_facts;
 pub mod hosts;
@@ -25,11 +29,14 @@ mod picked;
 mod registers;
 mod said;
 mod search;
+pub mod settings;
+mod setup;
 pub mod sight;
 pub mod signin;
 pub mod site;
 pub mod tally;
 pub mod text;
+mod trail;
 pub mod vulnerabilities;
 mod waivers;
 pub mod when;
@@ -119,8 +126,27 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/evidence/export/{id}/{name}", get(exports::fetch))
         .route("/log/{*path}", get(tiles::serve))
         .route("/signin", get(signin::form).post(signin::submit))
+        .route("/signin/second", post(signin::second_submit))
         .route("/signin/once", get(signin::once_form).post(signin::once_submit))
         .route("/signout", post(signin::sign_out))
+        .route("/setup", get(setup::page).post(setup::submit))
+        .route("/grant", get(grant::page))
+        .route("/audit", get(trail::page))
+        .route("/audit.csv", get(trail::csv))
+        .route("/audit/{leaf}", get(trail::entry))
+        .route("/enrol", get(enrol::page).post(enrol::submit))
+        .route("/enrol/wait", get(enrol::wait))
+        .route("/settings", get(settings::page).post(settings::submit))
+        .route("/settings/account", get(settings::account::page))
+        .route("/settings/account/password", post(settings::account::password))
+        .route("/settings/account/second-factor", post(settings::account::second_factor))
+        .route("/settings/account/sessions", post(settings::account::sessions))
+        .route("/settings/users", get(settings::users::page).post(settings::users::add))
+        .route("/settings/users/{user}", get(settings::users::one).post(settings::users::act))
+        .route("/settings/tokens", get(settings::tokens::page).post(settings::tokens::issue))
+        .route("/settings/tokens/{token}", post(settings::tokens::revoke))
+        .route("/settings/alerts", get(settings::alerts::page).post(settings::alerts::add))
+        .route("/settings/alerts/{target}", post(settings::alerts::act))
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/static/app.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/static/icon.svg", get(|| asset("image/svg+xml", ICON)))
@@ -128,7 +154,8 @@ pub fn pages(site: Arc<Site>) -> Router {
         .merge(api::router())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
-        .layer(middleware::from_fn_with_state(site.clone(), guard))
+        .layer(middleware::from_fn_with_state(site.clone(), guard::admit))
+        .layer(middleware::from_fn_with_state(site.clone(), headers))
         .with_state(site)
 }
 
@@ -141,7 +168,7 @@ async fn not_found(uri: Uri) -> Response {
     error::PageError::NotFound(format!("“{}”", text::shown(uri.path()))).into_response()
 }
 
-async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+async fn headers(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {

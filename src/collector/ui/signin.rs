@@ -12,7 +12,8 @@ use super::error::PageError;
 use super::frame::{Visit, cookie_of};
 use super::site::Site;
 use super::text::counted;
-use crate::collector::auth::{self, AuthError};
+use crate::collector::auth::{self, AuthError, Origin};
+use crate::collector::store::Act;
 use crate::host::clock;
 use crate::model::ids::RandomId;
 
@@ -28,12 +29,24 @@ struct SignInPage {
 enum Form {
     Password,
     Link(String),
+    Code(String),
     Spent,
 }
 
 /// Where to go after signing in.
 #[derive(Debug, Default, Deserialize)]
 pub struct Next {
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    ended: String,
+}
+
+/// What stands between the password and the session.
+#[derive(Deserialize)]
+pub struct SecondFactor {
+    pending: String,
+    code: String,
     #[serde(default)]
     next: String,
 }
@@ -63,23 +76,72 @@ pub struct FormToken {
 
 /// `GET /signin`
 pub async fn form(Query(next): Query<Next>) -> Result<Response, PageError> {
-    page(StatusCode::OK, SignInPage { form: Form::Password, problem: None, next: local(&next.next), name: String::new() })
+    let problem = (!next.ended.is_empty())
+        .then(|| "Your session has ended: it was idle for too long, too old, or ended elsewhere. Nothing was lost but the form.".to_string());
+    page(StatusCode::OK, SignInPage { form: Form::Password, problem, next: local(&next.next), name: String::new() })
 }
 
 /// `POST /signin`
-pub async fn submit(State(site): State<Arc<Site>>, headers: HeaderMap, Body(given): Body<Credentials>) -> Result<Response, PageError> {
+pub async fn submit(State(site): State<Arc<Site>>, origin: Origin, headers: HeaderMap, Body(given): Body<Credentials>) -> Result<Response, PageError> {
     refuse_foreign(&headers)?;
     let now = clock::unix_now();
-    let (status, problem) = match site.gate.check_password(site.store(), &given.name, &given.password, now).await {
-        Ok(user) => return begin(&site, &user.id, &local(&given.next), now).await,
+    let checked = match site.gate.admit_address(origin.address, now) {
+        Ok(()) => site.gate.check_password(site.store(), &given.name, &given.password, now).await,
+        Err(locked) => Err(locked),
+    };
+    let (status, problem) = match checked {
+        Ok(user) => {
+            site.gate.forgive_address(origin.address);
+            return begin(&site, &user.id, &local(&given.next), &origin, now).await;
+        }
         Err(AuthError::Wrong) => (StatusCode::UNAUTHORIZED, "Name or password is wrong.".to_string()),
         Err(AuthError::Locked(seconds)) => {
-            let minutes = usize::try_from((seconds + 59) / 60).unwrap_or(1);
-            (StatusCode::TOO_MANY_REQUESTS, format!("Too many attempts for this name; try again in {}.", counted(minutes, "minute", "minutes")))
+            note_lock(&site, &given.name, now).await?;
+            (StatusCode::TOO_MANY_REQUESTS, locked(seconds))
         }
         Err(other) => return Err(other.into()),
     };
     page(status, SignInPage { form: Form::Password, problem: Some(problem), next: local(&given.next), name: given.name })
+}
+
+/// `POST /signin/second`
+pub async fn second_submit(State(site): State<Arc<Site>>, origin: Origin, headers: HeaderMap, Body(given): Body<SecondFactor>) -> Result<Response, PageError> {
+    refuse_foreign(&headers)?;
+    let now = clock::unix_now();
+    let checked = match site.gate.admit_address(origin.address, now) {
+        Ok(()) => site.gate.check_second(site.store(), &given.pending, &given.code, now).await,
+        Err(locked) => Err(locked),
+    };
+    let (status, problem) = match checked {
+        Ok(user) => {
+            site.gate.forgive_address(origin.address);
+            return open(&site, &user, &local(&given.next), &origin, now).await;
+        }
+        Err(AuthError::Code) => (StatusCode::UNAUTHORIZED, "The code is wrong or was used already. Wait for the next one.".to_string()),
+        Err(AuthError::Locked(seconds)) => (StatusCode::TOO_MANY_REQUESTS, locked(seconds)),
+        Err(AuthError::Link) => {
+            let problem = Some("That took too long, or too many codes were tried. Sign in again.".to_string());
+            return page(StatusCode::UNAUTHORIZED, SignInPage { form: Form::Password, problem, next: local(&given.next), name: String::new() });
+        }
+        Err(other) => return Err(other.into()),
+    };
+    page(status, SignInPage { form: Form::Code(given.pending), problem: Some(problem), next: local(&given.next), name: String::new() })
+}
+
+fn locked(seconds: i64) -> String {
+    let minutes = usize::try_from((seconds + 59) / 60).unwrap_or(1);
+    format!("Too many attempts for this name or from this address; try again in {}.", counted(minutes, "minute", "minutes"))
+}
+
+/// That a name is locked is an act of the log, by id; of names that are nobody's nothing is kept.
+async fn note_lock(site: &Site, name: &str, now: i64) -> Result<(), PageError> {
+    if let Some(user) = site.store().user_by_name(name).await?.filter(|_| name.len() <= auth::MAX_NAME_BYTES)
+        && site.gate.tells_lock(name)
+    {
+        let act = Act { at: now, kind: "locked", person: user.id.to_string(), detail: "too many wrong passwords".into() };
+        site.store().put_act(act).await?;
+    }
+    Ok(())
 }
 
 /// `GET /signin/once`: shows the button only, so that a link preview uses nothing up.
@@ -90,11 +152,11 @@ pub async fn once_form(State(site): State<Arc<Site>>, Query(given): Query<OneTim
 }
 
 /// `POST /signin/once`
-pub async fn once_submit(State(site): State<Arc<Site>>, headers: HeaderMap, Body(given): Body<OneTime>) -> Result<Response, PageError> {
+pub async fn once_submit(State(site): State<Arc<Site>>, origin: Origin, headers: HeaderMap, Body(given): Body<OneTime>) -> Result<Response, PageError> {
     refuse_foreign(&headers)?;
     let now = clock::unix_now();
     match auth::redeem_link(site.store(), &given.token, now).await {
-        Ok(user) => begin(&site, &user, "/", now).await,
+        Ok(user) => begin(&site, &user, "/", &origin, now).await,
         Err(AuthError::Link) => page(StatusCode::GONE, SignInPage { form: Form::Spent, problem: None, next: String::new(), name: String::new() }),
         Err(other) => Err(other.into()),
     }
@@ -133,8 +195,17 @@ pub fn require_token(visit: &Visit, given: &str) -> Result<(), PageError> {
     Err(PageError::Forbidden("This form belongs to another session, so nothing was done; open the page again and repeat.".into()))
 }
 
-async fn begin(site: &Site, user: &RandomId, next: &str, now: i64) -> Result<Response, PageError> {
-    let cookie = site.gate.open_session(site.store(), user, now).await?;
+/// Asks for the second factor, or opens the session.
+async fn begin(site: &Site, user: &RandomId, next: &str, origin: &Origin, now: i64) -> Result<Response, PageError> {
+    match site.gate.ask_second(site.store(), user, now).await? {
+        Some(pending) => page(StatusCode::OK, SignInPage { form: Form::Code(pending), problem: None, next: next.into(), name: String::new() }),
+        None => open(site, user, next, origin, now).await,
+    }
+}
+
+/// Opens a session: a fresh cookie at each sign-in.
+pub(super) async fn open(site: &Site, user: &RandomId, next: &str, origin: &Origin, now: i64) -> Result<Response, PageError> {
+    let cookie = site.gate.open_session_from(site.store(), user, origin, now).await?;
     Ok(([(header::SET_COOKIE, site.cookie(&cookie))], Redirect::to(if next.is_empty() { "/" } else { next })).into_response())
 }
 

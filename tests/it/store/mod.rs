@@ -1,5 +1,6 @@
 //! One suite for both databases: what the store promises holds on SQLite and on a PostgreSQL server.
 
+mod access;
 mod blobs;
 mod hosts;
 mod judged;
@@ -31,6 +32,11 @@ macro_rules! cases {
 }
 
 const CASES: &[Case] = cases![
+    access::a_letter_is_claimed_once_and_ends_delivered_or_dead,
+    access::a_token_lives_until_it_is_revoked_or_its_person_goes,
+    access::a_second_factor_is_confirmed_once_and_a_step_never_serves_twice,
+    access::bounds_settings_and_acts_stand_in_the_trail,
+    access::topics_are_told_once_by_one_of_two_collectors,
     blobs::a_blob_belongs_to_one_host_and_an_orphan_is_swept,
     hosts::silence_is_told_for_any_past_day_without_a_row_per_heartbeat,
     hosts::a_host_takes_the_place_of_one_other,

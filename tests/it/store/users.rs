@@ -28,7 +28,7 @@ fn user(n: u8, role: &str) -> UserRow {
 
 pub async fn a_user_keeps_the_id_and_every_change_ends_the_sessions_or_stands_in_the_ledger(store: Store) {
     let session = Digest::of(b"s");
-    let begin = || async { store.begin_session(&session, &user(1, "admin"), NOW, NOW + 10, false).await.unwrap() };
+    let begin = || async { store.begin_session(&session, &user(1, "admin"), NOW, NOW + 10, "here", false).await.unwrap() };
     assert_eq!(store.put_user(&user(1, "admin"), "uid 0", NOW).await.unwrap(), user(1, "admin").id);
     begin().await;
     assert_eq!(store.put_user(&user(2, "viewer"), "uid 0", NOW + 1).await.unwrap(), user(1, "admin").id, "one person, one id");

@@ -186,7 +186,7 @@ pub async fn a_backup_of_an_older_schema_restores(store: Store) {
     let mut old = Vec::new();
     for line in text.lines() {
         table = line.strip_prefix("{\"table\":\"").map_or(table, |rest| rest.trim_end_matches("\"}"));
-        let line = line.replace("\"schema\":7", "\"schema\":2");
+        let line = line.replace("\"schema\":8", "\"schema\":2");
         match table {
             "lists" | "bases" | "judged" | "saved_views" | "kept" | "kept_labels" | "kept_state" | "labels" if !line.starts_with("{\"digest\"") => {}
             "findings" if line.starts_with('[') => old.push(line.replace(",null]", "]")),
