@@ -28,6 +28,8 @@ enum Command {
     Commitments(super::commitments::Arguments),
     /// Record what people must say: incidents, sub-processors, trainings, reviews and the like
     Record(super::record::Arguments),
+    /// Open findings of the fleet: list them, say who deals with them, take a baseline
+    Finding(super::finding::Arguments),
     /// Accept a failure for a time: asked for by one person, approved by another
     Waiver(super::waiver::Arguments),
     /// Export SOC 2 evidence
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::List(a) => super::list::run(a),
         Command::Commitments(a) => super::commitments::run(a),
         Command::Record(a) => super::record::run(a),
+        Command::Finding(a) => super::finding::run(a),
         Command::Waiver(a) => super::waiver::run(a),
         Command::Evidence(a) => super::export::run(a),
         Command::Host(a) => super::hosts::run(a),

@@ -22,6 +22,8 @@ pub mod explain;
 #[cfg(feature = "collector")]
 pub mod export;
 #[cfg(feature = "collector")]
+pub mod finding;
+#[cfg(feature = "collector")]
 pub mod fsck;
 pub mod gatherer;
 #[cfg(feature = "collector")]

@@ -10,14 +10,16 @@ use tabled::settings::Style;
 use super::data::{DATA, actor, block_on, existing, moment, time};
 use super::exit::Exit;
 use super::output::{self, Format};
+use crate::collector::findings::covered::covered;
+use crate::collector::findings::orders::{self, Reasons, labelled};
 use crate::collector::records::{self as desk, Book, Order};
 use crate::host::clock;
-use crate::records::Action;
 use crate::records::entry::short;
 use crate::records::event::NOTE;
 use crate::records::types::WAIVER;
 use crate::records::value::until;
 use crate::records::waiver::waivers;
+use crate::records::{Action, Scope};
 use crate::report::text::plain;
 
 /// Arguments of `assay-collector waiver`.
@@ -75,8 +77,11 @@ struct Request {
     #[arg(long)]
     rule: String,
     /// Name of the host; * stands for any run of characters
-    #[arg(long)]
+    #[arg(long, default_value = "", required_unless_present = "label")]
     host: String,
+    /// Hosts that have this label now; who gets it later is not covered
+    #[arg(long, default_value = "")]
+    label: String,
     /// Subject of the finding, likewise; without it, findings of the host itself
     #[arg(long, default_value = "")]
     subject: String,
@@ -147,10 +152,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                     return Ok(Exit::Ok);
                 }
                 let mut rows = Builder::default();
-                rows.push_record(["WAIVER", "STAGE", "LAST DAY", "RULE", "HOST", "SUBJECT", "REQUESTED BY", "APPROVED BY", "REASON"]);
+                rows.push_record(["WAIVER", "STAGE", "LAST DAY", "RULE", "COVERS", "REQUESTED BY", "APPROVED BY", "REASON"]);
                 for w in &all {
                     let approver = w.approved.as_ref().map_or("", |m| m.by.as_str());
-                    let cells = [&w.rule, &w.host, &w.subject, &w.requested.by, approver, &w.reason].map(plain);
+                    let cells = [&w.scope.rule, &w.scope.words(), &w.requested.by, approver, &w.reason].map(plain);
                     let head = [short(&w.id), w.stage(at).word().into(), until(w.expires)];
                     rows.push_record(head.into_iter().chain(cells));
                 }
@@ -163,32 +168,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 async fn ask(request: &Request) -> anyhow::Result<Exit> {
     let store = existing(&request.data).await?;
-    let covered = desk::covered(&store, &request.rule, &request.host, &request.subject).await?;
+    let scope = Scope { rule: request.rule.clone(), host: request.host.clone(), subject: request.subject.clone(), ..Scope::default() };
+    let scope = labelled(&store, scope, &request.label, clock::unix_now()).await?;
+    let covered = covered(&store, &scope, clock::unix_now()).await?;
+    let count = format!("{}{} open failures", if covered.is_cut { "more than " } else { "" }, covered.findings.len());
     if request.dry_run {
         store.close().await;
         let mut rows = Builder::default();
         rows.push_record(["HOST", "SUBJECT", "SINCE", "FINDING"]);
-        for (host, row) in &covered {
-            rows.push_record([plain(host), plain(&row.finding.subject), time(row.since), plain(&row.finding.message)]);
+        for row in &covered.findings {
+            rows.push_record([plain(&row.name), plain(&row.subject), time(row.since), plain(&row.message)]);
         }
         output::line(&rows.build().with(Style::blank()).to_string())?;
-        output::line(&format!("it would cover {} open failures; nothing was recorded", covered.len()))?;
+        output::line(&format!("it would cover {count}; nothing was recorded"))?;
         return Ok(Exit::Ok);
     }
-    let values = [
-        ("rule", &request.rule),
-        ("host", &request.host),
-        ("subject", &request.subject),
-        ("reason", &request.reason),
-        ("control", &request.control),
-        ("expires", &request.expires),
-    ];
-    let fields = values.map(|(name, value)| (name.to_string(), value.clone())).into();
-    let kind = Book::read(&store).await?.kind(WAIVER)?;
-    let asked = desk::record(&store, kind, Action::Add, Order { fields, by: actor(), ..Order::default() }).await?;
+    let why = Reasons { reason: request.reason.clone(), control: request.control.clone(), expires: request.expires.clone() };
+    let asked = orders::ask(&store, vec![scope], &why, &actor()).await?;
     store.close().await;
-    let id = short(&asked.event.entry);
-    output::line(&format!("waiver {id} is asked for; it would cover {} open failures once somebody else approves it", covered.len()))?;
+    let id = asked.first().map(|one| short(&one.event.entry)).unwrap_or_default();
+    output::line(&format!("waiver {id} is asked for; it would cover {count} once somebody else approves it"))?;
     Ok(Exit::Ok)
 }
 

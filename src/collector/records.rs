@@ -7,15 +7,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lists::List;
-use super::store::{FindingFilter, FindingRow, RecordError, Store, StoreError, random_id};
+use super::store::{NewRecord, RecordError, Store, StoreError, random_id};
 use crate::host::clock;
 use crate::ledger::Kind;
 use crate::model::against::Against;
 use crate::model::approvals::Approvals;
 use crate::model::canonical;
-use crate::model::finding::Verdict;
 use crate::model::gap::Gap;
-use crate::model::ids::{Digest, HostId, RandomId};
+use crate::model::ids::{Digest, RandomId};
 use crate::model::roster::Roster;
 use crate::model::table::TableError;
 use crate::records::event::{Action, Attachment, Event, FORMAT, ordered};
@@ -23,7 +22,7 @@ use crate::records::kind::{FieldType, Shape};
 use crate::records::review::{self, Item};
 use crate::records::types::{self, ACCESS_REVIEWS, WAIVER};
 use crate::records::value::MAX_TEXT;
-use crate::records::{Entry, People, RecordType, Recorded, Refusal, Standing, entries, standings, waiver};
+use crate::records::{Entry, People, RecordType, Recorded, Refusal, Standing, entries, standings};
 use crate::report::text::plain;
 use crate::rules::access;
 
@@ -44,13 +43,23 @@ pub struct Order {
 
 /// Records an event; durable when this returns. Its time is the collector's.
 pub async fn record(store: &Store, kind: &RecordType, action: Action, order: Order) -> Result<Recorded, RecordError> {
+    let mut recorded = record_all(store, kind, action, vec![order]).await?;
+    recorded.pop().ok_or_else(|| StoreError::Damaged("nothing was recorded".into()).into())
+}
+
+/// Records several events of one type: all of them or none.
+pub async fn record_all(store: &Store, kind: &RecordType, action: Action, orders: Vec<Order>) -> Result<Vec<Recorded>, RecordError> {
+    let new = orders.into_iter().map(|order| event_of(kind, action, order)).collect::<Result<Vec<_>, RecordError>>()?;
+    store.put_records(kind, new).await
+}
+
+fn event_of(kind: &RecordType, action: Action, mut order: Order) -> Result<NewRecord, RecordError> {
     let entry = match (action, order.entry) {
         (Action::Add, _) => random_id()?,
         (Action::SignOff, _) => Event::LIST,
         (_, Some(entry)) => entry,
         (_, None) => return Err(Refusal::UnknownEntry(kind.id.clone(), String::new()).into()),
     };
-    let mut order = order;
     if let ([(name, _)], true) = (order.files.as_slice(), action.fills()) {
         // One file and one place for it: nobody has to say so.
         let mut places = kind.fields.iter().filter(|f| f.kind == FieldType::File);
@@ -71,8 +80,8 @@ pub async fn record(store: &Store, kind: &RecordType, action: Action, order: Ord
         record: kind.id.clone(),
         subject: order.subject,
     };
-    let files: Vec<Vec<u8>> = order.files.into_iter().map(|(_, bytes)| bytes).collect();
-    store.put_record(kind, leaf_kind(kind, action), event, &files).await
+    let files = order.files.into_iter().map(|(_, bytes)| bytes).collect();
+    Ok(NewRecord { leaf: leaf_kind(kind, action), event, files })
 }
 
 /// The kind of ledger entry of an event. Its action comes first: signing off a list and a second person's word are what auditors look for, whatever
@@ -190,21 +199,6 @@ pub async fn people(store: &Store, at: i64) -> Result<Option<People>, StoreError
     }
     let versions: Vec<(i64, &Roster)> = rosters.iter().map(|(since, roster)| (*since, roster)).collect();
     Ok((!versions.is_empty()).then(|| People::of_versions(&versions)))
-}
-
-/// Open failures that a waiver with these words would cover: name of the host, the verdict.
-pub async fn covered(store: &Store, rule: &str, host: &str, subject: &str) -> Result<Vec<(String, FindingRow)>, StoreError> {
-    let filter = FindingFilter { rule: Some(rule.into()), verdicts: vec![Verdict::Fail], ..FindingFilter::default() };
-    let names: BTreeMap<HostId, String> = store.hosts(None).await?.into_iter().map(|h| (h.id, h.name)).collect();
-    let mut out = Vec::new();
-    for row in store.findings(&filter).await? {
-        let Some(name) = names.get(&row.host).filter(|name| waiver::covers(host, name)) else { continue };
-        if waiver::covers(subject, &row.finding.subject) {
-            out.push((name.clone(), row));
-        }
-    }
-    out.sort_by(|a, b| (&a.0, &a.1.finding.subject).cmp(&(&b.0, &b.1.finding.subject)));
-    Ok(out)
 }
 
 /// The list of a review: who can act with more than ordinary rights, by the newest facts of every host that counts.

@@ -11,7 +11,7 @@ use crate::ledger::{Kind, Verifier};
 use crate::model::finding::{Severity, UnknownReason, Verdict};
 use crate::model::ids::{Address, Digest, HostId, Salt};
 use crate::model::report::{Cadence, ScanKind, ScanState};
-use crate::records::waiver::covers;
+use crate::records::scope::covers;
 use crate::records::{Event, RecordType};
 pub use crate::rules::framework::{Control, Framework, Mapping};
 

@@ -2,6 +2,8 @@
 //!
 //! Each is a `figure` whose caption says the same in words. Colours and the patterns of [`DEFS`] come from the page.
 
+pub mod chain;
+
 use std::fmt::Write as _;
 
 use super::html::escape;
@@ -53,10 +55,19 @@ struct Plot {
 
 impl Plot {
     fn new(id: &str, height: f64, title: &str) -> Self {
+        Self::begin(id, (WIDTH, height), "", title)
+    }
+
+    /// A plot of a size of its own, which no page stretches.
+    fn sized(id: &str, (width, height): (f64, f64), title: &str) -> Self {
+        Self::begin(id, (width, height), &format!(" width=\"{width:.0}\" height=\"{height:.0}\""), title)
+    }
+
+    fn begin(id: &str, (width, height): (f64, f64), size: &str, title: &str) -> Self {
         let mut out = String::with_capacity(4 << 10);
         let _ = write!(
             out,
-            "<figure>\n<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\"><svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"{id}-t\"><title id=\"{id}-t\">{title}</title>\n",
+            "<figure>\n<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\"><svg viewBox=\"0 0 {width} {height}\"{size} role=\"img\" aria-labelledby=\"{id}-t\"><title id=\"{id}-t\">{title}</title>\n",
             title = escape(title)
         );
         Self { out }
@@ -66,6 +77,11 @@ impl Plot {
         if w > 0.0 && h > 0.0 {
             let _ = writeln!(self.out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" {}/>", fill.0);
         }
+    }
+
+    /// A box with rounded corners.
+    fn layer(&mut self, (x, y, w, h): (f64, f64, f64, f64), class: &str) {
+        let _ = writeln!(self.out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"5\" class=\"{class}\"/>");
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {

@@ -6,10 +6,10 @@ use super::entry::{Entry, entries};
 use super::event::{Action, Event, FORMAT, NOTE, Recorded};
 use super::kind::{FieldType, Per, RecordType, Shape};
 use super::reading::running;
-use super::types::{ACCESS_REVIEWS, WAIVER};
+use super::types::{ACCESS_REVIEWS, HANDLING, WAIVER};
 use super::value::{MAX_SUBJECT, Moment, checked, line};
 use super::waiver::Waiver;
-use super::{review, waiver};
+use super::{handling, review, scope, waiver};
 
 /// Largest file, bytes.
 pub const MAX_FILE: usize = 16 << 20;
@@ -253,6 +253,11 @@ fn sound(kind: &RecordType, before: &[Recorded], entry: &Entry, event: &Event) -
     }
     if is_final && let Some(deadline) = running(kind, entry).first() {
         return Err(Refusal::State(format!("it can't be closed while {} is empty: {}", deadline.done, deadline.text)));
+    }
+    if [WAIVER, HANDLING].contains(&kind.id.as_str())
+        && let Some(why) = scope::refusal(entry).or_else(|| handling::refusal(entry))
+    {
+        return Err(Refusal::Value(why));
     }
     if kind.id == WAIVER
         && let Some(why) = waiver::refusal(entry, event.at)

@@ -1,16 +1,21 @@
 //! What people say about failures: who deals with one, until when, why it came about, how it ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::entry::entries;
+use super::entry::{Entry, entries};
 use super::event::{Recorded, ordered};
 use super::kind::FieldType;
+use super::scope::{EVERY, Scope};
 use super::types::HANDLING;
-use super::value::Moment;
-use super::waiver::covers;
+use super::value::{DAY, Moment};
+use crate::model::finding::Severity;
 use crate::model::ids::{Digest, RandomId};
+
+/// Longest time that a failure may be given from its beginning, days.
+pub const MAX_DUE_DAYS: i64 = 3_660;
 
 /// What is said of one finding. Each text is the latest that anybody gave; empty: nobody did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,30 +46,46 @@ pub struct Handlings {
 
 #[derive(Clone, Debug)]
 struct Said {
-    host: String,
-    subject: String,
+    scope: Arc<Scope>,
+    /// Empty: of any severity.
+    severity: String,
     fields: BTreeMap<String, String>,
     at: i64,
     by: String,
     digest: Digest,
 }
 
+/// A finding, as far as it matters to who deals with it.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// Name of its host.
+    pub host: &'a str,
+    /// Id of its rule.
+    pub rule: &'a str,
+    /// Its subject.
+    pub subject: &'a str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// When it began, Unix seconds.
+    pub since: i64,
+}
+
 impl Handlings {
     /// What the events up to `as_of` say, withdrawn entries left out.
     pub fn of(events: &[Recorded], as_of: i64) -> Self {
         let own: Vec<&Recorded> = events.iter().filter(|r| r.event.record == HANDLING).collect();
-        let scopes: BTreeMap<RandomId, (String, String, String)> = entries(own.iter().copied(), as_of)
+        let scopes: BTreeMap<RandomId, (Arc<Scope>, String)> = entries(own.iter().copied(), as_of)
             .into_iter()
             .filter(|e| e.withdrawn.is_none())
-            .map(|e| (e.id, (e.value("rule").into(), e.value("host").into(), e.value("subject").into())))
+            .map(|e| (e.id, (Arc::new(Scope::of(&e)), e.value("severity").to_string())))
             .collect();
         let mut all = Self::default();
         for recorded in ordered(own).into_iter().filter(|r| r.event.at <= as_of && r.event.action.fills()) {
             let event = &recorded.event;
-            let Some((rule, host, subject)) = scopes.get(&event.entry) else { continue };
-            all.by_rule.entry(rule.clone()).or_default().push(Said {
-                host: host.clone(),
-                subject: subject.clone(),
+            let Some((scope, severity)) = scopes.get(&event.entry) else { continue };
+            all.by_rule.entry(scope.rule.clone()).or_default().push(Said {
+                scope: scope.clone(),
+                severity: severity.clone(),
                 fields: event.fields.clone(),
                 at: event.at,
                 by: event.by.clone(),
@@ -75,10 +96,12 @@ impl Handlings {
     }
 
     /// What is said of a finding; `None`: nothing. Hosts and subjects may be named with `*`; what was said last counts, whether it was
-    /// said of this finding or of many.
-    pub fn on(&self, host: &str, rule: &str, subject: &str) -> Option<Handling> {
+    /// said of this finding or of many. What is said of every rule yields to what is said of one, whenever.
+    pub fn on(&self, about: &About<'_>) -> Option<Handling> {
+        let said = [EVERY, about.rule].into_iter().filter_map(|rule| self.by_rule.get(rule)).flatten();
+        let is_meant = |s: &&Said| s.scope.covers(about.host, about.rule, about.subject) && (s.severity.is_empty() || s.severity == about.severity.word());
         let mut found: Option<Handling> = None;
-        for said in self.by_rule.get(rule)?.iter().filter(|s| covers(&s.host, host) && covers(&s.subject, subject)) {
+        for said in said.filter(is_meant) {
             let handling = found.get_or_insert_default();
             for (name, value) in &said.fields {
                 let place = match name.as_str() {
@@ -90,16 +113,30 @@ impl Handlings {
                         handling.due = Moment::of(FieldType::Date, value).map(|day| day.after_days(0));
                         continue;
                     }
+                    "due_days" => {
+                        handling.due = days(value).map(|n| about.since.saturating_add(n * DAY));
+                        continue;
+                    }
                     _ => continue,
                 };
                 place.clone_from(value);
             }
-            handling.at = said.at;
+            handling.at = handling.at.max(said.at);
             handling.by.clone_from(&said.by);
             handling.events.push(said.digest);
         }
         found
     }
+}
+
+fn days(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|n| (0..=MAX_DUE_DAYS).contains(n))
+}
+
+/// Why nobody can be told to deal with a failure in these words.
+pub(super) fn refusal(entry: &Entry) -> Option<String> {
+    let text = entry.value("due_days");
+    if text.is_empty() || days(text).is_some() { None } else { Some(format!("due_days is no number of days up to {MAX_DUE_DAYS}")) }
 }
 
 #[cfg(test)]
@@ -118,7 +155,8 @@ mod tests {
             said(3, Action::Add, 40, "cyd", &[("rule", "r"), ("host", "web01"), ("subject", "x"), ("owner", "nobody")]),
             said(3, Action::Withdraw, 41, "cyd", &[]),
         ];
-        let on = |as_of, host: &str, subject: &str| Handlings::of(&events, as_of).on(host, "r", subject);
+        let about = |host, rule, subject| About { host, rule, subject, severity: Severity::High, since: day("2026-11-01") };
+        let on = |as_of, host: &str, subject: &str| Handlings::of(&events, as_of).on(&About { host, subject, ..about("", "r", "") });
         assert_eq!(on(9, "web01", "x"), None);
         let first = on(10, "web01", "x").unwrap();
         assert_eq!((first.owner.as_str(), first.due), ("ops", Some(day("2026-12-02"))));
@@ -127,6 +165,23 @@ mod tests {
         assert_eq!((last.owner.as_str(), last.cause.as_str(), last.resolution.as_str(), last.by.as_str(), last.at), ("bob", "typo", "mended", "bob", 30));
         assert_eq!((last.due, last.events.len()), (Some(day("2026-12-02")), 3));
         assert_eq!(on(50, "db01", "x").unwrap().owner, "ops");
-        assert_eq!(Handlings::of(&events, 50).on("db01", "other", "x"), None);
+        assert_eq!(Handlings::of(&events, 50).on(&about("db01", "other", "x")), None);
+    }
+
+    #[test]
+    fn what_is_said_of_every_rule_yields_to_what_is_said_of_one() {
+        let said = |entry, at, fields: &[(&str, &str)]| recorded(event(HANDLING, entry, Action::Add, at, "ada", fields));
+        let events = [
+            said(1, 10, &[("rule", "r"), ("host", "*"), ("subject", "*"), ("owner", "ops"), ("due_days", "3")]),
+            said(2, 20, &[("rule", "*"), ("host", "*"), ("subject", "*"), ("severity", "high"), ("due_days", "30"), ("owner", "everybody")]),
+            said(3, 30, &[("rule", "s"), ("host", "web01"), ("owner", "cyd")]),
+        ];
+        let all = Handlings::of(&events, 50);
+        let began = day("2026-11-01");
+        let on = |rule, severity| all.on(&About { host: "web01", rule, subject: "", severity, since: began });
+        let (of_one, of_every) = (on("r", Severity::High).unwrap(), on("s", Severity::High).unwrap());
+        assert_eq!((of_one.owner.as_str(), of_one.due), ("ops", Some(began + 3 * DAY)));
+        assert_eq!((of_every.owner.as_str(), of_every.due), ("cyd", Some(began + 30 * DAY)));
+        assert_eq!((on("t", Severity::Low), on("t", Severity::High).map(|h| h.owner)), (None, Some("everybody".into())));
     }
 }

@@ -80,7 +80,7 @@ impl People {
 }
 
 /// Whether two names are one: case does not tell people apart.
-pub(super) fn same(a: &str, b: &str) -> bool {
+pub fn same(a: &str, b: &str) -> bool {
     folded(a) == folded(b)
 }
 

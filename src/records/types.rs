@@ -12,6 +12,10 @@ const FOLDER: &str = "records/";
 pub const WAIVER: &str = "waiver";
 /// Record type of owners, due dates, causes and resolutions; the code knows its fields.
 pub const HANDLING: &str = "handling";
+/// Record type of the baselines: what failed up to then is known; the code knows its fields.
+pub const BASELINE: &str = "baseline";
+/// Record type of the reviews of results; the code fills it in.
+pub const REVIEW_SIGN_OFFS: &str = "review-sign-offs";
 /// Record type of the reviews of privileged access; the code knows its fields.
 pub const ACCESS_REVIEWS: &str = "access-reviews";
 /// Record type of the incidents; the code knows its fields.
@@ -93,8 +97,8 @@ impl Checker<'_> {
         if (kind.shape == Shape::Register) == kind.about.trim().is_empty() {
             return Err(self.wrong("about", "", "a register, and nothing else, says what its entries are about"));
         }
-        if kind.shape == Shape::Decision && ![WAIVER, HANDLING].contains(&kind.id.as_str()) {
-            return Err(self.wrong("shape", "decision", "the program knows the decisions waiver and handling alone: use register or attestation"));
+        if kind.shape == Shape::Decision && ![WAIVER, HANDLING, BASELINE].contains(&kind.id.as_str()) {
+            return Err(self.wrong("shape", "decision", "the program knows the decisions waiver, handling and baseline alone: use register or attestation"));
         }
         if kind.cadence_days == Some(0) || (kind.shape == Shape::Decision && kind.cadence_days.is_some()) {
             return Err(self.wrong("cadence_days", "", "write a number of days from 1; decisions have none"));

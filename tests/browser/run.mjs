@@ -82,9 +82,12 @@ async function signIn(page) {
 
 /** Pages to open, found by following links as a person would. */
 async function addresses(page) {
-  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["commitments", "/commitments"], ["commitment-page", "/commitments/crm-cloud"],
+  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["hosts-known", "/hosts/known"], ["people", "/people"], ["privileged", "/people/privileged"],
+    ["vulnerabilities", "/vulnerabilities"], ["certificates", "/certificates"], ["lists", "/lists"], ["list", "/lists/labels"], ["calendar", "/calendar"],
+    ["calendar-groups", "/calendar?by=state"], ["commitments", "/commitments"], ["commitment-page", "/commitments/crm-cloud"],
     ["registers", "/registers"], ["due", "/registers/due?within=90"], ["register", "/registers/incidents"], ["register-people", "/registers/awareness-training"],
-    ["record-form", "/registers/incidents/new"], ["sub-processors-published", "/registers/sub-processors/published"], ["search", "/search?q=ssh"], ["search-nothing", "/search?q=zzzz"], ["all-findings", "/findings?verdict=all"]]);
+    ["record-form", "/registers/incidents/new"], ["sub-processors-published", "/registers/sub-processors/published"], ["search", "/search?q=ssh"], ["search-nothing", "/search?q=zzzz"],
+    ["all-findings", "/findings?verdict=all"]]);
   const first = async (from, selector, name) => {
     await page.goto(base + from);
     const link = page.locator(selector).first();
@@ -93,6 +96,7 @@ async function addresses(page) {
   };
   await first("/findings?verdict=all", 'main tbody a[href^="/findings/"]', "finding");
   await first("/hosts", 'main tbody a[href^="/hosts/"]', "host");
+  found.set("compare", `${found.get("host")}/compare`);
   await first("/registers/incidents", 'main tbody a[href^="/registers/incidents/"]', "record");
   found.set("record-change", `${found.get("record")}/change`);
   found.set("notification", `${found.get("record")}/notification`);

@@ -4,6 +4,7 @@ mod commitments;
 mod fleet;
 mod registers;
 pub mod seed;
+mod triage;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use crate::collector::ui::Site;
 use crate::collector::ui::frame::cookie_of;
 use crate::collector::ui::signin::refuse_foreign;
 use crate::host::clock;
+use crate::model::ids::RandomId;
 
 /// Header that carries the session's token, as forms carry it.
 pub const FORM_TOKEN: &str = "x-form-token";
@@ -20,6 +21,8 @@ pub const FORM_TOKEN: &str = "x-form-token";
 /// A known caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// Stands for the caller in what is written down.
+    pub id: RandomId,
     /// The name to sign in with.
     pub name: String,
     /// What they may do.
@@ -38,11 +41,11 @@ impl FromRequestParts<Arc<Site>> for Caller {
         if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
             let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).ok_or(Problem::NotSignedIn)?;
             let (user, role) = token::holder(site.store(), token.trim(), now).await?.ok_or(Problem::NotSignedIn)?;
-            return Ok(Self { name: user.name, role, now, session: None });
+            return Ok(Self { id: user.id, name: user.name, role, now, session: None });
         }
         let cookie = cookie_of(&parts.headers, site.cookie_name()).ok_or(Problem::NotSignedIn)?;
         let session = site.gate.session(site.store(), &cookie, now).await?.ok_or(Problem::NotSignedIn)?;
-        Ok(Self { name: session.user.name.clone(), role: session.role, now, session: Some(session) })
+        Ok(Self { id: session.user.id, name: session.user.name.clone(), role: session.role, now, session: Some(session) })
     }
 }
 
@@ -52,6 +55,11 @@ impl Caller {
         if !self.role.may_record() {
             return Err(Problem::Forbidden(format!("the role {} reads only; recording needs reviewer or admin", self.role.word())));
         }
+        self.must_mean_it(headers)
+    }
+
+    /// Whether the caller meant to change something of their own.
+    pub fn must_mean_it(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(session) = &self.session else { return Ok(()) };
         if refuse_foreign(headers).is_err() {
             return Err(Problem::Forbidden("this request was sent by another site, so nothing was done".into()));

@@ -17,8 +17,12 @@
 //! and carry the session's token in the header `x-form-token`, as forms do. Admins and reviewers record; the others read.
 //! A refusal is `{"error":ID,"message":SENTENCE}`.
 
+pub mod assignments;
 pub mod caller;
 pub mod commitments;
+pub mod findings;
+pub mod fleet;
+pub mod lists;
 pub mod openapi;
 pub mod operation;
 pub mod problem;
@@ -35,7 +39,7 @@ use axum::Router;
 
 use super::records::{Review, Story, Told};
 use super::ui::Site;
-use operation::{Operation, get, post};
+use operation::{Operation, delete, get, post, put};
 use problem::Problem;
 
 /// Where the API begins.
@@ -56,6 +60,19 @@ pub fn operations() -> Vec<Operation> {
         get("/record-files/{digest}", "The bytes of a file", records::file).answers_bytes("application/octet-stream"),
         get("/due", "What is overdue, missing or wrong, and what will be", records::due).answers::<records::Due>(200),
 
+        get("/findings", "Open findings, a page at a time", findings::list).answers::<findings::Listed>(200),
+        get("/finding-groups", "Open findings by root cause, a page at a time", findings::groups).answers::<findings::Grouped>(200),
+        post("/assignments", "Says who deals with findings, until when, why they came about, how they ended", assignments::assign)
+            .sends::<assignments::Assignment>().answers::<assignments::Several>(201),
+        post("/comments", "Says something of one finding", assignments::comment).sends::<assignments::Comment>().answers::<records::Made>(201),
+        post("/finding-reviews", "Signs that a list of findings was looked through", assignments::review)
+            .sends::<assignments::Reviewed>().answers::<records::Made>(201),
+        get("/baseline", "What is known by the baseline in force, and how much is new", assignments::baseline).answers::<assignments::Baseline>(200),
+        post("/baseline", "Takes a baseline: what is open now is known", assignments::take).sends::<assignments::Taken>().answers::<records::Made>(201),
+        get("/finding-views", "Saved filters, one's own and shared ones", findings::views).answers::<findings::Views>(200),
+        post("/finding-views", "Saves a filter", findings::keep).sends::<findings::NewView>().answers::<findings::View>(201),
+        delete("/finding-views/{id}", "Lets go of a saved filter of one's own", findings::drop_view).answers::<findings::Dropped>(200),
+
         get("/waivers", "Waivers with their stage", waivers::list).answers::<waivers::Waivers>(200),
         post("/waivers", "Asks for a waiver, or tells what it would cover", waivers::request)
             .sends::<waivers::Request>().answers::<records::Made>(201).answers::<waivers::Coverage>(200),
@@ -66,6 +83,26 @@ pub fn operations() -> Vec<Operation> {
         get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
             .answers::<Review>(200),
 
+        get("/hosts", "Hosts with their labels and verdicts", fleet::hosts).answers::<fleet::HostLines>(200),
+        get("/hosts/{host}", "One host with its latest reports", fleet::host).answers::<fleet::HostStory>(200),
+        get("/hosts/{host}/compare", "Facts and verdicts that differ between two scans", fleet::compared).answers::<fleet::Compared>(200),
+        post("/hosts/{host}/scan", "Asks a host for a scan with its next heartbeat", fleet::scan).answers::<fleet::ScanAsked>(202),
+        put("/hosts/{host}/labels", "Says who owns a host, what it is for and the like", fleet::label).sends::<fleet::HostWords>().answers::<fleet::InForce>(200),
+        get("/known-elsewhere", "The inventory against the hosts that are enrolled", fleet::elsewhere).answers::<fleet::Elsewhere>(200),
+        get("/people", "People who left and still get in, and how long it took of the others", fleet::people).answers::<fleet::LeaversTold>(200),
+        get("/people/privileged", "Who can act with more than ordinary rights", fleet::privileged).answers::<fleet::Privileged>(200),
+        get("/people/{person}", "Ways in and rights of one person", fleet::person).answers::<fleet::PersonTold>(200),
+        get("/certificates", "Certificates of the fleet, soonest end first", fleet::certificates).answers::<fleet::Certificates>(200),
+        get("/certificates/{fingerprint}", "Where one certificate is served or stored", fleet::certificate).answers::<fleet::Certificate>(200),
+        get("/tls-versions", "TLS versions that endpoints of the fleet accept", fleet::versions).answers::<fleet::Versions>(200),
+        get("/vulnerabilities", "Advisories that touch the fleet, worst first", fleet::vulnerabilities).answers::<fleet::Vulnerabilities>(200),
+        get("/vulnerabilities/{advisory}", "Hosts that one advisory touches", fleet::vulnerability).answers::<fleet::Vulnerability>(200),
+
+        get("/lists", "Lists with their versions in force", lists::all).answers::<lists::ListLines>(200),
+        get("/lists/{name}", "Every version of a list", lists::one).answers::<lists::ListStory>(200),
+        get("/lists/{name}/{version}", "The bytes of a version", lists::fetch).answers_bytes("application/octet-stream"),
+        put("/lists/{name}", "Puts a version into force, or tells what it would change", lists::put)
+            .sends::<lists::ListSent>().answers::<lists::ListTaken>(201).answers::<lists::ListTaken>(200),
         get("/search", "Hosts, rules, findings, people, records, controls that a text finds", search::find).answers::<search::Found>(200),
 
         get("/commitments", "Pages of commitments, and how each sentence stands", commitments::list).answers::<commitments::Pages>(200),

@@ -152,9 +152,21 @@ pub async fn said<T: DeserializeOwned>(site: &Site, headers: &HeaderMap, request
 
 /// Records and answers what was recorded.
 pub async fn recorded(site: &Site, kind: &RecordType, action: Action, order: Order) -> Result<Response, Problem> {
-    let Recorded { digest, event } = desk::record(site.store(), kind, action, order).await?;
+    made(site, vec![desk::record(site.store(), kind, action, order).await?])
+}
+
+impl Made {
+    /// What people read back of an event.
+    pub fn of(recorded: &Recorded) -> Self {
+        Self { at: recorded.event.at, entry: recorded.event.entry, event: recorded.digest }
+    }
+}
+
+/// Answers the first of the events that were recorded; the ledger takes them now.
+pub fn made(site: &Site, all: Vec<Recorded>) -> Result<Response, Problem> {
     site.app.sequencer.wake();
-    Ok((StatusCode::CREATED, Json(Made { at: event.at, entry: event.entry, event: digest })).into_response())
+    let first = all.first().ok_or_else(|| Problem::Internal("nothing was recorded".into()))?;
+    Ok((StatusCode::CREATED, Json(Made::of(first))).into_response())
 }
 
 /// `GET /record-types`

@@ -12,14 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::records::{Asked, recorded, said};
+use super::records::{Asked, made, recorded, said};
 use super::taken::{Path, Query};
-use crate::collector::records::{self as desk, Book, Order};
+use crate::collector::findings::covered::covered;
+use crate::collector::findings::orders::{self, Reasons, labelled};
+use crate::collector::records::{Book, Order};
 use crate::collector::ui::Site;
 use crate::records::event::NOTE;
 use crate::records::types::WAIVER;
 use crate::records::waiver::{Stage, Waiver, waivers};
-use crate::records::{Action, Refusal};
+use crate::records::{Action, Refusal, Scope};
 
 /// Waivers as of a time.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -40,6 +42,8 @@ struct Staged {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Coverage {
     covers: Vec<Covered>,
+    /// Whether there are more than are listed.
+    more: bool,
 }
 
 /// An open failure that a waiver would cover.
@@ -47,6 +51,8 @@ pub struct Coverage {
 struct Covered {
     /// Name of the host.
     host: String,
+    /// What was found.
+    message: String,
     /// Since when it fails, Unix seconds.
     since: i64,
     /// What of the host.
@@ -60,8 +66,12 @@ struct Covered {
 pub struct Request {
     /// Id of the rule.
     rule: String,
-    /// Name of the host, `*` for any run of characters.
+    /// Name of the host, `*` for any run of characters; may be left out beside a label.
+    #[serde(default)]
     host: String,
+    /// Hosts that have this label now; one that gets it later is not covered.
+    #[serde(default)]
+    label: String,
     /// Subject of the finding, likewise; empty: the host itself.
     #[serde(default)]
     subject: String,
@@ -108,22 +118,16 @@ pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(asked): Q
 pub async fn request(State(site): State<Arc<Site>>, caller: Caller, Query(how): Query<How>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     caller.must_record(&headers)?;
     let asked: Request = said(&site, &headers, body).await?;
+    let scope = Scope { rule: asked.rule, host: asked.host, subject: asked.subject, ..Scope::default() };
+    let scope = labelled(site.store(), scope, &asked.label, caller.now).await?;
     if how.dry_run {
-        let covered = desk::covered(site.store(), &asked.rule, &asked.host, &asked.subject).await?;
-        let covers = covered.into_iter().map(|(host, row)| Covered { host, since: row.since, subject: row.finding.subject }).collect();
-        return Ok(Json(Coverage { covers }).into_response());
+        let found = covered(site.store(), &scope, caller.now).await?;
+        let row = |row: crate::collector::store::OpenFinding| Covered { host: row.name, message: row.message, since: row.since, subject: row.subject };
+        return Ok(Json(Coverage { covers: found.findings.into_iter().map(row).collect(), more: found.is_cut }).into_response());
     }
-    let kind = Book::read(site.store()).await?.kind(WAIVER)?;
-    let values = [
-        ("rule", asked.rule),
-        ("host", asked.host),
-        ("subject", asked.subject),
-        ("reason", asked.reason),
-        ("control", asked.control),
-        ("expires", asked.expires),
-    ];
-    let fields = values.map(|(name, value)| (name.to_string(), value)).into();
-    recorded(&site, kind, Action::Add, Order { fields, by: caller.name, ..Order::default() }).await
+    let why = Reasons { reason: asked.reason, control: asked.control, expires: asked.expires };
+    let asked = orders::ask(site.store(), vec![scope], &why, &caller.name).await?;
+    made(&site, asked)
 }
 
 /// `POST /waivers/{entry}`

@@ -46,6 +46,7 @@ const SQLITE_SCHEMA: &[Step] = &[
     (3, include_str!("schema/sqlite/003.sql")),
     (4, include_str!("schema/sqlite/004.sql")),
     (5, include_str!("schema/sqlite/005.sql")),
+    (6, include_str!("schema/sqlite/006.sql")),
     (7, include_str!("schema/sqlite/007.sql")),
     (9, include_str!("schema/sqlite/009.sql")),
 ];
@@ -55,6 +56,7 @@ const POSTGRES_SCHEMA: &[Step] = &[
     (3, include_str!("schema/postgres/003.sql")),
     (4, include_str!("schema/postgres/004.sql")),
     (5, include_str!("schema/postgres/005.sql")),
+    (6, include_str!("schema/postgres/006.sql")),
     (7, include_str!("schema/postgres/007.sql")),
     (9, include_str!("schema/postgres/009.sql")),
 ];
@@ -134,7 +136,10 @@ impl Store {
         let writer = pool(1, &[SQLITE_SETTINGS]).connect(&address).await.map_err(unopened)?;
         migrate_sqlite(&writer, &file).await?;
         let reader = pool(READERS, &[SQLITE_SETTINGS, "PRAGMA query_only = ON"]).connect(&address).await.map_err(unopened)?;
-        Ok(Self { grouped: Writer::start(writer.clone()), writer, reader, engine: Engine::Sqlite, folder: folder.to_path_buf(), silent_after: SILENT_AFTER })
+        let store =
+            Self { grouped: Writer::start(writer.clone()), writer, reader, engine: Engine::Sqlite, folder: folder.to_path_buf(), silent_after: SILENT_AFTER };
+        store.derive().await?;
+        Ok(store)
     }
 
     /// Opens or creates the store in a PostgreSQL database; `folder` holds keys and ledger head.
@@ -158,6 +163,7 @@ impl Store {
             silent_after: SILENT_AFTER,
         };
         store.prepare_partitions(crate::host::clock::unix_now()).await?;
+        store.derive().await?;
         Ok(store)
     }
 

@@ -9,9 +9,10 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::engine::{Result, Store, StoreError, bytes, limit_of, storable};
 use super::moves::{Counted, Moves, rank, severity_of};
+use super::open;
 use super::query::Query;
 use super::transitions::{self, Changes, Laying, Span};
-use super::{FindingFilter, FindingRow, tallies};
+use super::{Cursor, FindingFilter, FindingRow, OpenFilter, tallies, worklist};
 use crate::collector::commitments::Spell;
 use crate::model::finding::{Citation, Finding, UnknownReason, Verdict};
 use crate::model::ids::{Digest, HostId};
@@ -51,6 +52,36 @@ impl Store {
         let rows = query.all(&self.reader).await?;
         let found: Result<Vec<FindingRow>> = rows.iter().map(|row| Ok(FindingRow { since: began(row)?, ..finding_row(row)? })).collect();
         if filter.period.is_some() { found.map(joined) } else { found }
+    }
+
+    /// Findings of whatever verdict, or of this one, by host, rule and subject, behind a place; what is only told of open findings does not narrow them.
+    pub async fn every_finding(
+        &self,
+        filter: &OpenFilter,
+        verdict: Option<Verdict>,
+        as_of: Option<i64>,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<FindingRow>> {
+        let mut query = Query::new(FINDINGS);
+        match as_of {
+            Some(at) => query.push("f.since <= ").bind(at).push(" AND (f.until IS NULL OR f.until > ").bind(at).push(")"),
+            None => query.push("f.until IS NULL"),
+        };
+        if let Some(verdict) = verdict {
+            query.push(" AND f.verdict = ").bind(verdict.id());
+        }
+        if let Some(severity) = filter.severity {
+            query.push(" AND f.severity = ").bind(rank(severity));
+        }
+        worklist::narrow_any(&mut query, filter, "f.body");
+        if let Some(after) = after {
+            query.push(" AND (f.host, f.rule, f.subject) > (").bind(after.host.bytes().to_vec());
+            query.push(", ").bind(storable(&after.rule)).push(", ").bind(storable(&after.subject)).push(")");
+        }
+        query.push(" ORDER BY f.host, f.rule, f.subject LIMIT ").bind(i64::from(limit));
+        let rows = query.all(&self.reader).await?;
+        rows.iter().map(|row| Ok(FindingRow { since: began(row)?, ..finding_row(row)? })).collect()
     }
 
     /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.
@@ -206,6 +237,9 @@ pub(super) async fn lay(transaction: &mut Transaction<'static, Any>, host: &Host
     for spans in added.chunks(INSERT_ROWS) {
         insert(host, spans)?.run(&mut **transaction).await?;
     }
+    let old = changes.end.iter().map(|(number, _)| number).chain(&changes.remove).filter_map(|number| spans.get(*number));
+    let touched = old.chain(&changes.add).map(|s| (s.finding.rule.clone(), s.finding.subject.clone())).collect();
+    open::follow(transaction, host, &touched).await?;
     let others: Vec<Counted> = others.iter().map(Stored::counted).collect();
     let before: Vec<Counted> = stored.iter().map(Stored::counted).chain(others.iter().cloned()).collect();
     let after: Vec<Counted> = after.into_iter().map(|(_, counted)| counted).chain(others).collect();
@@ -325,7 +359,8 @@ fn spell(row: &AnyRow) -> Result<Spell> {
     })
 }
 
-fn span(row: &AnyRow) -> Result<Span> {
+/// A span as stored.
+pub(super) fn span(row: &AnyRow) -> Result<Span> {
     let (rule, body, verdict): (&str, &str, &str) = (row.try_get("rule")?, row.try_get("body")?, row.try_get("verdict")?);
     let damaged = |what: String| StoreError::Damaged(format!("finding of {rule}: {what}"));
     let body: Body<'_> = serde_json::from_str(body).map_err(|e| damaged(e.to_string()))?;

@@ -1,5 +1,6 @@
 //! What pages of the fleet ask of what is kept of facts: a page at a time, over an index, as of any past moment.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -37,7 +38,8 @@ pub struct LabelFilter {
 }
 
 /// How many, at most [`MAX_COUNTED`] of them counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "FleetCount")]
 pub struct Count {
     /// How many were counted.
     pub n: u64,
@@ -90,7 +92,8 @@ pub struct Place {
 }
 
 /// How well a kind could be seen on the hosts of the fleet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "HostsSeen")]
 pub struct Seen {
     /// Hosts where it was seen wholly.
     pub whole: u64,

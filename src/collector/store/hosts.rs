@@ -158,6 +158,7 @@ impl Store {
             .await?;
         let after = findings::counted_of(&mut transaction, &retirement.host).await?;
         tallies::queue(&mut transaction, &Moves::between(&before, &after)).await?;
+        super::open::forget(&mut transaction, &retirement.host).await?;
         super::kept::end(&mut transaction, &retirement.host, retirement.at).await?;
         let statement = Statement::of(Kind::Retirement, retirement.at, retirement)?;
         super::statements::put(&mut transaction, &statement, Some(retirement.host)).await?;

@@ -13,6 +13,7 @@ mod leases;
 mod ledger;
 mod lists;
 mod moves;
+mod open;
 mod population;
 mod query;
 mod records;
@@ -23,6 +24,8 @@ mod tallies;
 mod transfer;
 mod transitions;
 mod users;
+mod views;
+mod worklist;
 mod writer;
 
 pub use engine::{Engine, SILENT_AFTER, Store, StoreError, is_postgres, url_file};
@@ -33,7 +36,7 @@ pub(super) use ledger::random_id;
 pub use ledger::{Head, PendingLeaf};
 pub use lists::{ErasedList, Given, ListGiven, ListVersion, NewList};
 pub use population::{HostFilter, ScanRow, States, offset_of};
-pub use records::{ErasedRecord, RecordError};
+pub use records::{ErasedRecord, NewRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
 pub use statements::{ExportSaid, Statement};
@@ -41,7 +44,10 @@ pub use tallies::{Age, DayTally, Tallies, Tally};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
 pub use users::{SignIn, UserAction, UserChange};
+pub use views::SavedView;
+pub use worklist::{Cursor, FacetCount, Group, OpenFilter, OpenFinding, Word};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::finding::{Counts, Finding, Severity, Verdict};
@@ -49,7 +55,7 @@ use crate::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use crate::model::report::{ScanKind, ScanState};
 
 /// Whether a host counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     /// Enrolled and heard of.

@@ -42,7 +42,8 @@ pub struct HostFilter {
 }
 
 /// How many hosts are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "HostStates")]
 pub struct States {
     /// Heard of.
     pub active: u64,

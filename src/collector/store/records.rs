@@ -32,6 +32,17 @@ pub struct ErasedRecord {
     pub statement: Digest,
 }
 
+/// An event to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// Kind of its ledger entry.
+    pub leaf: Kind,
+    /// The event.
+    pub event: Event,
+    /// Bytes of its files, in the order of its attachments.
+    pub files: Vec<Vec<u8>>,
+}
+
 /// Why nothing was recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -56,24 +67,36 @@ impl Store {
     }
 
     /// Checks an event and records it with its files, given in the order of its attachments: all or nothing, durable when this returns.
-    pub async fn put_record(&self, kind: &RecordType, leaf: Kind, mut event: Event, files: &[Vec<u8>]) -> std::result::Result<Recorded, RecordError> {
+    pub async fn put_record(&self, kind: &RecordType, leaf: Kind, event: Event, files: &[Vec<u8>]) -> std::result::Result<Recorded, RecordError> {
+        let mut recorded = self.put_records(kind, vec![NewRecord { leaf, event, files: files.to_vec() }]).await?;
+        recorded.pop().ok_or_else(|| StoreError::Damaged("nothing was recorded".into()).into())
+    }
+
+    /// The same for several events of one type, one after the other in one transaction: the first that may not be recorded undoes all.
+    pub async fn put_records(&self, kind: &RecordType, new: Vec<NewRecord>) -> std::result::Result<Vec<Recorded>, RecordError> {
         let mut transaction = self.begin().await?;
         self.lock_records(&mut transaction).await?;
-        let mut before = events(&mut *transaction).await?;
-        before.retain(|r| r.event.record == kind.id);
-        check::check(kind, &before, &mut event)?;
-        let statement = Statement::of(leaf, event.at, &event)?;
-        super::statements::put(&mut transaction, &statement, None).await?;
-        for file in files {
-            sqlx::query("INSERT INTO record_files (digest, at, bytes) VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING")
-                .bind(Digest::of(file).bytes().to_vec())
-                .bind(event.at)
-                .bind(file.clone())
-                .execute(&mut *transaction)
-                .await?;
+        let mut all = events(&mut *transaction).await?;
+        all.retain(|r| r.event.record == kind.id);
+        let known = all.len();
+        for NewRecord { leaf, mut event, files } in new {
+            check::check(kind, &all, &mut event)?;
+            let statement = Statement::of(leaf, event.at, &event)?;
+            super::statements::put(&mut transaction, &statement, None).await?;
+            for file in files {
+                sqlx::query("INSERT INTO record_files (digest, at, bytes) VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING")
+                    .bind(Digest::of(&file).bytes().to_vec())
+                    .bind(event.at)
+                    .bind(file)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            all.push(Recorded { digest: statement.digest, event });
         }
+        let recorded = all.get(known..).unwrap_or_default().to_vec();
+        super::open::decide(&mut transaction, &recorded, &all).await?;
         transaction.commit().await?;
-        Ok(Recorded { digest: statement.digest, event })
+        Ok(recorded)
     }
 
     /// The bytes of a file; `None`: it is not here, or was erased.
@@ -147,7 +170,7 @@ fn without(event: Event, word: &str, pseudonym: &str) -> Event {
 }
 
 /// All events, in the order of their ledger entries.
-async fn events<'e, E: sqlx::Executor<'e, Database = Any>>(on: E) -> Result<Vec<Recorded>> {
+pub(super) async fn events<'e, E: sqlx::Executor<'e, Database = Any>>(on: E) -> Result<Vec<Recorded>> {
     let mut query = Query::new(
         "SELECT s.digest, s.body,
            (SELECT min(l.number) FROM leaves l WHERE l.kind = s.kind AND l.reference = s.digest) AS numbered,
@@ -159,7 +182,8 @@ async fn events<'e, E: sqlx::Executor<'e, Database = Any>>(on: E) -> Result<Vec<
     query.all(on).await?.iter().map(recorded).collect()
 }
 
-fn recorded(row: &AnyRow) -> Result<Recorded> {
+/// An event as stored.
+pub(super) fn recorded(row: &AnyRow) -> Result<Recorded> {
     let digest = Digest::new(bytes(row, "digest")?);
     let event = Event::parse(row.try_get("body")?).map_err(|e| StoreError::Damaged(format!("statement {digest} is no event of a record: {e}")))?;
     Ok(Recorded { digest, event })

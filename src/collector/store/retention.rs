@@ -128,6 +128,7 @@ impl Store {
         remove(&mut transaction, &host, &blobs).await?;
         let counted = findings::counted_of(&mut transaction, &host).await?;
         tallies::queue(&mut transaction, &Moves::between(&counted, &[])).await?;
+        super::open::forget(&mut transaction, &host).await?;
         super::kept::erase(&mut transaction, &host).await?;
         let findings = sqlx::query("DELETE FROM findings WHERE host = $1").bind(host.bytes().to_vec()).execute(&mut *transaction).await?.rows_affected();
         let hosts = vec![ErasedOfHost { blobs, findings, host, whole: true }];
@@ -156,6 +157,9 @@ impl Store {
                 }
                 continue;
             }
+            if findings > 0 {
+                super::open::follow_host(&mut transaction, &row.id).await?;
+            }
             let own = ErasedOfHost { blobs, findings, host: row.id, whole: false };
             let statement = Statement::of(Kind::Erasure, at, &Erased { hosts: vec![own.clone()], ..erased.clone() })?;
             super::statements::put(&mut transaction, &statement, Some(row.id)).await?;
@@ -167,6 +171,9 @@ impl Store {
         transaction.commit().await?;
         erased.lists = self.erase_lists(word, &erased).await?;
         (erased.records, erased.files) = self.erase_person_of_records(word, pseudonym, &erased).await?;
+        if !erased.records.is_empty() {
+            self.decide_again().await?;
+        }
         Ok(erased)
     }
 

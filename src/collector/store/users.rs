@@ -122,6 +122,7 @@ impl Store {
         let Some(row) = removed.fetch_optional(&mut *transaction).await? else { return Ok(false) };
         let user = RandomId::new(bytes(&row, "id")?);
         end_sessions(&mut transaction, &user).await?;
+        sqlx::query("DELETE FROM saved_views WHERE person = $1 AND shared = 0").bind(user.bytes().to_vec()).execute(&mut *transaction).await?;
         tell(&mut transaction, &UserChange { action: UserAction::Remove, at, by: by.into(), role: row.try_get("role")?, user }).await?;
         transaction.commit().await?;
         Ok(true)

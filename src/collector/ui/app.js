@@ -16,25 +16,81 @@
     list[at].scrollIntoView({ block: "nearest" });
   };
 
-  let waiting = 0;
+  // A finding beside the list, where there is room; else its own page.
+  const split = document.querySelector("[data-split]");
+  const beside = split?.querySelector(".beside");
+  const wide = matchMedia("(min-width: 1200px)");
+  let asked = 0;
+  const close = () => {
+    if (!beside || beside.hidden) return false;
+    beside.hidden = true;
+    split.classList.remove("open");
+    return true;
+  };
+  const explain = async (row) => {
+    const link = row?.querySelector("td:not(.pick) a[href]");
+    if (!link) return;
+    // A root cause leads to a list, which is a page of its own.
+    if (!beside || !wide.matches || !/^\/findings\/[0-9a-f]{64}\//.test(link.getAttribute("href"))) { link.click(); return; }
+    const mine = ++asked;
+    try {
+      const answer = await fetch(link.href, { credentials: "same-origin", redirect: "error" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const content = page.getElementById("content");
+      if (mine !== asked || !content) return;
+      // What has an id there may have it here: names go, forms and anchors stay on the finding's own page.
+      for (const part of content.querySelectorAll("form, .noprint, datalist, script")) part.remove();
+      for (const part of content.querySelectorAll("[id]")) part.removeAttribute("id");
+      for (const part of content.querySelectorAll("[aria-labelledby]")) part.removeAttribute("aria-labelledby");
+      const head = document.createElement("p");
+      const whole = Object.assign(document.createElement("a"), { href: link.href, textContent: "Open its page", className: "btn" });
+      const shut = Object.assign(document.createElement("button"), { type: "button", textContent: "Close" });
+      shut.addEventListener("click", close);
+      head.className = "fields";
+      head.append(whole, shut);
+      for (const title of content.querySelectorAll("h1")) { const h = document.createElement("h2"); h.append(...title.childNodes); title.replaceWith(h); }
+      beside.replaceChildren(head, ...document.adoptNode(content).childNodes);
+      beside.hidden = false;
+      beside.scrollTop = 0;
+      split.classList.add("open");
+    } catch {
+      location.assign(link.href);
+    }
+  };
+
+  let waiting = -Infinity;
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const inField = event.target instanceof Element && event.target.closest("input, select, textarea");
+    const isBox = event.target instanceof HTMLInputElement && event.target.type === "checkbox";
     if (event.key === "Escape" && inField) { event.target.blur(); return; }
-    if (inField || help?.open) return;
+    if (event.key === "Escape" && close()) return;
+    if ((inField && !isBox) || help?.open) return;
     const place = event.timeStamp - waiting < 1500 && [...document.querySelectorAll("nav [data-key]")].find((a) => a.dataset.key === event.key);
     if (place) {
-      waiting = 0;
+      waiting = -Infinity;
       place.click();
       return;
     }
-    waiting = 0;
+    waiting = -Infinity;
     switch (event.key) {
       case "/": if (search) { event.preventDefault(); search.focus(); search.select(); } break;
       case "j": go(at + 1); break;
       case "k": go(at - 1); break;
       case "g": waiting = event.timeStamp; break;
+      case "x": {
+        const box = rows()[at]?.querySelector(".pick input");
+        if (box) box.checked = !box.checked;
+        break;
+      }
+      case "e": explain(rows()[at]); break;
+      case "w": {
+        const to = rows()[at]?.dataset.waive ?? document.querySelector("[data-waive-here]")?.getAttribute("href");
+        if (to) location.assign(to);
+        break;
+      }
       case "?": help?.showModal(); break;
     }
   });

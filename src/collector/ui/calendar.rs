@@ -28,6 +28,8 @@ pub enum Outcome {
     Other,
     /// Not enrolled for the whole week.
     NotEnrolled,
+    /// Taken out before the week was over.
+    Over,
 }
 
 impl Outcome {
@@ -40,7 +42,7 @@ impl Outcome {
             Self::Missed => "missed",
             Self::Due => "due",
             Self::Other => "other",
-            Self::NotEnrolled => "none",
+            Self::NotEnrolled | Self::Over => "none",
         }
     }
     /// A shape beside the colour.
@@ -62,6 +64,7 @@ impl Outcome {
             Self::Due => "still due",
             Self::Other => "on demand only, weekly still due",
             Self::NotEnrolled => "not enrolled yet",
+            Self::Over => "taken out",
         }
     }
 }
@@ -177,15 +180,32 @@ fn cell(host: &HostRow, own: &[&ScanRow], i: usize, start: i64, at: i64) -> Cell
 
 /// What became of the week that begins at `start`, as known at `at`.
 pub fn outcome<R: Scan>(host: &HostRow, own: &[&R], start: i64, at: i64) -> Outcome {
-    let end = start + 7 * DAY;
+    of_window(host, own, (start, start + 7 * DAY), at, &|r| fulfils(r, week(start)))
+}
+
+/// What became of the monthly scan of the month from `start` to `end`, as known at `at`.
+pub fn month_outcome<R: Scan>(host: &HostRow, own: &[&R], (start, end): (i64, i64), at: i64) -> Outcome {
+    let name = month_name(start);
+    of_window(host, own, (start, end), at, &|r| r.kind == ScanKind::Monthly && r.window == Some(name.as_str()))
+}
+
+/// The window name of a month: `2026-11`.
+pub fn month_name(at: i64) -> String {
+    super::when::utc(at).strftime("%Y-%m").to_string()
+}
+
+fn of_window<R: Scan>(host: &HostRow, own: &[&R], (start, end): (i64, i64), at: i64, fulfils: &dyn Fn(&ScanView<'_>) -> bool) -> Outcome {
     let own: Vec<ScanView<'_>> = own.iter().map(|r| r.view()).collect();
-    let planned: Vec<&ScanView<'_>> = own.iter().filter(|r| fulfils(r, week(start))).collect();
+    let planned: Vec<&ScanView<'_>> = own.iter().filter(|r| fulfils(r)).collect();
     let complete = planned.iter().filter(|r| r.state == ScanState::Complete).map(|r| r.finished).min();
     match complete {
         Some(finished) if finished < end => return Outcome::Done,
         Some(_) => return Outcome::Late,
         None if !planned.is_empty() => return Outcome::Partial,
         None => {}
+    }
+    if host.retired_at.is_some_and(|retired| retired < end) {
+        return Outcome::Over;
     }
     if at < end && host.enrolled_at <= at {
         let has_other = own.iter().any(|r| r.finished >= start && r.finished < end);

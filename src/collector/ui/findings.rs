@@ -1,6 +1,6 @@
-//! The list of findings with its facets, and the search.
+//! The list of findings: by root cause or one by one, with its facets, saved views and what is done with those that are ticked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use askama::Template;
@@ -9,41 +9,73 @@ use axum::extract::State;
 use super::error::PageError;
 use super::frame::{Frame, Page, Visit, render};
 use super::site::Site;
-use super::tally::{self, MAX_FINDINGS};
-use super::text::{encode, shown};
+use super::tally::finding_address;
+use super::text::{counted, encode, grouped, shown};
 use super::when::When;
-use crate::collector::store::{FindingFilter, FindingRow, HostRow};
+use crate::collector::findings::asked::{self, AGES, AskedError, NOBODY, OPEN_ONLY, place};
+use crate::collector::findings::source::{self, Counted, MOST, PAGE, area_of};
+use crate::collector::findings::{Asked, Laid, Shown, Source, View};
+use crate::collector::store::{FacetCount, FindingRow, Group, OpenFinding};
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
 
-/// Rows on the page; more are counted.
-const MAX_ROWS: usize = 500;
 /// Hosts that a search lists.
 const MAX_HOSTS: usize = 20;
-/// Longest search text, characters.
-const MAX_SEARCH: usize = 200;
+/// People that are offered as owners.
+const MAX_PEOPLE: usize = 200;
+/// Parameters that a change of the filter lets go of: they belong to one page.
+const PLACES: [&str; 3] = ["after", "page", "done"];
 
 #[derive(Template)]
 #[template(path = "findings.html")]
 struct Findings {
     frame: Frame,
     heading: String,
-    chips: Vec<Chip>,
-    severities: Vec<Choice>,
-    rules: Vec<Choice>,
-    host_choices: Vec<Choice>,
-    verdict: String,
+    sub: String,
+    done: String,
+    verdicts: Vec<Chip>,
+    views: Vec<Chip>,
+    saved: Vec<Saved>,
+    facets: Vec<Facet>,
+    kept: Vec<(String, String)>,
+    narrowed: Vec<(String, String)>,
     rows: Vec<Row>,
-    more: usize,
+    groups: Vec<Cause>,
     hosts: Vec<(String, String)>,
-    has_filter: bool,
+    first: Option<String>,
+    next: Option<String>,
+    query: String,
+    is_empty: bool,
+    is_narrowed: bool,
+    is_open: bool,
+    may_record: bool,
+    may_export: bool,
+    total: String,
+    people: Vec<String>,
 }
 
 /// One way to look at the list.
 struct Chip {
-    text: &'static str,
+    text: String,
     path: String,
     is_on: bool,
+}
+
+/// A saved view.
+struct Saved {
+    id: String,
+    name: String,
+    path: String,
+    is_own: bool,
+    is_shared: bool,
+    is_on: bool,
+}
+
+/// One facet.
+struct Facet {
+    name: &'static str,
+    label: &'static str,
+    choices: Vec<Choice>,
 }
 
 /// One entry of a facet.
@@ -55,7 +87,9 @@ struct Choice {
 
 /// One finding.
 struct Row {
+    pick: String,
     path: String,
+    waive: String,
     title: String,
     subject: String,
     host: String,
@@ -64,126 +98,346 @@ struct Row {
     severity: Severity,
     what: String,
     since: When,
+    owner: String,
+    due: Option<When>,
+    is_overdue: bool,
 }
 
-const VIEWS: [(&str, &str); 6] =
-    [("", "open"), ("fail", "fail"), ("unknown", "unknown"), ("pass", "pass"), ("not_applicable", "not applicable"), ("all", "all")];
+/// One root cause.
+struct Cause {
+    id: String,
+    path: String,
+    waive: String,
+    title: String,
+    verdict: Verdict,
+    severity: Severity,
+    what: String,
+    hosts: String,
+    findings: String,
+    waived: u64,
+    oldest: When,
+    owner: Option<String>,
+    due: Option<When>,
+    overdue: u64,
+}
+
+const VERDICTS: [(&str, &str); 8] = [
+    ("", "open"),
+    ("fail", "fail"),
+    ("unknown", "unknown"),
+    ("waived", "waived"),
+    ("pass", "pass"),
+    ("not_applicable", "not applicable"),
+    ("not_run", "not run"),
+    ("all", "all"),
+];
+
+impl From<AskedError> for PageError {
+    fn from(e: AskedError) -> Self {
+        match e {
+            AskedError::Bad(text) => Self::Bad(text),
+            AskedError::Store(e) => e.into(),
+        }
+    }
+}
 
 /// `GET /findings`
 pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
-    let hosts = site.store().hosts(visit.as_of).await?;
-    let severity = severity_of(visit.parameter("severity"))?;
-    let host = host_of(visit.parameter("host"))?;
-    let rule = Some(visit.parameter("rule").to_string()).filter(|r| !r.is_empty());
-    let filter = FindingFilter {
-        host,
-        rule: rule.clone(),
-        verdicts: verdicts_of(visit.parameter("verdict"))?,
-        severity,
-        as_of: visit.as_of,
-        limit: MAX_FINDINGS,
-        ..FindingFilter::default()
-    };
-    let found = site.store().findings(&filter).await?;
-    let names: BTreeMap<HostId, &str> = hosts.iter().map(|h| (h.id, h.name.as_str())).collect();
-    let words: Vec<String> = visit.parameter("q").chars().take(MAX_SEARCH).collect::<String>().to_lowercase().split_whitespace().map(String::from).collect();
-    let mut rows: Vec<Row> = found
-        .iter()
-        .filter(|r| severity.is_none_or(|s| r.finding.severity == s))
-        .map(|r| row(&site, &visit, &names, r))
-        .filter(|r| matches_all(r, &words))
-        .collect();
-    rows.sort_by_key(|r| r.verdict != Verdict::Fail);
-    let total = rows.len();
-    rows.truncate(MAX_ROWS);
-    render(&Findings {
-        heading: heading(visit.parameter("verdict"), total, visit.parameter("q")),
-        chips: VIEWS.map(|(id, text)| Chip { text, path: with(&visit, "verdict", id), is_on: visit.parameter("verdict") == id }).into_iter().collect(),
-        severities: Severity::ALL.map(|s| choice(s.word(), s.word().to_string(), visit.parameter("severity"))).into_iter().collect(),
-        rules: site.catalogue.rules.values().map(|r| choice(&r.id, r.title.clone(), visit.parameter("rule"))).collect(),
-        host_choices: hosts.iter().map(|h| choice(&h.id.to_string(), h.name.clone(), visit.parameter("host"))).collect(),
-        verdict: visit.parameter("verdict").to_string(),
-        more: total - rows.len(),
-        rows,
-        hosts: matching_hosts(&hosts, &words),
-        has_filter: visit.query.iter().any(|(n, v)| n != "verdict" && !v.is_empty()),
+    let asked = asked(&site, &visit).await?;
+    let mut page = Findings {
         frame: visit.frame(&site, "findings", "Findings").await?,
-    })
-}
-
-fn row(site: &Site, visit: &Visit, names: &BTreeMap<HostId, &str>, found: &FindingRow) -> Row {
-    Row {
-        path: tally::finding_path(found),
-        title: site.catalogue.title(&found.finding.rule).to_string(),
-        subject: shown(&found.finding.subject),
-        host: names.get(&found.host).copied().unwrap_or("a host that is gone").to_string(),
-        host_path: format!("/hosts/{}", found.host),
-        verdict: found.finding.verdict,
-        severity: found.finding.severity,
-        what: if found.finding.verdict == Verdict::Pass { String::new() } else { tally::words(found, &site.catalogue) },
-        since: visit.when(found.since),
-    }
-}
-
-fn matches_all(row: &Row, words: &[String]) -> bool {
-    if words.is_empty() {
-        return true;
-    }
-    let text = format!("{} {} {} {} {} {} {}", row.title, row.path, row.subject, row.host, row.what, row.severity.word(), row.verdict.word()).to_lowercase();
-    words.iter().all(|w| text.contains(w.as_str()))
-}
-
-fn matching_hosts(hosts: &[HostRow], words: &[String]) -> Vec<(String, String)> {
-    if words.is_empty() {
-        return Vec::new();
-    }
-    let is_match = |h: &&HostRow| words.iter().all(|w| format!("{} {} {}", h.name, h.os, h.id).to_lowercase().contains(w.as_str()));
-    hosts.iter().filter(is_match).take(MAX_HOSTS).map(|h| (h.name.clone(), format!("/hosts/{}", h.id))).collect()
-}
-
-fn heading(view: &str, total: usize, search: &str) -> String {
-    let count = super::text::grouped(total as u64);
-    let noun = if total == 1 { "finding" } else { "findings" };
-    let what = match view {
-        "" => format!("{count} open {noun}"),
-        "all" => format!("{count} {noun}"),
-        other => format!("{count} {noun}: {}", other.replace('_', " ")),
+        heading: String::new(),
+        sub: String::new(),
+        done: done(&visit),
+        verdicts: VERDICTS.map(|(id, text)| verdict_chip(&visit, id, text)).into(),
+        views: Vec::new(),
+        saved: saved(&site, &visit).await?,
+        facets: Vec::new(),
+        kept: Vec::new(),
+        narrowed: Vec::new(),
+        rows: Vec::new(),
+        groups: Vec::new(),
+        hosts: Vec::new(),
+        first: None,
+        next: None,
+        query: query_of(&visit),
+        is_empty: false,
+        is_narrowed: asked.is_narrowed,
+        is_open: asked.shown == Shown::Open && visit.as_of.is_none(),
+        may_record: visit.session.role.may_record(),
+        may_export: visit.session.role.may_export(),
+        total: String::new(),
+        people: Vec::new(),
     };
-    if search.is_empty() { what } else { format!("{what} with “{}”", shown(search)) }
+    match asked.shown {
+        Shown::Open => open(&site, &visit, &asked, &mut page).await?,
+        Shown::Any(verdict) => closed(&site, &visit, &asked, verdict, &mut page).await?,
+        Shown::NotRun => not_run(&site, &visit, &mut page).await?,
+    }
+    page.is_empty = page.rows.is_empty() && page.groups.is_empty();
+    page.first = (asked.after.is_some() || asked.page > 1).then(|| with(&visit, "after", ""));
+    if !asked.search.is_empty() {
+        let words: Vec<&str> = asked.filter.words.iter().map(|w| w.text.as_str()).collect();
+        let hosts = site.store().hosts(visit.as_of).await?;
+        let is_match = |name: &str| words.iter().all(|w| name.to_lowercase().contains(w));
+        page.hosts = hosts.iter().filter(|h| is_match(&h.name)).take(MAX_HOSTS).map(|h| (shown(&h.name), format!("/hosts/{}", h.id))).collect();
+        page.heading = format!("{} with “{}”", page.heading, shown(&asked.search));
+    }
+    if page.is_open && page.may_record && !page.is_empty {
+        page.people = people(&site).await?;
+    }
+    if page.facets.is_empty() {
+        page.facets = facets(&site, &visit, &[]);
+    }
+    let in_facets: BTreeSet<&str> = page.facets.iter().map(|f| f.name).collect();
+    page.kept = visit.query.iter().filter(|(n, v)| !v.is_empty() && !in_facets.contains(n.as_str()) && !PLACES.contains(&n.as_str())).cloned().collect();
+    render(&page)
 }
 
-fn choice(value: &str, text: String, chosen: &str) -> Choice {
-    Choice { value: value.to_string(), text, is_on: value == chosen }
+/// What the address asks for.
+pub(super) async fn asked(site: &Site, visit: &Visit) -> Result<Asked, PageError> {
+    Ok(Asked::read(site.store(), &site.catalogue, &visit.query, visit.at(), visit.as_of.is_some()).await?)
 }
 
-/// This page with one parameter changed.
+/// Open findings: by root cause, or one by one.
+async fn open(site: &Site, visit: &Visit, asked: &Asked, page: &mut Findings) -> Result<(), PageError> {
+    let source = Source::open(site.store(), &site.catalogue, &asked.filter, visit.as_of).await?;
+    let counts = source.counted(&asked.filter).await?;
+    let is_grouped = match asked.view {
+        View::Groups => true,
+        View::List => false,
+        View::Fitting => asked.filter.cause.is_none() && counts.total > u64::from(PAGE),
+    };
+    page.views = [("groups", "by root cause", is_grouped), ("list", "one by one", !is_grouped)]
+        .map(|(id, text, is_on)| Chip { text: text.into(), path: with(visit, "view", id), is_on })
+        .into();
+    page.facets = facets(site, visit, &counts.counts);
+    page.narrowed = narrowed(site, visit).await?;
+    page.total = total(&counts);
+    page.sub = match (&source, counts.is_cut) {
+        (Source::Now(_), true) => format!(
+            "Root causes and figures are those of the first {} findings, the worst first; narrow the list to see all of some.",
+            grouped(u64::from(MOST))
+        ),
+        (Source::Past(..), true) => {
+            format!(
+                "That day had more findings than are looked at ({}): the worst are here. Narrow the list by rule or severity.",
+                grouped(u64::from(source::MOST_PAST))
+            )
+        }
+        _ => "Failures first, by severity; then what can’t be told.".into(),
+    };
+    if is_grouped {
+        let (groups, is_more) = source.groups(&asked.filter, asked.page).await?;
+        page.heading = format!("{} behind {}", counted_causes(groups.len(), is_more, asked.page), noun(visit.parameter("verdict"), &counts));
+        page.groups = groups.iter().map(|g| cause(site, visit, g)).collect();
+        page.next = is_more.then(|| with(visit, "page", &(asked.page + 1).to_string()));
+        return Ok(());
+    }
+    let listing = source.page(&asked.filter, asked.after.as_ref()).await?;
+    page.heading = noun(visit.parameter("verdict"), &counts);
+    page.rows = listing.rows.iter().map(|r| row(site, visit, r)).collect();
+    page.next = listing.next.as_ref().map(|at| with(visit, "after", &place(at)));
+    Ok(())
+}
+
+/// Findings of whatever verdict, or of one that is not open: by host.
+async fn closed(site: &Site, visit: &Visit, asked: &Asked, verdict: Option<Verdict>, page: &mut Findings) -> Result<(), PageError> {
+    let rows = site.store().every_finding(&asked.filter, verdict, visit.as_of, asked.after.as_ref(), PAGE + 1).await?;
+    let laid = Laid::read(site.store(), visit.at(), visit.as_of).await?;
+    let next = rows.get(PAGE as usize - 1).filter(|_| rows.len() > PAGE as usize).map(|row: &FindingRow| laid.finding(row).cursor());
+    page.rows = rows.iter().take(PAGE as usize).map(|found| row(site, visit, &laid.finding(found))).collect();
+    page.heading = match verdict {
+        None => "Findings of every verdict".into(),
+        Some(verdict) => format!("Findings: {}", verdict.word()),
+    };
+    page.sub = "By host, then rule; not counted, for there are as many as hosts times rules.".into();
+    page.next = next.map(|at| with(visit, "after", &place(&at)));
+    page.narrowed = narrowed(site, visit).await?;
+    Ok(())
+}
+
+/// Hosts that were never judged.
+async fn not_run(site: &Site, visit: &Visit, page: &mut Findings) -> Result<(), PageError> {
+    let unjudged = site.store().hosts_unjudged(visit.at(), PAGE + 1).await?;
+    let (n, more) = (unjudged.len().min(PAGE as usize), unjudged.len() > PAGE as usize);
+    page.heading = if n == 0 {
+        "Every host was judged".into()
+    } else {
+        format!("{}{} never judged", if more { "more than " } else { "" }, counted(n, "host was", "hosts were"))
+    };
+    page.sub = "No rule says anything about a host before its first whole scan arrives. Windows that were missed stand in the calendar of the overview.".into();
+    page.rows = unjudged
+        .into_iter()
+        .take(PAGE as usize)
+        .map(|(id, name, since)| Row {
+            pick: String::new(),
+            path: format!("/hosts/{id}"),
+            waive: String::new(),
+            title: "No rule was judged".into(),
+            subject: String::new(),
+            host: shown(&name),
+            host_path: format!("/hosts/{id}"),
+            verdict: Verdict::NotRun,
+            severity: Severity::Info,
+            what: "no whole scan has arrived since it was enrolled".into(),
+            since: visit.when(since),
+            owner: String::new(),
+            due: None,
+            is_overdue: false,
+        })
+        .collect();
+    Ok(())
+}
+
+fn row(site: &Site, visit: &Visit, found: &OpenFinding) -> Row {
+    let about = format!("rule={}&host={}&subject={}", encode(&found.rule), encode(&found.name), encode(&found.subject));
+    Row {
+        pick: format!("{}:{}:{}", found.host, encode(&found.rule), encode(&found.subject)),
+        path: finding_address(&found.host, &found.rule, &found.subject),
+        waive: format!("/waivers/new?{about}"),
+        title: site.catalogue.title(&found.rule).to_string(),
+        subject: shown(&found.subject),
+        host: shown(&found.name),
+        host_path: format!("/hosts/{}", found.host),
+        verdict: found.verdict,
+        severity: found.severity,
+        what: if found.verdict == Verdict::Pass { String::new() } else { shown(&found.message) },
+        since: visit.when(found.since),
+        owner: shown(&found.owner),
+        due: found.due.map(|due| visit.when(due - 1)),
+        is_overdue: source::is_overdue(found, visit.at()),
+    }
+}
+
+fn cause(site: &Site, visit: &Visit, group: &Group) -> Cause {
+    let id = asked::cause_text(&group.cause);
+    Cause {
+        path: format!("{}&view=list", with(visit, "cause", &id).replace("&view=groups", "").replace("?view=groups&", "?")),
+        waive: format!("/waivers/new?rule={}", encode(&group.rule)),
+        id,
+        title: site.catalogue.title(&group.rule).to_string(),
+        verdict: group.verdict,
+        severity: group.severity,
+        what: shown(&group.message),
+        hosts: grouped(group.hosts),
+        findings: grouped(group.findings),
+        waived: if group.verdict == Verdict::Waived { 0 } else { group.waived },
+        oldest: visit.when(group.oldest),
+        owner: group.owner.as_deref().map(shown),
+        due: group.due.map(|due| visit.when(due - 1)),
+        overdue: group.overdue,
+    }
+}
+
+fn total(counts: &Counted) -> String {
+    format!("{}{}", if counts.is_cut { "more than " } else { "" }, grouped(counts.total))
+}
+
+fn noun(verdict: &str, counts: &Counted) -> String {
+    let noun = if counts.total == 1 { "finding" } else { "findings" };
+    match verdict {
+        "" => format!("{} open {noun}", total(counts)),
+        other => format!("{} {noun}: {}", total(counts), other.replace('_', " ")),
+    }
+}
+
+fn counted_causes(n: usize, is_more: bool, page: u32) -> String {
+    let n = n + (page as usize - 1) * PAGE as usize;
+    format!("{}{}", if is_more { "More than " } else { "" }, counted(n, "root cause", "root causes"))
+}
+
+/// What was done a moment ago, as the address says it.
+fn done(visit: &Visit) -> String {
+    let n: Option<u64> = visit.parameter("done").parse().ok();
+    n.map_or_else(String::new, |n| format!("{} changed.", counted(usize::try_from(n).unwrap_or(usize::MAX), "finding is", "findings are")))
+}
+
+/// Facets with the choices there are; counts are those of the list as it is narrowed now.
+fn facets(site: &Site, visit: &Visit, tallies: &[FacetCount]) -> Vec<Facet> {
+    let sum = |is: &dyn Fn(&FacetCount) -> bool| tallies.iter().filter(|t| is(t)).map(|t| t.findings).sum::<u64>();
+    let told = |text: &str, n: u64| if n > 0 { format!("{text} · {}", grouped(n)) } else { text.to_string() };
+    let mut areas: BTreeSet<&str> = site.catalogue.rules.keys().map(|r| area_of(r)).collect();
+    areas.extend(tallies.iter().map(|t| area_of(&t.rule)));
+    let mut rules: BTreeMap<&str, &str> = site.catalogue.rules.values().map(|r| (r.id.as_str(), r.title.as_str())).collect();
+    rules.extend(tallies.iter().map(|t| (t.rule.as_str(), site.catalogue.title(&t.rule))));
+    let chosen = visit.parameter("area");
+    rules.retain(|rule, _| chosen.is_empty() || area_of(rule) == chosen);
+    let mut owners: BTreeSet<&str> = tallies.iter().map(|t| t.owner.as_str()).filter(|o| !o.is_empty()).collect();
+    owners.extend(Some(visit.parameter("owner")).filter(|o| !o.is_empty() && *o != NOBODY));
+    let facet = |name: &'static str, label: &'static str, choices: Vec<(String, String)>| Facet {
+        name,
+        label,
+        choices: choices.into_iter().map(|(value, text)| Choice { is_on: visit.parameter(name) == value, value, text: shown(&text) }).collect(),
+    };
+    let own = |text: &str| text.to_string();
+    let nobody = (own(NOBODY), told("nobody", sum(&|t| t.owner.is_empty())));
+    let owners = owners.iter().map(|o| (own(o), told(o, sum(&|t| t.owner == **o))));
+    vec![
+        facet("severity", "Severity", Severity::ALL.iter().map(|s| (own(s.word()), told(s.word(), sum(&|t| t.severity == *s)))).collect()),
+        facet("area", "Area", areas.iter().map(|a| (own(a), told(a, sum(&|t| area_of(&t.rule) == *a)))).collect()),
+        facet("rule", "Rule", rules.iter().map(|(id, title)| (own(id), told(title, sum(&|t| t.rule == **id)))).collect()),
+        facet("owner", "Owner", std::iter::once(nobody).chain(owners).collect()),
+        facet("age", "Age", AGES.iter().map(|(id, text, ..)| (own(id), own(text))).collect()),
+        facet("due", "Due", vec![(own("overdue"), told("overdue", sum(&|t| t.overdue)))]),
+        facet("baseline", "Baseline", vec![(own("new"), own("new since")), (own("known"), own("known"))]),
+    ]
+}
+
+/// What narrows the list without being a facet, in words, and the list without it.
+async fn narrowed(site: &Site, visit: &Visit) -> Result<Vec<(String, String)>, PageError> {
+    let mut out = Vec::new();
+    if let Ok(host) = visit.parameter("host").parse::<HostId>() {
+        let name = site.store().host(&host).await?.map_or_else(|| "a host that is gone".into(), |h| shown(&h.name));
+        out.push((format!("on {name}"), with(visit, "host", "")));
+    }
+    for (name, word) in [("cause", "one root cause"), ("control", visit.parameter("control")), ("label", visit.parameter("label"))] {
+        if !visit.parameter(name).is_empty() {
+            out.push((shown(word), with(visit, name, "")));
+        }
+    }
+    Ok(out)
+}
+
+async fn saved(site: &Site, visit: &Visit) -> Result<Vec<Saved>, PageError> {
+    let here = query_of(visit);
+    let views = site.store().views(&visit.session.user.id).await?;
+    let view = |view: crate::collector::store::SavedView| Saved {
+        id: view.id.to_string(),
+        name: shown(&view.name),
+        is_on: view.query == here,
+        path: if view.query.is_empty() { "/findings".into() } else { format!("/findings?{}", view.query) },
+        is_own: view.person == visit.session.user.id,
+        is_shared: view.shared,
+    };
+    Ok(views.into_iter().map(view).collect())
+}
+
+/// Names that are offered as owners: those who sign in.
+pub(super) async fn people(site: &Site) -> Result<Vec<String>, PageError> {
+    let users = site.store().users().await?;
+    Ok(users.into_iter().filter(|(_, removed)| removed.is_none()).take(MAX_PEOPLE).map(|(user, _)| user.name).collect())
+}
+
+/// The filters of this page as an address carries them, without what belongs to one page.
+pub(super) fn query_of(visit: &Visit) -> String {
+    let kept = visit.query.iter().filter(|(n, v)| !v.is_empty() && !PLACES.contains(&n.as_str()));
+    kept.map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect::<Vec<_>>().join("&")
+}
+
+/// The same list with another verdict; what is told of open findings alone goes when it is none of those.
+fn verdict_chip(visit: &Visit, id: &str, text: &str) -> Chip {
+    let is_open = matches!(id, "" | "fail" | "unknown" | "waived");
+    let mut visit_there = visit.clone();
+    visit_there.query.retain(|(n, _)| is_open || !(OPEN_ONLY.contains(&n.as_str()) || n == "view"));
+    Chip { text: text.into(), path: with(&visit_there, "verdict", id), is_on: visit.parameter("verdict") == id }
+}
+
+/// This page with one parameter changed; a change of the filter begins with the first page.
 fn with(visit: &Visit, name: &str, value: &str) -> String {
-    let kept = visit.query.iter().filter(|(n, v)| n != name && !v.is_empty()).map(|(n, v)| format!("{}={}", encode(n), encode(v)));
-    let new = (!value.is_empty()).then(|| format!("{name}={value}"));
+    let kept =
+        visit.query.iter().filter(|(n, v)| n != name && !v.is_empty() && !PLACES.contains(&n.as_str())).map(|(n, v)| format!("{}={}", encode(n), encode(v)));
+    let new = (!value.is_empty()).then(|| format!("{name}={}", encode(value)));
     let query: Vec<String> = kept.chain(new).collect();
     if query.is_empty() { "/findings".into() } else { format!("/findings?{}", query.join("&")) }
-}
-
-fn verdicts_of(view: &str) -> Result<Vec<Verdict>, PageError> {
-    match view {
-        "" => Ok(vec![Verdict::Fail, Verdict::Unknown]),
-        "all" => Ok(Vec::new()),
-        id => Ok(vec![
-            Verdict::from_id(id).ok_or_else(|| PageError::Bad(format!("“{}” is no verdict; use fail, unknown, pass, not_applicable or all.", shown(id))))?,
-        ]),
-    }
-}
-
-fn severity_of(word: &str) -> Result<Option<Severity>, PageError> {
-    if word.is_empty() {
-        return Ok(None);
-    }
-    word.parse().map(Some).map_err(|_| PageError::Bad(format!("“{}” is no severity; use critical, high, medium, low or info.", shown(word))))
-}
-
-fn host_of(text: &str) -> Result<Option<HostId>, PageError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| PageError::Bad(format!("“{}” is no host id.", shown(text))))
 }

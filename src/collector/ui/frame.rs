@@ -13,6 +13,7 @@ use super::site::Site;
 use super::text::encode;
 use super::when::{DAY, When, day, iso_day, parse_day};
 use crate::collector::auth::{Role, Session};
+use crate::collector::findings::Counted;
 use crate::host::clock;
 use crate::model::finding::Verdict;
 
@@ -38,10 +39,12 @@ pub struct Place {
 pub const PLACES: &[Place] = &[
     Place { here: "overview", path: "/", name: "Overview", key: 'o' },
     Place { here: "findings", path: "/findings", name: "Findings", key: 'f' },
+    Place { here: "waivers", path: "/waivers", name: "Waivers", key: 'w' },
     Place { here: "hosts", path: "/hosts", name: "Hosts", key: 'h' },
     Place { here: "people", path: "/people", name: "People", key: 'p' },
     Place { here: "vulnerabilities", path: "/vulnerabilities", name: "Vulnerabilities", key: 'v' },
     Place { here: "certificates", path: "/certificates", name: "Certificates", key: 'c' },
+    Place { here: "lists", path: "/lists", name: "Lists", key: 'l' },
     Place { here: "commitments", path: "/commitments", name: "Commitments", key: 'm' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
     Place { here: "registers", path: "/registers", name: "Registers", key: 'r' },
@@ -104,7 +107,7 @@ impl Visit {
 
     /// The frame of a page.
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
-        let failing = site.store().tallies(self.as_of).await?.any(Verdict::Fail).findings;
+        let failing = Counted::read(site.store(), self.at(), self.as_of).await?.tallies.any(Verdict::Fail).findings;
         let hosts = site.store().host_count(self.as_of).await?;
         Ok(Frame {
             title: title.into(),

@@ -18,6 +18,7 @@ use crate::collector::store::{FindingFilter, FindingRow, HostState, ReportRow};
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Severity, Verdict};
 use crate::model::ids::HostId;
+use crate::model::labels::HostLabels;
 use crate::model::report::ScanState;
 
 /// Reports listed.
@@ -44,6 +45,7 @@ struct HostPage {
     week_outcome: Outcome,
     next: When,
     counts: Counts,
+    waived: usize,
     stretches: Vec<Stretch>,
     open: Vec<Open>,
     open_more: usize,
@@ -56,6 +58,11 @@ struct HostPage {
     gaps_more: usize,
     reports: Vec<ReportLine>,
     is_observed: bool,
+    labels: Option<HostLabels>,
+    said: HostLabels,
+    words: String,
+    can_change: bool,
+    is_asked: bool,
 }
 
 /// A finding that is not true or can't be told.
@@ -94,16 +101,18 @@ pub async fn page(State(site): State<Arc<Site>>, Path(host): Path<String>, visit
     let at = visit.at();
     let gone = || PageError::NotFound("That host".into());
     let id: HostId = host.parse().map_err(|_| gone())?;
-    // The list knows the state on the day asked for; a host enrolled later was not there.
-    let row = site.store().hosts(visit.as_of).await?.into_iter().find(|h| h.id == id).ok_or_else(gone)?;
+    let row = site.store().host_at(&id, visit.as_of).await?.ok_or_else(gone)?;
+    let labels = site.store().labels_of(&[&row.name], visit.as_of).await?.into_values().next();
     let filter = FindingFilter { host: Some(id), as_of: visit.as_of, limit: MAX_FINDINGS, ..FindingFilter::default() };
-    let findings = site.store().findings(&filter).await?;
+    let mut findings = site.store().findings(&filter).await?;
+    tally::waived(&site, &mut findings, &visit).await?;
     let reports = site.store().reports(Some(&id), Some((0, at + 1)), MAX_CALENDAR_REPORTS).await?;
     let reports: Vec<ReportRow> = reports.into_iter().filter(|r| r.received <= at).collect();
     let observation = site.store().observation(&id, visit.as_of).await?.map(|(_, o)| o);
     let is_observed = observation.is_some();
     let Observation { families, gaps, .. } = observation.unwrap_or_default();
     let counts = tally::counts(&findings, &id);
+    let waived = tally::of_verdict(&findings, &id, Verdict::Waived);
     let own: Vec<&ReportRow> = reports.iter().collect();
     let mut open = open(&site, &visit, &findings);
     let open_more = open.len().saturating_sub(MAX_OPEN);
@@ -123,8 +132,9 @@ pub async fn page(State(site): State<Arc<Site>>, Path(host): Path<String>, visit
         week: week_name(week(at)),
         week_outcome: calendar::outcome(&row, &own, week_start(at), at),
         next: visit.when(week_start(at) + 7 * DAY),
-        stretches: stretches(&counts),
+        stretches: stretches(&counts, waived),
         counts,
+        waived,
         open,
         open_more,
         identity: host_facts::identity(&families, &visit),
@@ -136,15 +146,21 @@ pub async fn page(State(site): State<Arc<Site>>, Path(host): Path<String>, visit
         gaps_more,
         reports: reports.iter().take(MAX_REPORTS).map(|r| report_line(&visit, r)).collect(),
         is_observed,
+        said: labels.clone().unwrap_or_default(),
+        words: labels.as_ref().map_or_else(String::new, |l| l.labels.join(", ")),
+        labels,
+        can_change: visit.session.role.may_record() && visit.as_of.is_none(),
+        is_asked: visit.as_of.is_none() && site.app.scan_requests.of(&id).is_some(),
     })
 }
 
-fn stretches(counts: &Counts) -> Vec<Stretch> {
+fn stretches(counts: &Counts, waived: usize) -> Vec<Stretch> {
     let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     tally::stretches(&[
         (Verdict::Pass, size(counts.pass)),
         (Verdict::Fail, size(counts.fail)),
         (Verdict::Unknown, size(counts.unknown)),
+        (Verdict::Waived, waived),
         (Verdict::NotApplicable, size(counts.not_applicable)),
     ])
 }

@@ -1,8 +1,11 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
+mod assignments;
+pub mod cadence;
 pub mod calendar;
 pub mod certificates;
 mod commitments;
+pub mod compare;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -13,10 +16,14 @@ pub mod host;
 pub mod host_facts;
 pub mod hosts;
 pub mod known;
+pub mod lists;
+mod orders;
 pub mod overview;
 pub mod paging;
 pub mod people;
+mod picked;
 mod registers;
+mod said;
 mod search;
 pub mod sight;
 pub mod signin;
@@ -24,6 +31,7 @@ pub mod site;
 pub mod tally;
 pub mod text;
 pub mod vulnerabilities;
+mod waivers;
 pub mod when;
 
 use std::sync::Arc;
@@ -40,6 +48,8 @@ pub use site::{Catalogue, Site};
 
 /// Largest form, bytes.
 const MAX_FORM_BYTES: usize = 16 * 1024;
+/// Largest form of picked findings, bytes.
+const MAX_PICKS_BYTES: usize = 1 << 20;
 /// Where the style sheet is; the version in it changes with the file.
 pub const STYLE_PATH: &str = concat!("/static/style.css?", env!("CARGO_PKG_VERSION"));
 /// Where the script is.
@@ -50,8 +60,7 @@ const SCRIPT: &str = include_str!("app.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// What a browser may do with our pages: nothing that they do not need.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Headers of every answer.
 const HEADERS: [(&str, &str); 7] = [
@@ -74,10 +83,20 @@ pub fn pages(site: Arc<Site>) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/findings", get(findings::page))
-        .route("/findings/{host}/{rule}", get(finding::page))
+        .route("/findings/act", post(picked::act).layer(DefaultBodyLimit::max(MAX_PICKS_BYTES)))
+        .route("/findings/views", post(picked::views))
+        .route("/findings/review", get(picked::review_form).post(picked::review))
+        .route("/findings/{host}/{rule}", get(finding::page).post(finding::act))
+        .route("/assignments", get(assignments::page).post(assignments::act))
+        .route("/waivers", get(waivers::list).post(waivers::ask).layer(DefaultBodyLimit::max(MAX_PICKS_BYTES)))
+        .route("/waivers/new", get(waivers::new))
+        .route("/waivers/{id}", get(waivers::page).post(waivers::decide))
         .route("/hosts", get(hosts::page))
         .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/hosts/{host}/compare", get(compare::page))
+        .route("/hosts/{host}/labels", post(orders::label))
+        .route("/hosts/{host}/scan", post(orders::scan))
         .route("/commitments", get(commitments::list))
         .route("/commitments/{page}", get(commitments::page))
         .route("/commitments/{page}/status", get(commitments::published))
@@ -89,6 +108,11 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
         .route("/certificates", get(certificates::page))
         .route("/certificates/{fingerprint}", get(certificates::certificate))
+        .route("/calendar", get(cadence::page))
+        .route("/lists", get(lists::page))
+        .route("/lists/{name}", get(lists::list).post(lists::put))
+        .route("/lists/{name}/check", post(lists::check).layer(DefaultBodyLimit::max(lists::MAX_UPLOAD)))
+        .route("/lists/{name}/{version}", get(lists::fetch))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))

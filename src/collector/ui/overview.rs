@@ -14,6 +14,7 @@ use super::site::Site;
 use super::tally::{self, Bar};
 use super::text::{brief, counted, encode, grouped, shown};
 use super::when::{DAY, When, day, span, week_start};
+use crate::collector::findings::Counted;
 use crate::collector::leavers;
 use crate::collector::store::{Age, HostFilter, States, Tallies};
 use crate::evidence::plots;
@@ -112,8 +113,9 @@ struct Change {
 pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let (at, store) = (visit.at(), site.store());
     let states = store.host_states(&HostFilter { as_of: visit.as_of, ..HostFilter::default() }).await?;
-    let tallies = store.tallies(visit.as_of).await?;
-    let before = store.tallies(Some(at - CHANGE_DAYS * DAY)).await?;
+    let Counted { tallies, ages } = Counted::read(store, at, visit.as_of).await?;
+    let before = at - CHANGE_DAYS * DAY;
+    let before = Counted::read(store, before, Some(before)).await?.tallies;
     let calendar = calendar(&site, &visit).await?;
     let missed = missed_last_week(&site, at).await?;
     let rules = tally::worst_by_rule(&tallies);
@@ -130,7 +132,7 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         broken,
         broken_more,
         bars: site.catalogue().frameworks.iter().map(|f| tally::bar(f, &rules)).collect(),
-        open: open(&store.ages(visit.as_of).await?, at),
+        open: open(&ages, at),
         certificates: certificates(&site, &visit).await?,
         leavers,
         leavers_note,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::PageError;
+use super::lists::Drafts;
 use crate::collector::App;
 use crate::collector::auth::{Gate, random_id};
 use crate::collector::basis::Basis;
@@ -150,13 +151,15 @@ pub struct Site {
     pub gate: Gate,
     /// Exports under way and done.
     pub jobs: Jobs,
+    /// Lists that were uploaded and wait to be put into force.
+    pub lists: Drafts,
 }
 
 impl Site {
     /// The pages' view of a collector, over a catalogue that does not change.
     pub fn new(app: Arc<App>, catalogue: Catalogue) -> Self {
         let jobs = Jobs::open(app.store.folder());
-        Self { app, catalogue: Arc::new(catalogue), live: None, gate: Gate::new(), jobs }
+        Self { app, catalogue: Arc::new(catalogue), live: None, gate: Gate::new(), jobs, lists: Drafts::default() }
     }
 
     /// The pages' view of a collector, over what it judges by.

@@ -47,10 +47,17 @@ pub fn counts(rows: &[FindingRow], host: &HostId) -> Counts {
             Verdict::Pass => counts.pass += 1,
             Verdict::Fail => counts.fail += 1,
             Verdict::Unknown => counts.unknown += 1,
-            _ => counts.not_applicable += 1,
+            Verdict::NotApplicable => counts.not_applicable += 1,
+            // Neither is told by a host: `waived` is counted by `of_verdict`, what was not run is no finding.
+            Verdict::Waived | Verdict::NotRun => {}
         }
     }
     counts
+}
+
+/// How many of one host's findings have a verdict.
+pub fn of_verdict(rows: &[FindingRow], host: &HostId, verdict: Verdict) -> usize {
+    rows.iter().filter(|r| r.host == *host && r.finding.verdict == verdict).count()
 }
 
 /// Hosts with a verdict.
@@ -134,8 +141,24 @@ pub fn bar(framework: &FrameworkCard, rules: &BTreeMap<&str, Verdict>) -> Bar {
 
 /// The address of a finding's page.
 pub fn finding_path(row: &FindingRow) -> String {
-    let path = format!("/findings/{}/{}", row.host, super::text::encode(&row.finding.rule));
-    if row.finding.subject.is_empty() { path } else { format!("{path}?subject={}", super::text::encode(&row.finding.subject)) }
+    finding_address(&row.host, &row.finding.rule, &row.finding.subject)
+}
+
+/// The address of the page about a rule on a subject of a host.
+pub fn finding_address(host: &HostId, rule: &str, subject: &str) -> String {
+    let path = format!("/findings/{host}/{}", super::text::encode(rule));
+    if subject.is_empty() { path } else { format!("{path}?subject={}", super::text::encode(subject)) }
+}
+
+/// Findings with the waivers of their time laid over them: a failure that one covers is `waived` and nothing else.
+pub async fn waived(site: &super::Site, rows: &mut [FindingRow], visit: &super::frame::Visit) -> Result<(), super::error::PageError> {
+    if rows.iter().any(|row| row.finding.verdict == Verdict::Fail) {
+        let laid = crate::collector::findings::Laid::read(site.store(), visit.at(), visit.as_of).await?;
+        for row in rows.iter_mut().filter(|row| laid.waiver(row).is_some()) {
+            row.finding.verdict = Verdict::Waived;
+        }
+    }
+    Ok(())
 }
 
 /// What a finding says, whatever its verdict.

@@ -63,6 +63,11 @@ fn replacement(c: char) -> Option<Instead> {
     })
 }
 
+/// Whether a field of a form brings the text back as it was: nothing in it is shown as something else.
+pub fn is_faithful(text: &str) -> bool {
+    !text.chars().any(|c| c == '\n' || matches!(replacement(c), Some(Instead::Picture(_))))
+}
+
 /// At most [`MAX_SHOWN`] characters of `text`; a cut says how much is missing.
 pub fn shown(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
@@ -130,6 +135,11 @@ mod tests {
         assert_eq!(escaped("a\u{1b}[31m\0é"), "a\u{241b}[31m\u{2400}é");
         assert_eq!(escaped("user\u{202e}txt.exe\u{200b}"), "user\u{fffd}txt.exe\u{fffd}");
         assert_eq!(escaped("two\nlines"), "two\nlines");
+    }
+
+    #[test]
+    fn a_form_brings_back_what_is_shown_as_it_is() {
+        assert!(is_faithful("0.0.0.0:22/tcp <b> é") && !is_faithful("a\u{202e}b") && !is_faithful("a\u{1b}b") && !is_faithful("two\nlines"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::evidence::text::day;
 use crate::model::finding::Verdict;
 use crate::model::ids::RandomId;
 use crate::records::Recorded;
-use crate::records::handling::Handlings;
+use crate::records::handling::{About, Handlings};
 use crate::records::waiver::{Waiver, overlay, waivers};
 
 /// A part of a verdict's time.
@@ -55,7 +55,7 @@ impl Laid {
         let mut words = BTreeMap::new();
         for waiver in waivers(&events, as_of) {
             words.insert(waiver.id, in_words(&waiver).into());
-            by_rule.entry(waiver.rule.clone()).or_default().push(waiver);
+            by_rule.entry(waiver.scope.rule.clone()).or_default().push(waiver);
         }
         Self { waivers: by_rule, words, handlings: Handlings::of(&events, as_of), nothing: "".into() }
     }
@@ -84,7 +84,8 @@ impl Laid {
             (true, false) => format!("ended on {}: {}", day(part.since), part.ended),
             _ => String::new(),
         };
-        let said = self.handlings.on(host, &given.rule, &given.subject).unwrap_or_default();
+        let said =
+            self.handlings.on(&About { host, rule: &given.rule, subject: &given.subject, severity: given.severity, since: given.since }).unwrap_or_default();
         Handling { owner: said.owner, due: said.due, cause: said.cause, resolution: said.resolution, waiver, ..Handling::default() }
     }
 }

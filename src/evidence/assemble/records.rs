@@ -8,11 +8,11 @@ use super::populations::Populations;
 use crate::evidence::material::{Control, Material};
 use crate::evidence::paper::{Exception, People, RecordPaper};
 use crate::evidence::sampling::Item;
-use crate::evidence::text::count;
+use crate::evidence::text::{count, day};
 use crate::model::finding::Verdict;
 use crate::records::kind::Shape;
-use crate::records::types::HANDLING;
-use crate::records::{Employment, RecordType, Standing, State, standings};
+use crate::records::types::{BASELINE, HANDLING};
+use crate::records::{Employment, Entry, RecordType, Standing, State, entries, standings};
 
 /// Standings of every kind of record that a control needs.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ impl<'m> Records<'m> {
             by_type.entry(standing.record.clone()).or_default().push(standing);
         }
         for kind in types.values().filter(|t| t.shape == Shape::Decision) {
-            by_type.insert(kind.id.clone(), vec![decisions(&kind.id, exceptions, from)]);
+            let standing = if kind.id == BASELINE { baselines(material, from) } else { decisions(&kind.id, exceptions, from) };
+            by_type.insert(kind.id.clone(), vec![standing]);
         }
         Self { types, standings: by_type }
     }
@@ -72,6 +73,20 @@ fn employments(people: &People) -> Option<crate::records::People> {
     let employment =
         |p: &crate::evidence::paper::Person| Employment { person: p.person.clone(), from: p.joined.then_some(p.listed), until: p.left_at.or(p.dropped) };
     Some(crate::records::People { known_from, employments: people.people.iter().map(employment).collect() })
+}
+
+/// The moments from which on what failed before counted as known.
+fn baselines(material: &Material, since: i64) -> Standing {
+    let events = recorded(material);
+    let taken = entries(events.iter().filter(|r| r.event.record == BASELINE), material.period.end().saturating_sub(1));
+    let taken: Vec<_> = taken.into_iter().filter(Entry::is_open).collect();
+    let last = taken.iter().map(|e| e.added.at).max();
+    let message = last.map_or_else(
+        || "none was taken: every finding counts as news when it appears".into(),
+        |at| format!("{}, the last on {}", count(taken.len(), "baseline was taken", "baselines were taken"), day(at)),
+    );
+    let events = taken.iter().flat_map(|e| e.events.clone()).collect();
+    Standing { record: BASELINE.into(), entry: None, subject: String::new(), state: State::Current, since, until: None, message, events }
 }
 
 /// How failures were handled, or covered: decisions have no standing of their own, the failures that they are about do.

@@ -128,7 +128,7 @@ pub fn all(material: &Material, paper: &Paper) -> io::Result<Vec<(List, Vec<u8>)
 }
 
 /// A CSV file as it is written.
-struct Rows<'o> {
+pub(crate) struct Rows<'o> {
     out: &'o mut dyn Write,
     /// Rows without the head.
     written: u64,
@@ -136,14 +136,14 @@ struct Rows<'o> {
 }
 
 impl<'o> Rows<'o> {
-    fn new(out: &'o mut dyn Write, head: &[&str]) -> io::Result<Self> {
+    pub(crate) fn new(out: &'o mut dyn Write, head: &[&str]) -> io::Result<Self> {
         let mut rows = Self { out, written: 0, line: Vec::with_capacity(512) };
         rows.row(head)?;
         rows.written = 0;
         Ok(rows)
     }
 
-    fn row(&mut self, cells: &[&str]) -> io::Result<()> {
+    pub(crate) fn row(&mut self, cells: &[&str]) -> io::Result<()> {
         self.line.clear();
         for (i, cell) in cells.iter().enumerate() {
             self.line.extend_from_slice(if i > 0 { b",\"" } else { b"\"" });

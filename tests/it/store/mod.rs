@@ -6,6 +6,7 @@ mod judged;
 mod kept;
 mod ledger;
 mod lists;
+mod open;
 mod records;
 mod reports;
 mod tallies;
@@ -44,6 +45,9 @@ const CASES: &[Case] = cases![
     ledger::only_the_holder_of_the_lease_numbers,
     lists::a_version_is_in_force_until_the_next_and_the_same_bytes_are_none,
     lists::versions_are_told_at_any_time_and_gone_bytes_are_erased_or_missing,
+    open::a_failure_is_as_old_as_its_verdict_and_news_when_its_cause_changes,
+    open::a_list_is_read_page_by_page_in_one_order,
+    open::decisions_and_lists_are_one_transaction,
     records::a_person_is_erased_from_records_and_what_was_proved_stays,
     records::a_waiver_is_decided_once_however_many_try,
     records::events_stand_in_the_ledger_with_their_files,
