@@ -111,7 +111,7 @@ async fn draw(site: &Site, visit: &Visit, id: &str, entry: &str, alert: &str, no
         entry: entry.id.to_string(),
         short: entry.short(),
         subject: shown(&entry.subject),
-        stand: standings.iter().find(|s| s.entry == Some(entry.id)).map(|s| Stand::of(s)),
+        stand: standings.iter().find(|s| s.entry == Some(entry.id)).map(Stand::of),
         over: over.map(|(word, mark)| (word, visit.when(mark.at), shown(&mark.by), shown(&mark.why))),
         values: values(kind, &entry),
         files: entry.files.iter().map(|f| File { name: shown(&f.name), digest: f.sha256.to_string(), size: size(f.bytes) }).collect(),

@@ -123,7 +123,7 @@ async fn draw(site: &Site, visit: &Visit, id: &str, alert: &str, note: &str) -> 
         role: visit.session.role.word(),
         alert: alert.into(),
         note: note.into(),
-        list: list.map(|s| Stand::of(s)),
+        list: list.map(Stand::of),
         heads: columns.iter().map(|name| label(name)).collect(),
         count: counted(total, "row", "rows"),
         from: if total == 0 { 0 } else { from + 1 },
