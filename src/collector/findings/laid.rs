@@ -20,15 +20,20 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// Reads the records up to `at` (Unix seconds); `as_of` is the past day of the names, `None`: now.
-    pub async fn read(store: &Store, at: i64, as_of: Option<i64>) -> Result<Self, StoreError> {
+    /// Reads the records up to `at` (Unix seconds), to be laid over findings of these hosts.
+    pub async fn read(store: &Store, at: i64, hosts: impl Iterator<Item = HostId>) -> Result<Self, StoreError> {
         let events = store.record_events().await?;
         let mut by_rule: BTreeMap<String, Vec<Waiver>> = BTreeMap::new();
         for waiver in waivers(&events, at) {
             by_rule.entry(waiver.scope.rule.clone()).or_default().push(waiver);
         }
-        let names = store.hosts(as_of).await?.into_iter().map(|h| (h.id, h.name)).collect();
+        let names = store.names_of_hosts(&hosts.collect()).await?;
         Ok(Self { at, waivers: by_rule, handlings: Handlings::of(&events, at), names })
+    }
+
+    /// Whether no waiver was in force.
+    pub fn has_no_waiver(&self) -> bool {
+        !self.waivers.values().flatten().any(|w| w.in_force().is_some_and(|(from, to)| from <= self.at && self.at < to))
     }
 
     /// The waiver that covers a failure, if one does.
