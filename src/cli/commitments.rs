@@ -1,6 +1,5 @@
 //! `assay-collector commitments`: a company's own sentences, whether each is true, since when, and where not.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +9,10 @@ use clap::{Args, Subcommand};
 use super::data::{DATA, block_on, existing, moment, time};
 use super::exit::Exit;
 use super::output::{self, Format};
-use crate::collector::commitments::pages::{Files, Known, in_force};
+use crate::collector::commitments::pages::{Files, Known};
 use crate::collector::commitments::published::Published;
-use crate::collector::commitments::{Status, Truth, grounds, status};
+use crate::collector::commitments::telling::{known, told};
+use crate::collector::commitments::{Status, Truth};
 use crate::collector::store::Store;
 use crate::facts;
 use crate::host::{clock, durable};
@@ -20,7 +20,7 @@ use crate::model::finding::{Severity, Verdict};
 use crate::records;
 use crate::report::text::plain;
 use crate::rules::Pack;
-use crate::rules::framework::{self, Page};
+use crate::rules::framework::Page;
 
 /// Hosts named in the line of a sentence.
 const NAMED: usize = 3;
@@ -174,15 +174,17 @@ impl View {
 
     /// The page of this id, else the company's own.
     async fn pages(&self, id: Option<&str>) -> anyhow::Result<Vec<Page>> {
-        let mut pages = in_force(&self.store, self.at).await?;
+        let mut known = known(&self.store, self.at).await?;
+        if id.is_none() {
+            known.retain(|k| k.is_own);
+        }
+        let mut pages: Vec<Page> = known.into_iter().map(|k| k.page).collect();
         let Some(id) = id else {
             if pages.is_empty() {
                 bail!("no page of commitments was in force on {}; name a folder under `commitments` in collector.yaml, or a page with --page", time(self.at));
             }
             return Ok(pages);
         };
-        let carried = framework::builtin()?.into_iter().filter(|f| f.kind == framework::Kind::Commitments);
-        pages.extend(carried.map(|framework| Page { framework, published: BTreeMap::new(), named: Vec::new() }));
         let ids: Vec<String> = pages.iter().map(|p| p.framework.id.clone()).collect();
         pages.retain(|p| p.framework.id == id);
         if pages.is_empty() {
@@ -192,9 +194,10 @@ impl View {
     }
 
     async fn told(&self, pages: &[Page]) -> anyhow::Result<Vec<Vec<Status>>> {
-        let frameworks: Vec<_> = pages.iter().map(|p| &p.framework).collect();
-        let grounds = grounds::load(&self.store, &self.pack, &frameworks, self.at).await?;
-        Ok(frameworks.iter().map(|page| status(page, &grounds, self.at)).collect())
+        let pages: Vec<&Page> = pages.iter().collect();
+        // One person waits for this, and no page: everything is looked at.
+        let told = told(&self.store, &self.pack, &pages, self.at, u32::MAX).await?;
+        Ok(told.0)
     }
 }
 

@@ -15,7 +15,8 @@ use super::scan::{self, ProgressLine};
 use crate::agent::run::{self, Outcome, Request};
 use crate::agent::{deliver, enrol};
 use crate::collector::auth;
-use crate::collector::store::UserRow;
+use crate::collector::records::{Book, Order, privileges, record, start_review};
+use crate::collector::store::{Store, UserRow};
 use crate::collector::{Running, start};
 use crate::config::collector::Config;
 use crate::facts::services::Plan;
@@ -26,6 +27,7 @@ use crate::model::receipt::Receipt;
 use crate::model::report::ScanKind;
 use crate::pki::token::Token;
 use crate::probe::Limits;
+use crate::records::Action;
 
 /// How long the enrolment token lives, seconds.
 const TOKEN_LIFE: i64 = 600;
@@ -100,12 +102,37 @@ async fn show(arguments: &Arguments, folder: &Folder) -> anyhow::Result<Running>
     line(&format!("\nreport {} accepted: ledger leaf {} of {checkpoint}, receipt verified", short(&receipt.report.to_string()), receipt.index))?;
     let admin = UserRow { id: auth::random_id()?, name: "demo".into(), role: "admin".into(), password: String::new(), created_at: clock::unix_now() };
     running.app.store.put_user(&admin, "demo", admin.created_at).await?;
+    records(&running.app.store).await?;
     let link = auth::issue_link(&running.app.store, &admin.id, clock::unix_now()).await?;
     line(&format!(
         "\nopen      {}/signin/once?token={link}\n          signs you in once as admin; Ctrl-C ends the demo and removes its data",
         running.app.people_url
     ))?;
     Ok(running)
+}
+
+/// A few records, so that the registers show what they are for.
+async fn records(store: &Store) -> anyhow::Result<()> {
+    let ago = |hours: i64| jiff::Timestamp::from_second(clock::unix_now() - hours * 3_600).map(|t| t.to_string());
+    let known = ago(30)?;
+    let incident = [
+        ("description", "A laptop was left on a train. Its disk is encrypted."),
+        ("occurred_at", &ago(40)?),
+        ("known_at", &known),
+        ("reporter", "m.keller"),
+        ("notifiable", "undecided"),
+        ("acting_as", "controller"),
+        ("contact", "dpo@example.org"),
+    ];
+    let mail = [("purpose", "delivery of mail"), ("data", "addresses, subjects"), ("place", "Ireland"), ("transfer_mechanism", "not-needed"), ("owner", "ada")];
+    for (kind, subject, fields) in [("incidents", "lost laptop (demo)", &incident[..]), ("sub-processors", "Mail Ltd (demo)", &mail[..])] {
+        let kind = Book::read(store).await?.kind(kind)?;
+        let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        record(store, kind, Action::Add, Order { subject: subject.into(), fields, by: "demo".into(), ..Order::default() }).await?;
+    }
+    let reviewed = privileges(store).await?;
+    start_review(store, "this machine (demo)", &reviewed, "demo").await?;
+    Ok(())
 }
 
 async fn serve(people: Option<SocketAddr>, folder: &Folder) -> anyhow::Result<Running> {

@@ -10,8 +10,11 @@ use tabled::settings::Style;
 use super::data::{DATA, actor, block_on, existing, time};
 use super::exit::Exit;
 use super::output::{self, Format};
+use crate::collector::labels;
 use crate::collector::store::{HostRow, Retirement};
 use crate::host::clock;
+use crate::model::labels::HostLabels;
+use crate::report::text::plain;
 
 /// Arguments of `assay-collector host`.
 #[derive(Args, Debug)]
@@ -31,6 +34,30 @@ enum Command {
         /// How to print
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
+        /// Data folder of the collector
+        #[arg(long, value_name = "DIR", default_value = DATA)]
+        data: PathBuf,
+    },
+    /// Say who owns a host, what it is for, how much hangs on it and where it is: a new version of the list `labels`
+    #[command(after_help = LABEL)]
+    Label {
+        /// Name of the host; hosts of the same name share what is said
+        host: String,
+        /// Who answers for it
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        owner: String,
+        /// What it is for
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        purpose: String,
+        /// How much hangs on it: critical, high, medium or low
+        #[arg(long, value_name = "WORD", default_value = "")]
+        criticality: String,
+        /// Region, zone or site
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        region: String,
+        /// A word of your own; may be given several times
+        #[arg(long, value_name = "WORD")]
+        label: Vec<String>,
         /// Data folder of the collector
         #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
@@ -57,6 +84,11 @@ const LIST: &str = "Examples:
   assay-collector host list --state silent
   assay-collector host list --format json --data ./data";
 
+const LABEL: &str = "Examples:
+  assay-collector host label web01 --owner Ops --criticality high
+  assay-collector host label web01 --owner Ops --purpose shop --region eu-1 --label pci
+  assay-collector host label web01      takes back what was said";
+
 const RETIRE: &str = "Examples:
   assay-collector host retire web07 --why 'contract ended on 30 June'
   assay-collector host retire web07 --replaced-by web12 --why 'moved to new hardware'
@@ -67,9 +99,30 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     block_on(async {
         match &arguments.command {
             Command::List { state, format, data } => list(data, state.as_deref(), *format).await,
+            Command::Label { host, owner, purpose, criticality, region, label, data } => {
+                let (owner, purpose, criticality, region) = (owner.clone(), purpose.clone(), criticality.clone(), region.clone());
+                let said = HostLabels { host: host.clone(), owner, purpose, criticality, region, labels: label.clone(), line: 0 };
+                set_labels(data, said).await
+            }
             Command::Retire { host, why, replaced_by, data } => retire(data, host, replaced_by.as_deref(), why).await,
         }
     })
+}
+
+async fn set_labels(data: &Path, said: HostLabels) -> anyhow::Result<Exit> {
+    let store = existing(data).await?;
+    let name = said.host.to_ascii_lowercase();
+    let is_enrolled = store.host_names(None).await?.iter().any(|(_, host, _)| host.to_ascii_lowercase() == name);
+    let given = labels::set(&store, said, &actor(), clock::unix_now()).await?;
+    store.close().await;
+    if !is_enrolled {
+        output::line(&format!(" - no host is called {}; the words wait for one", plain(&name)))?;
+    }
+    output::line(&match given.is_new {
+        true => format!("labels: version {} is in force", given.version),
+        false => format!("labels: version {} is in force already and says the same", given.version),
+    })?;
+    Ok(Exit::Ok)
 }
 
 async fn list(data: &Path, state: Option<&str>, format: Format) -> anyhow::Result<Exit> {

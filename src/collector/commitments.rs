@@ -8,23 +8,26 @@
 //! spans of verdicts, hosts, records -> one cell for each rule and host -> what all cells say, change by change -> truth, and since when
 //! ```
 
+pub mod fleet;
 pub mod grounds;
 pub mod pages;
 pub mod published;
+pub mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
-use crate::rules::framework::{Control, Framework};
+use crate::rules::framework::{Check, Control, Framework};
 
 /// Most places that are told of one sentence; more are counted.
 pub const MAX_PLACES: usize = 1_000;
 
 /// What a sentence is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// Everything behind it holds.
@@ -110,10 +113,73 @@ pub struct Grounds {
     pub records: BTreeMap<String, Held>,
     /// Rules that judge, with their severity; another one can't be told.
     pub rules: BTreeMap<String, Severity>,
+    /// What the collector sees of the fleet as a whole; what is missing was not looked at.
+    pub fleet: BTreeMap<Check, fleet::Seen>,
+    /// Counts instead of verdicts and hosts, of a fleet that is too large to be looked at verdict by verdict.
+    pub counted: Option<Counted>,
+}
+
+/// Counts of verdicts, instead of the verdicts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Hosts that count.
+    pub hosts: u64,
+    /// By rule.
+    pub rules: BTreeMap<String, RuleCount>,
+}
+
+/// What a rule says of all hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleCount {
+    /// Failures, and the hosts that have one.
+    pub fails: (u64, u64),
+    /// What can't be told, and on how many hosts.
+    pub unknowns: (u64, u64),
+    /// Hosts with any verdict, each once for each verdict that it has: never fewer than were judged.
+    pub judged: u64,
+    /// Since when the oldest failure lasts, Unix seconds.
+    pub failing_since: Option<i64>,
+    /// Since when the oldest unknown lasts, Unix seconds.
+    pub unknown_since: Option<i64>,
+}
+
+impl Counted {
+    /// What a rule says, if every host was judged.
+    fn truth(&self, rule: &str) -> Truth {
+        match self.rules.get(rule) {
+            Some(count) if count.fails.0 > 0 => Truth::False,
+            Some(count) if count.unknowns.0 == 0 && count.judged >= self.hosts && self.hosts > 0 => Truth::True,
+            _ => Truth::Unknown,
+        }
+    }
+
+    /// Where a rule does not hold: one line for all hosts.
+    fn places(&self, rule: &str) -> Vec<Place> {
+        let place = |verdict, hosts: u64, since| Place {
+            verdict,
+            host: if hosts == 1 { "1 host".into() } else { format!("{hosts} hosts") },
+            what: rule.into(),
+            subject: String::new(),
+            since,
+            id: None,
+        };
+        let count = self.rules.get(rule).cloned().unwrap_or_default();
+        let mut out = Vec::new();
+        if count.fails.0 > 0 {
+            out.push(place(Verdict::Fail, count.fails.1, count.failing_since));
+        }
+        if count.unknowns.0 > 0 {
+            out.push(place(Verdict::Unknown, count.unknowns.1, count.unknown_since));
+        }
+        if count.judged < self.hosts {
+            out.push(place(Verdict::Unknown, self.hosts - count.judged, None));
+        }
+        out
+    }
 }
 
 /// A place where a sentence does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Place {
     /// `fail` or `unknown`.
     pub verdict: Verdict,
@@ -125,10 +191,12 @@ pub struct Place {
     pub subject: String,
     /// Since when, Unix seconds; `None`: it was never told.
     pub since: Option<i64>,
+    /// The host; `None`: the whole fleet.
+    pub id: Option<HostId>,
 }
 
 /// One sentence and how it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Status {
     /// Its id on the page.
     pub id: String,
@@ -205,22 +273,49 @@ impl Sentence<'_> {
             // What a record was before it stood as it stands is not known.
             _ => [run(&|told| beside.truth.max(told) == truth), beside.since].into_iter().flatten().max(),
         };
-        let mut places = self.places(&members);
+        let mut places = match &self.grounds.counted {
+            Some(counted) => self.control.rules.iter().flat_map(|m| counted.places(&m.rule)).collect(),
+            None => self.places(&members),
+        };
+        places.extend(self.seen().filter_map(|(_, seen)| seen).flat_map(|seen| seen.places.iter().cloned()));
         places.sort_by(|a, b| (rank(a.verdict), &a.host, &a.what, &a.subject).cmp(&(rank(b.verdict), &b.host, &b.what, &b.subject)));
         let failing = places.iter().filter(|p| p.verdict == Verdict::Fail);
         let severity = failing.filter_map(|p| self.grounds.rules.get(&p.what).copied()).max();
         let more = places.len().saturating_sub(MAX_PLACES);
         places.truncate(MAX_PLACES);
         let Control { id, title, text, .. } = self.control.clone();
-        Status { id, title, text, truth, since, hosts: members.len(), places, more, missing, severity }
+        let hosts = self.grounds.counted.as_ref().map_or(members.len(), |c| usize::try_from(c.hosts).unwrap_or(usize::MAX));
+        Status { id, title, text, truth, since, hosts, places, more, missing, severity }
+    }
+
+    /// What the collector sees of the fleet for this sentence; rules and records tell for themselves.
+    fn seen(&self) -> impl Iterator<Item = (Check, Option<&fleet::Seen>)> {
+        let own = self.control.told.iter().filter(|c| !matches!(c, Check::Rules | Check::Records));
+        own.map(|check| (*check, self.grounds.fleet.get(check)))
     }
 
     /// What stands beside rules: records, and what nobody tells here; with what is missing.
     fn beside(&self) -> (Beside, Vec<String>) {
         let (mut beside, mut missing) = (Beside { truth: Truth::True, since: None, false_since: None }, Vec::new());
-        if !self.control.fleet.is_empty() {
+        if !self.control.fleet.is_empty() && self.control.told.is_empty() {
             beside.truth = Truth::Unknown;
             missing.push(format!("told by an export of evidence, not here: {}", self.control.fleet));
+        }
+        for (check, seen) in self.seen() {
+            let Some(seen) = seen else {
+                beside.truth = beside.truth.max(Truth::Unknown);
+                missing.push(format!("{check:?} was not looked at").to_lowercase());
+                continue;
+            };
+            beside.truth = beside.truth.max(seen.truth);
+            beside.since = beside.since.max(seen.since);
+            if seen.truth == Truth::False {
+                let since = seen.since.unwrap_or(self.at);
+                beside.false_since = Some(beside.false_since.map_or(since, |other| other.min(since)));
+            }
+            if seen.truth != Truth::True {
+                missing.push(seen.message.clone());
+            }
         }
         if !self.control.record.is_empty() && self.control.records.is_empty() {
             beside.truth = beside.truth.max(Truth::NoRecord);
@@ -249,6 +344,12 @@ impl Sentence<'_> {
     fn sweep(&self) -> (Truth, Vec<(i64, Truth)>) {
         if self.control.rules.is_empty() {
             return (Truth::True, Vec::new());
+        }
+        if let Some(counted) = &self.grounds.counted {
+            let truth = self.control.rules.iter().map(|m| counted.truth(&m.rule)).max().unwrap_or(Truth::Unknown);
+            // Counts tell how old the oldest failure is that lasts, and nothing else of the past.
+            let oldest = self.control.rules.iter().filter_map(|m| counted.rules.get(&m.rule)?.failing_since).min();
+            return (truth, oldest.filter(|_| truth == Truth::False).map(|at| (at, truth)).into_iter().collect());
         }
         let mut events: BTreeMap<i64, Tally> = BTreeMap::new();
         let mut add = |at: i64, change: &dyn Fn(&mut Tally)| {
@@ -324,7 +425,14 @@ impl Sentence<'_> {
                     Truth::Unknown => Verdict::Unknown,
                     Truth::False => spell.verdict,
                 };
-                out.push(Place { verdict, host: (*name).into(), what: mapping.rule.clone(), subject: spell.subject.clone(), since: Some(spell.since) });
+                out.push(Place {
+                    verdict,
+                    host: (*name).into(),
+                    what: mapping.rule.clone(),
+                    subject: spell.subject.clone(),
+                    since: Some(spell.since),
+                    id: Some(spell.host),
+                });
             }
             let never = members.iter().filter(|m| !told.contains(&m.id));
             out.extend(never.map(|m| Place {
@@ -333,9 +441,10 @@ impl Sentence<'_> {
                 what: mapping.rule.clone(),
                 subject: String::new(),
                 since: None,
+                id: Some(m.id),
             }));
             if members.is_empty() {
-                out.push(Place { verdict: Verdict::Unknown, host: String::new(), what: mapping.rule.clone(), subject: String::new(), since: None });
+                out.push(Place { verdict: Verdict::Unknown, host: String::new(), what: mapping.rule.clone(), subject: String::new(), since: None, id: None });
             }
         }
         out
@@ -393,6 +502,7 @@ mod tests {
             text: "We do it.".into(),
             rules: rules.iter().map(|r| Mapping { rule: (*r).into(), mapping: "satisfies".into() }).collect(),
             fleet: String::new(),
+            told: Vec::new(),
             record: if records.is_empty() { String::new() } else { "what a person says".into() },
             records: records.iter().map(|r| (*r).to_string()).collect(),
         }
@@ -427,6 +537,8 @@ mod tests {
             ],
             hosts: vec![member(FIRST, "web01", 5, None), member(SECOND, "web02", 30, None)],
             records: BTreeMap::new(),
+            fleet: BTreeMap::new(),
+            counted: None,
             rules: [("a".to_string(), Severity::High), ("b".to_string(), Severity::Low)].into(),
         }
     }
@@ -476,6 +588,19 @@ mod tests {
         grounds.spells.iter_mut().for_each(|s| s.verdict = Verdict::Waived);
         grounds.hosts[0].until = None;
         assert_eq!(told(control(&["c"], &[]), &grounds, 80).truth, Truth::False);
+    }
+
+    #[test]
+    fn counts_tell_the_same_of_a_large_fleet_and_no_more() {
+        let count = |fails, unknowns, judged| RuleCount { fails, unknowns, judged, failing_since: (fails.0 > 0).then_some(7), unknown_since: None };
+        let rules = [("a", count((0, 0), (0, 0), 9)), ("b", count((4, 2), (0, 0), 9)), ("c", count((0, 0), (1, 1), 9)), ("d", count((0, 0), (0, 0), 8))];
+        let counted = Counted { hosts: 9, rules: rules.map(|(id, c)| (id.to_string(), c)).into() };
+        let grounds = Grounds { counted: Some(counted), ..Grounds::default() };
+        let of = |rules: &[&str]| told(control(rules, &[]), &grounds, 80);
+        assert_eq!((of(&["a"]).truth, of(&["a"]).since, of(&["a"]).hosts), (Truth::True, None, 9));
+        assert_eq!((of(&["a", "b", "c"]).truth, of(&["a", "b"]).since, of(&["b"]).places[0].host.as_str()), (Truth::False, Some(7), "2 hosts"));
+        assert_eq!((of(&["c"]).truth, of(&["d"]).truth, of(&["absent"]).truth), (Truth::Unknown, Truth::Unknown, Truth::Unknown));
+        assert_eq!(of(&["d"]).places[0].host, "1 host", "which was not judged");
     }
 
     #[test]

@@ -358,6 +358,13 @@ async fn host_of(store: &Store, keys: &[Verifier], host: &HostRow, (gone, judged
     for rule in store.overlapping_findings(&host.id).await? {
         found.add("finding-overlap", format!("host {}", host.id), format!("verdicts of {rule} overlap in time, or end before they begin"));
     }
+    for kind in store.overlapping_kept(&host.id).await? {
+        found.add(
+            "kept-overlap",
+            format!("host {}", host.id),
+            format!("kept facts of the kind {kind} overlap in time, end before they begin, or outlive the host"),
+        );
+    }
     let unknown = store.findings_without_report(&host.id).await?;
     if unknown > 0 {
         found.add("finding-unfounded", format!("host {}", host.id), format!("{unknown} verdicts name a report that is not here"));

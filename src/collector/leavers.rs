@@ -44,7 +44,7 @@ pub async fn approvals(store: &Store, at: i64) -> Result<Option<Approvals>, Stor
 
 /// What the policy allows, seconds.
 pub fn limit(policy: &Policy) -> i64 {
-    i64::try_from(policy.leaver_limit_days).unwrap_or(0).saturating_mul(DAY)
+    policy.leaver_limit_days.saturating_mul(DAY)
 }
 
 /// How long it took until no way in was left, as known at `at` (Unix seconds).

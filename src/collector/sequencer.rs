@@ -457,12 +457,12 @@ mod tests {
                 transaction.commit().await.unwrap();
             }
         };
-        sql("CREATE TABLE kept AS SELECT * FROM leaves; CREATE TABLE heads AS SELECT * FROM checkpoints").await;
-        sql("UPDATE leaves SET bytes = (SELECT bytes FROM kept WHERE number = 1) , reference = (SELECT reference FROM kept WHERE number = 1) WHERE number = 3")
+        sql("CREATE TABLE saved AS SELECT * FROM leaves; CREATE TABLE heads AS SELECT * FROM checkpoints").await;
+        sql("UPDATE leaves SET bytes = (SELECT bytes FROM saved WHERE number = 1) , reference = (SELECT reference FROM saved WHERE number = 1) WHERE number = 3")
             .await;
         let error = ledger.open(&store).await.unwrap_err().to_string();
         assert!(error.contains("was altered") && error.contains("restore the newest backup"), "{error}");
-        sql("DELETE FROM leaves; INSERT INTO leaves SELECT * FROM kept").await;
+        sql("DELETE FROM leaves; INSERT INTO leaves SELECT * FROM saved").await;
         ledger.open(&store).await.unwrap();
 
         sql("DELETE FROM leaves WHERE number >= 4; DELETE FROM checkpoints WHERE size > 4").await;

@@ -2,6 +2,8 @@
 //!
 //! Each is a `figure` whose caption says the same in words. Colours and the patterns of [`DEFS`] come from the page.
 
+pub mod chain;
+
 use std::fmt::Write as _;
 
 use super::html::escape;
@@ -53,10 +55,19 @@ struct Plot {
 
 impl Plot {
     fn new(id: &str, height: f64, title: &str) -> Self {
+        Self::begin(id, (WIDTH, height), "", title)
+    }
+
+    /// A plot of a size of its own, which no page stretches.
+    fn sized(id: &str, (width, height): (f64, f64), title: &str) -> Self {
+        Self::begin(id, (width, height), &format!(" width=\"{width:.0}\" height=\"{height:.0}\""), title)
+    }
+
+    fn begin(id: &str, (width, height): (f64, f64), size: &str, title: &str) -> Self {
         let mut out = String::with_capacity(4 << 10);
         let _ = write!(
             out,
-            "<figure>\n<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\"><svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"{id}-t\"><title id=\"{id}-t\">{title}</title>\n",
+            "<figure>\n<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\"><svg viewBox=\"0 0 {width} {height}\"{size} role=\"img\" aria-labelledby=\"{id}-t\"><title id=\"{id}-t\">{title}</title>\n",
             title = escape(title)
         );
         Self { out }
@@ -66,6 +77,11 @@ impl Plot {
         if w > 0.0 && h > 0.0 {
             let _ = writeln!(self.out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" {}/>", fill.0);
         }
+    }
+
+    /// A box with rounded corners.
+    fn layer(&mut self, (x, y, w, h): (f64, f64, f64, f64), class: &str) {
+        let _ = writeln!(self.out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"5\" class=\"{class}\"/>");
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
@@ -237,6 +253,39 @@ fn told(leavers: &[Leaver], had: usize, shown: usize) -> String {
         of(&[RevocationState::Open, RevocationState::Overdue]),
         of(&[RevocationState::Unknown])
     )
+}
+
+/// Two counts over days, the first as an area and the second as a line; nothing for fewer than two days or when neither was ever more than 0.
+/// `days` are the name of a day and its counts of hosts that fail and that can't be told; `all` is the size of the population.
+pub fn trend(id: &str, title: &str, days: &[(String, u64, u64)], all: u64) -> Option<String> {
+    let most = days.iter().map(|(_, fail, unknown)| (*fail).max(*unknown)).max().filter(|n| *n > 0)?;
+    let ([(first, ..), .., (last, fail, unknown)], (left, top, height)) = (days, (52.0, 10.0, 130.0)) else { return None };
+    let step = (WIDTH - left) / units(days.len() as u64 - 1);
+    let at = |number: usize, n: u64| (left + step * units(number as u64), top + height - height * units(n) / units(most));
+    let path = |of: &dyn Fn(&(String, u64, u64)) -> u64| {
+        let mut path = String::new();
+        for (number, day) in days.iter().enumerate() {
+            let (x, y) = at(number, of(day));
+            // A count holds until the next day's.
+            let _ = if number == 0 { write!(path, "M{x:.1} {y:.1}") } else { write!(path, "H{x:.1}V{y:.1}") };
+        }
+        path
+    };
+    let mut plot = Plot::new(id, top + height + 24.0, title);
+    plot.text((left - 6.0, top + 4.0), "end", "", &most.to_string());
+    plot.text((left - 6.0, top + height + 4.0), "end", "", "0");
+    let (bottom, right) = (top + height, WIDTH);
+    let _ = writeln!(plot.out, "<path d=\"{}V{bottom:.1}H{left:.1}Z\" class=\"f-bad faint\"/>", path(&|d| d.1));
+    let _ = writeln!(plot.out, "<path d=\"{}\" class=\"line s-bad\"/>", path(&|d| d.1));
+    let _ = writeln!(plot.out, "<path d=\"{}\" class=\"line s-doubt dashed\"/>", path(&|d| d.2));
+    plot.line((left, bottom), (right, bottom), "axis");
+    plot.line((left, top), (right, top), "axis");
+    plot.text((left, bottom + 16.0), "start", "", first);
+    plot.text((right, bottom + 16.0), "end", "", last);
+    let (then, unclear) = days.first().map(|d| (d.1, d.2))?;
+    let caption =
+        format!("Of {all} hosts, {fail} fail something (area; {then} on {first}) and on {unknown} something can’t be told (dashed; {unclear} on {first}).");
+    Some(plot.done(&[], &caption))
 }
 
 /// Longest word beside a bar, characters.

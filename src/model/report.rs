@@ -3,6 +3,7 @@
 //! Canonical JSON inside a [`DSSE envelope`](super::envelope) signed by the host key.
 //! `(host, lineage, sequence)` is unique for ever; SHA-256 of the payload is the report's id.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Counts;
@@ -12,7 +13,7 @@ use super::ids::{Address, Digest, HostId, Lineage};
 pub const FORMAT: &str = "assay.report.v1";
 
 /// Why a scan ran.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScanKind {
     /// The weekly window.
@@ -79,7 +80,7 @@ impl ScanKind {
 }
 
 /// How far a scan got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScanState {
     /// Every planned family was gathered or has a gap.

@@ -3,6 +3,7 @@
 //! ```yaml
 //! id: awareness-training
 //! title: Security awareness training
+//! group: people                    # under which heading people look for it
 //! text: what is to be recorded, in our words
 //! shape: attestation               # attestation: renewed by its cadence | register: a list of matters | decision: laid over findings
 //! per: person                      # attestation only: company | person | group | site
@@ -37,6 +38,51 @@ pub enum Shape {
     Register,
     /// What people decide about findings: waivers, owners, due dates.
     Decision,
+}
+
+/// A heading of the list of types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// What went wrong.
+    Incidents,
+    /// Data of people, and what is owed to them.
+    PersonalData,
+    /// Whoever works for the company.
+    Suppliers,
+    /// Who may do what.
+    Access,
+    /// Whoever works in the company.
+    People,
+    /// What is to be done, and what could happen.
+    Policies,
+    /// Whether it is done.
+    Reviews,
+    /// Things and places.
+    Assets,
+    /// What is laid over findings.
+    Decisions,
+}
+
+impl Group {
+    /// In the order in which people read them.
+    pub const ALL: [Self; 9] =
+        [Self::Incidents, Self::PersonalData, Self::Suppliers, Self::Access, Self::People, Self::Policies, Self::Reviews, Self::Assets, Self::Decisions];
+
+    /// The words people see.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Incidents => "Incidents",
+            Self::PersonalData => "Personal data",
+            Self::Suppliers => "Suppliers",
+            Self::Access => "Access",
+            Self::People => "People",
+            Self::Policies => "Policies and risks",
+            Self::Reviews => "Reviews and tests",
+            Self::Assets => "Assets, sites and changes",
+            Self::Decisions => "Decisions on findings",
+        }
+    }
 }
 
 /// For whom an attestation is due.
@@ -156,6 +202,8 @@ pub struct RecordType {
     pub id: String,
     /// For people.
     pub title: String,
+    /// Under which heading people look for it.
+    pub group: Group,
     /// What is to be recorded.
     pub text: String,
     /// What kind of record it is.

@@ -30,5 +30,6 @@ pub use entry::{Entry, entries};
 pub use event::{Action, Attachment, Event, Recorded};
 pub use kind::RecordType;
 pub use people::{Employment, People};
+pub use reading::{Due, deadlines};
 pub use scope::Scope;
 pub use standing::{Standing, State, due, standings};

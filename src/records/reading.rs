@@ -76,6 +76,22 @@ pub(super) fn turns(kind: &RecordType, entry: &Entry) -> Vec<i64> {
     ends.flat_map(|end| [end, end.saturating_sub(remind)]).collect()
 }
 
+/// A deadline of an entry as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What must be done, a clause.
+    pub text: String,
+    /// The first second at which it was not done in time, Unix.
+    pub over: i64,
+    /// When it was done, Unix seconds.
+    pub done: Option<i64>,
+}
+
+/// Every deadline of an entry that began to run.
+pub fn deadlines(kind: &RecordType, entry: &Entry) -> Vec<Due> {
+    kind.deadlines.iter().filter_map(|d| clock(kind, d, entry)).map(|c| Due { text: c.text.into(), over: c.over, done: c.done }).collect()
+}
+
 /// Deadlines that run and whose work is not done, by id and text.
 pub(super) fn running<'t>(kind: &'t RecordType, entry: &Entry) -> Vec<&'t Deadline> {
     kind.deadlines.iter().filter(|d| clock(kind, d, entry).is_some_and(|c| c.done.is_none())).collect()

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str =
-        "id: visits\ntitle: Visits\ntext: Who came.\nshape: register\nabout: name of the visitor\ncadence_days: 30\nremind_days: 5\npromises: [B13]\nfields:
+        "id: visits\ntitle: Visits\ngroup: assets\ntext: Who came.\nshape: register\nabout: name of the visitor\ncadence_days: 30\nremind_days: 5\npromises: [B13]\nfields:
   - {name: came_on, type: date, required: true, text: day}\n  - {name: badge, type: choice, values: [\"yes\", \"no\"], text: a badge was worn}
   - {name: left_at, type: time, text: when the visitor left}\nexpires: came_on\ndeadlines:
   - {id: leaving, from: came_on, within_days: 1, done: left_at, unless: {badge: [\"no\"]}, text: the visitor leaves}
@@ -241,21 +241,21 @@ refused:\n  - {field: badge, values: [\"no\"], text: no visitor goes without}\nc
     fn what_is_wrong_is_named_with_file_line_and_key() {
         let cases = [
             ("id: visits", "id: visitors", 1, "id: \"visitors\" is not the name of the file"),
-            ("promises: [B13]", "promisses: [B13]", 8, "promisses"),
-            ("promises: [B13]", "promises: [b13]", 8, "promises: \"b13\" is no row"),
-            ("shape: register", "shape: decision", 4, "about"),
+            ("promises: [B13]", "promisses: [B13]", 9, "promisses"),
+            ("promises: [B13]", "promises: [b13]", 9, "promises: \"b13\" is no row"),
+            ("shape: register", "shape: decision", 5, "about"),
             ("about: name of the visitor\n", "", 1, "about: a register"),
-            ("remind_days: 5", "remind_days: 30", 7, "remind_days"),
-            ("expires: came_on", "expires: came", 13, "expires: there is no field \"came\""),
-            ("expires: came_on", "expires: left_at", 13, "expires: left_at is no date"),
-            ("from: came_on", "from: badge", 15, "from: badge is no date and no time"),
-            ("done: left_at", "done: gone_at", 15, "done: there is no field"),
-            ("within_days: 1", "within_days: 1, within_hours: 3", 15, "the deadline leaving: give one of"),
-            ("unless: {badge: [\"no\"]}", "unless: {badge: [never]}", 15, "\"never\" is no value of badge"),
-            ("values: [\"no\"], text: no visitor", "values: [off], text: no visitor", 17, "\"off\" is no value"),
-            ("conflicts: [badge]", "conflicts: [colour]", 18, "conflicts: there is no field \"colour\""),
-            ("name: left_at, type: time", "name: came_on, type: time", 10, "the field came_on is there twice"),
-            ("type: date, required", "type: day, required", 10, "day"),
+            ("remind_days: 5", "remind_days: 30", 8, "remind_days"),
+            ("expires: came_on", "expires: came", 14, "expires: there is no field \"came\""),
+            ("expires: came_on", "expires: left_at", 14, "expires: left_at is no date"),
+            ("from: came_on", "from: badge", 16, "from: badge is no date and no time"),
+            ("done: left_at", "done: gone_at", 16, "done: there is no field"),
+            ("within_days: 1", "within_days: 1, within_hours: 3", 16, "the deadline leaving: give one of"),
+            ("unless: {badge: [\"no\"]}", "unless: {badge: [never]}", 16, "\"never\" is no value of badge"),
+            ("values: [\"no\"], text: no visitor", "values: [off], text: no visitor", 18, "\"off\" is no value"),
+            ("conflicts: [badge]", "conflicts: [colour]", 19, "conflicts: there is no field \"colour\""),
+            ("name: left_at, type: time", "name: came_on, type: time", 11, "the field came_on is there twice"),
+            ("type: date, required", "type: day, required", 11, "day"),
             ("title: Visits", "title: \"\"", 2, "title: it is empty"),
         ];
         for (from, to, line, text) in cases {

@@ -12,8 +12,9 @@
 //! title: …   version: "2026-11"   source: where the page stands
 //! sentences:
 //!   - {id: B3, title: …, text: the sentence, rules: [tls-version-minimum], fleet: "", record: "", records: [],
-//!      publish: true, wording: what the public reads of it}
+//!      told: [windows], publish: true, wording: what the public reads of it}
 //! ```
+//! `told` names what the collector looks at to tell what `fleet` says (see [`Check`]); without it only an export does.
 //! `records` names the record types (`rules/records/NAME.yaml`) that hold what `record` asks for.
 //! Everything that takes a framework takes a page: a sentence is a control whose rules all have to hold.
 
@@ -46,10 +47,32 @@ pub struct Control {
     pub rules: Vec<Mapping>,
     /// What the collector tells from many reports, lists and its ledger, beside the rules; may be empty.
     pub fleet: String,
+    /// What it looks at for that; empty: only an export tells.
+    pub told: Vec<Check>,
     /// What a person must record; empty when nothing is needed.
     pub record: String,
     /// Record types that hold it.
     pub records: Vec<String>,
+}
+
+/// What the collector looks at to tell what is said of the fleet as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// Each planned scan that ended last was made, on every host that counts.
+    Windows,
+    /// No host that counts is silent.
+    Silence,
+    /// A list of people is in force, so that leavers are known.
+    Roster,
+    /// An export of evidence was made within a year.
+    Exports,
+    /// Everything that was recorded stands in the ledger.
+    Ledger,
+    /// The rules of the sentence tell it.
+    Rules,
+    /// The records of the sentence tell it.
+    Records,
 }
 
 /// What a file of controls is.
@@ -125,6 +148,8 @@ struct RawSentence {
     #[serde(default)]
     fleet: String,
     #[serde(default)]
+    told: Vec<Check>,
+    #[serde(default)]
     record: String,
     #[serde(default)]
     records: Vec<Spanned<String>>,
@@ -187,6 +212,7 @@ pub fn parse(path: &str, text: &str) -> Result<Framework, Problem> {
         text: c.text.trim().into(),
         rules: [mapped(c.satisfies, "satisfies"), mapped(c.supports, "supports")].concat(),
         fleet: String::new(),
+        told: Vec::new(),
         record: c.record.trim().into(),
         records: c.records,
     };
@@ -250,6 +276,7 @@ pub fn parse_own_page(path: &str, text: &str) -> Result<Page, Problem> {
         text: s.text.trim().into(),
         rules: mapped(ids(s.rules), "satisfies"),
         fleet: s.fleet.trim().into(),
+        told: s.told,
         record: s.record.trim().into(),
         records: ids(s.records),
     };
@@ -278,6 +305,13 @@ fn checked(path: &str, controls: Vec<Control>) -> Result<Vec<Control>, Problem> 
         }
         if control.record.is_empty() && !control.records.is_empty() {
             return Err(problem(path, format!("control {} names record types and not what they hold: say it under record", control.id)));
+        }
+        let lacks = |check, is_empty: bool| is_empty && control.told.contains(&check);
+        if lacks(Check::Rules, control.rules.is_empty()) || lacks(Check::Records, control.records.is_empty()) {
+            return Err(problem(path, format!("control {} is told by rules or records that it does not name: name them", control.id)));
+        }
+        if control.fleet.is_empty() && !control.told.is_empty() {
+            return Err(problem(path, format!("control {} says what it is told by and not what: say it under fleet", control.id)));
         }
         if control.rules.is_empty() && control.fleet.is_empty() && control.record.is_empty() {
             return Err(problem(path, format!("control {} has neither a rule nor a record: say what a person records", control.id)));

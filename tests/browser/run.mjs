@@ -82,8 +82,13 @@ async function signIn(page) {
 
 /** Pages to open, found by following links as a person would. */
 async function addresses(page) {
-  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["all-findings", "/findings?verdict=all"],
-    ["causes", "/findings?view=groups"], ["waivers", "/waivers"], ["waiver-new", "/waivers/new"], ["assignments", "/assignments"], ["review", "/findings/review"]]);
+  const found = new Map([["overview", "/"], ["findings", "/findings"], ["hosts", "/hosts"], ["evidence", "/evidence"], ["hosts-known", "/hosts/known"], ["people", "/people"], ["privileged", "/people/privileged"],
+    ["vulnerabilities", "/vulnerabilities"], ["certificates", "/certificates"], ["lists", "/lists"], ["list", "/lists/labels"], ["calendar", "/calendar"],
+    ["calendar-groups", "/calendar?by=state"], ["commitments", "/commitments"], ["commitment-page", "/commitments/crm-cloud"],
+    ["registers", "/registers"], ["due", "/registers/due?within=90"], ["register", "/registers/incidents"], ["register-people", "/registers/awareness-training"],
+    ["record-form", "/registers/incidents/new"], ["sub-processors-published", "/registers/sub-processors/published"], ["search", "/search?q=ssh"], ["search-nothing", "/search?q=zzzz"],
+    ["all-findings", "/findings?verdict=all"], ["causes", "/findings?view=groups"], ["waivers", "/waivers"], ["waiver-new", "/waivers/new"],
+    ["assignments", "/assignments"], ["review", "/findings/review"]]);
   const first = async (from, selector, name) => {
     await page.goto(base + from);
     const link = page.locator(selector).first();
@@ -93,6 +98,11 @@ async function addresses(page) {
   await first("/findings?verdict=all", 'main tbody a[href^="/findings/"]', "finding");
   await first("/hosts", 'main tbody a[href^="/hosts/"]', "host");
   await waive(page, found);
+  found.set("compare", `${found.get("host")}/compare`);
+  await first("/registers/incidents", 'main tbody a[href^="/registers/incidents/"]', "record");
+  found.set("record-change", `${found.get("record")}/change`);
+  found.set("notification", `${found.get("record")}/notification`);
+  await first("/registers/access-reviews", 'main tbody a[href^="/registers/access-reviews/"]', "access-review");
   const unknown = page.locator('main tbody a[href^="/findings/"]').first();
   await page.goto(`${base}/findings?verdict=unknown`);
   if (await unknown.count()) found.set("unknown-finding", await unknown.getAttribute("href"));
@@ -150,7 +160,7 @@ async function keyboard(page, pages) {
   await page.screenshot({ path: path.join(shots, "help-wide-light.png") });
   await page.keyboard.press("Escape");
   check(!await page.locator("#help").evaluate((d) => d.open), "Escape does not close the help");
-  for (const [key, where] of [["f", "/findings"], ["w", "/waivers"], ["h", "/hosts"], ["e", "/evidence"], ["o", "/"]]) {
+  for (const [key, where] of [["f", "/findings"], ["w", "/waivers"], ["h", "/hosts"], ["e", "/evidence"], ["m", "/commitments"], ["r", "/registers"], ["o", "/"]]) {
     await page.keyboard.press("g");
     await Promise.all([page.waitForURL((u) => u.pathname === where), page.keyboard.press(key)]).catch(() => problems.push(`g ${key} does not lead to ${where}`));
   }

@@ -179,3 +179,33 @@ async fn users_change_and_go_and_the_ledger_knows_them_by_id() {
     assert!(told.iter().all(|c| c.user.to_string() == users[0]["id"].as_str().unwrap()));
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_host_is_a_version_and_any_past_moment_is_told() {
+    assay::pki::install_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    start(config(&data)).await.unwrap().stop().await;
+    let data = text(&data);
+    let first = said(&["host", "label", "WEB01", "--owner", "Ops", "--criticality", "high", "--label", "pci", "--label", "gdpr", "--data", data]).await;
+    assert!(first.contains("no host is called web01") && first.contains("labels: version 1 is in force"), "{first}");
+    assert!(said(&["host", "label", "db01", "--owner", "Data", "--data", data]).await.contains("version 2"));
+    assert!(said(&["host", "label", "db01", "--owner", "Data", "--data", data]).await.contains("version 2 is in force already"));
+    assert!(said(&["host", "label", "web01", "--data", data]).await.contains("version 3"), "nothing is said any more");
+    assert_eq!(said(&["list", "show", "labels", "--data", data]).await, "host,owner,purpose,criticality,region,labels\r\ndb01,Data,,,,\r\n");
+    for (arguments, expected) in [
+        (vec!["host", "label", "web01", "--criticality", "grave", "--data", data], "criticality \"grave\" is none of critical, high, medium, low"),
+        (vec!["host", "label", " ", "--owner", "x", "--data", data], "no host is named"),
+        (vec!["host", "label", "web01", "--owner", "=1+1", "--data", data], "would be a formula"),
+    ] {
+        let (code, _, error) = command(&arguments).await;
+        assert!(code == 1 && error.contains(expected), "{arguments:?}: {error}");
+    }
+    let store = Store::open(Path::new(data)).await.unwrap();
+    let now = store.labels_of(&["web01", "DB01"], None).await.unwrap();
+    assert_eq!(now.into_iter().map(|(host, said)| (host, said.owner)).collect::<Vec<_>>(), [("db01".to_string(), "Data".to_string())]);
+    let ledger = store.statements(Kind::Labels).await.unwrap();
+    assert_eq!(ledger.len(), 3);
+    store.close().await;
+    assert!(said(&["fsck", "--data", data]).await.contains("Nothing differs"));
+}

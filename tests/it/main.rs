@@ -59,6 +59,7 @@ mod rotation;
 mod rpm_apk;
 mod rules;
 mod scans;
+mod schemathesis;
 mod services;
 mod sharing;
 mod spool_faults;

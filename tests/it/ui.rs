@@ -1,6 +1,8 @@
 //! The pages as a browser asks for them: real router, real store, real ledger.
 
+mod commitments;
 mod fleet;
+mod registers;
 pub mod seed;
 mod triage;
 
@@ -48,7 +50,11 @@ impl Browser {
     }
 
     async fn ask(&self, request: axum::http::request::Builder, body: String) -> Answer {
-        let request = request.header(header::COOKIE, &self.cookie).header(header::HOST, "127.0.0.1").body(Body::from(body)).unwrap();
+        self.ask_with(request, Body::from(body)).await
+    }
+
+    async fn ask_with(&self, request: axum::http::request::Builder, body: Body) -> Answer {
+        let request = request.header(header::COOKIE, &self.cookie).header(header::HOST, "127.0.0.1").body(body).unwrap();
         let answer = self.pages.clone().oneshot(request).await.unwrap();
         let (head, body) = answer.into_parts();
         let bytes = to_bytes(body, 64 << 20).await.unwrap();

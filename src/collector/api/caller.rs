@@ -21,10 +21,10 @@ pub const FORM_TOKEN: &str = "x-form-token";
 /// A known caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// Stands for the caller in what is written down.
+    pub id: RandomId,
     /// The name to sign in with.
     pub name: String,
-    /// Their id.
-    pub user: RandomId,
     /// What they may do.
     pub role: Role,
     /// Unix seconds.
@@ -41,11 +41,11 @@ impl FromRequestParts<Arc<Site>> for Caller {
         if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
             let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).ok_or(Problem::NotSignedIn)?;
             let (user, role) = token::holder(site.store(), token.trim(), now).await?.ok_or(Problem::NotSignedIn)?;
-            return Ok(Self { name: user.name, user: user.id, role, now, session: None });
+            return Ok(Self { id: user.id, name: user.name, role, now, session: None });
         }
         let cookie = cookie_of(&parts.headers, site.cookie_name()).ok_or(Problem::NotSignedIn)?;
         let session = site.gate.session(site.store(), &cookie, now).await?.ok_or(Problem::NotSignedIn)?;
-        Ok(Self { name: session.user.name.clone(), user: session.user.id, role: session.role, now, session: Some(session) })
+        Ok(Self { id: session.user.id, name: session.user.name.clone(), role: session.role, now, session: Some(session) })
     }
 }
 

@@ -262,13 +262,13 @@ pub struct Dropped {
 
 impl View {
     fn of(view: SavedView, caller: &Caller) -> Self {
-        Self { at: view.at, filter: view.query, id: view.id, name: view.name, own: caller.user == view.person, shared: view.shared }
+        Self { at: view.at, filter: view.query, id: view.id, name: view.name, own: caller.id == view.person, shared: view.shared }
     }
 }
 
 /// `GET /finding-views`
 pub async fn views(State(site): State<Arc<Site>>, caller: Caller) -> Result<Json<Views>, Problem> {
-    let views = site.store().views(&caller.user).await?;
+    let views = site.store().views(&caller.id).await?;
     Ok(Json(Views { views: views.into_iter().map(|view| View::of(view, &caller)).collect() }))
 }
 
@@ -294,7 +294,7 @@ fn new_view(given: NewView, caller: &Caller) -> Result<SavedView, Problem> {
     if given.shared && !caller.role.may_record() {
         return Err(Problem::Forbidden(format!("the role {} keeps views for itself; sharing needs reviewer or admin", caller.role.word())));
     }
-    Ok(SavedView { id: random_id()?, person: caller.user, name: name.into(), query: given.filter, shared: given.shared, at: caller.now })
+    Ok(SavedView { id: random_id()?, person: caller.id, name: name.into(), query: given.filter, shared: given.shared, at: caller.now })
 }
 
 /// `DELETE /finding-views/{id}`
@@ -302,5 +302,5 @@ pub async fn drop_view(State(site): State<Arc<Site>>, caller: Caller, Path(id): 
     caller.must_mean_it(&headers)?;
     let gone = || Problem::NotFound("this view of yours".into());
     let id = id.parse().map_err(|_| gone())?;
-    if site.store().drop_view(&caller.user, &id).await? { Ok(Json(Dropped { dropped: id })) } else { Err(gone()) }
+    if site.store().drop_view(&caller.id, &id).await? { Ok(Json(Dropped { dropped: id })) } else { Err(gone()) }
 }

@@ -19,12 +19,16 @@
 
 pub mod assignments;
 pub mod caller;
+pub mod commitments;
 pub mod findings;
+pub mod fleet;
+pub mod lists;
 pub mod openapi;
 pub mod operation;
 pub mod problem;
 pub mod records;
 pub mod reviews;
+pub mod search;
 pub mod taken;
 pub mod token;
 pub mod waivers;
@@ -35,7 +39,7 @@ use axum::Router;
 
 use super::records::{Review, Story, Told};
 use super::ui::Site;
-use operation::{Operation, delete, get, post};
+use operation::{Operation, delete, get, post, put};
 use problem::Problem;
 
 /// Where the API begins.
@@ -78,6 +82,31 @@ pub fn operations() -> Vec<Operation> {
             .sends::<reviews::Start>().answers::<reviews::Started>(201),
         get("/access-reviews/{entry}", "Items of a review with the decisions so far; deciding and closing are actions on the record", reviews::show)
             .answers::<Review>(200),
+
+        get("/hosts", "Hosts with their labels and verdicts", fleet::hosts).answers::<fleet::HostLines>(200),
+        get("/hosts/{host}", "One host with its latest reports", fleet::host).answers::<fleet::HostStory>(200),
+        get("/hosts/{host}/compare", "Facts and verdicts that differ between two scans", fleet::compared).answers::<fleet::Compared>(200),
+        post("/hosts/{host}/scan", "Asks a host for a scan with its next heartbeat", fleet::scan).answers::<fleet::ScanAsked>(202),
+        put("/hosts/{host}/labels", "Says who owns a host, what it is for and the like", fleet::label).sends::<fleet::HostWords>().answers::<fleet::InForce>(200),
+        get("/known-elsewhere", "The inventory against the hosts that are enrolled", fleet::elsewhere).answers::<fleet::Elsewhere>(200),
+        get("/people", "People who left and still get in, and how long it took of the others", fleet::people).answers::<fleet::LeaversTold>(200),
+        get("/people/privileged", "Who can act with more than ordinary rights", fleet::privileged).answers::<fleet::Privileged>(200),
+        get("/people/{person}", "Ways in and rights of one person", fleet::person).answers::<fleet::PersonTold>(200),
+        get("/certificates", "Certificates of the fleet, soonest end first", fleet::certificates).answers::<fleet::Certificates>(200),
+        get("/certificates/{fingerprint}", "Where one certificate is served or stored", fleet::certificate).answers::<fleet::Certificate>(200),
+        get("/tls-versions", "TLS versions that endpoints of the fleet accept", fleet::versions).answers::<fleet::Versions>(200),
+        get("/vulnerabilities", "Advisories that touch the fleet, worst first", fleet::vulnerabilities).answers::<fleet::Vulnerabilities>(200),
+        get("/vulnerabilities/{advisory}", "Hosts that one advisory touches", fleet::vulnerability).answers::<fleet::Vulnerability>(200),
+
+        get("/lists", "Lists with their versions in force", lists::all).answers::<lists::ListLines>(200),
+        get("/lists/{name}", "Every version of a list", lists::one).answers::<lists::ListStory>(200),
+        get("/lists/{name}/{version}", "The bytes of a version", lists::fetch).answers_bytes("application/octet-stream"),
+        put("/lists/{name}", "Puts a version into force, or tells what it would change", lists::put)
+            .sends::<lists::ListSent>().answers::<lists::ListTaken>(201).answers::<lists::ListTaken>(200),
+        get("/search", "Hosts, rules, findings, people, records, controls that a text finds", search::find).answers::<search::Found>(200),
+
+        get("/commitments", "Pages of commitments, and how each sentence stands", commitments::list).answers::<commitments::Pages>(200),
+        get("/commitments/{page}", "One page of commitments", commitments::show).answers::<crate::collector::commitments::telling::Told>(200),
     ]
 }
 

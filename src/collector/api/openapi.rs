@@ -20,6 +20,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("digest", "SHA-256 of the file, hexadecimal"),
     ("host", "Id of the host, 64 hexadecimal digits"),
     ("rule", "Id of the rule"),
+    ("page", "Id of a page of commitments"),
 ];
 
 const TEXT: &str = "Everything that the pages do. Who asks is known by an API token (`assay-collector token api`), or by the session's cookie, with which \
@@ -109,7 +110,13 @@ fn id(operation: &Operation) -> String {
 
 fn path_parameter(name: &str) -> Value {
     let text = PARAMETERS.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text);
-    json!({ "name": name, "in": "path", "required": true, "description": text, "schema": { "type": "string", "minLength": 1 } })
+    let mut schema = json!({ "type": "string", "minLength": 1 });
+    if name == "type"
+        && let Ok(types) = crate::records::types::builtin()
+    {
+        schema["enum"] = types.iter().map(|t| t.id.as_str()).collect();
+    }
+    json!({ "name": name, "in": "path", "required": true, "description": text, "schema": schema })
 }
 
 /// The properties of a type as parameters.

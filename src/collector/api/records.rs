@@ -106,6 +106,7 @@ pub fn second_of(text: &str, now: i64) -> Result<i64, Problem> {
 #[serde(deny_unknown_fields, default)]
 pub struct Said {
     /// On an entry `change`, `close` or `withdraw`; of a new entry nothing, or `add`.
+    #[schemars(extend("enum" = ["", "add", "change", "close", "withdraw"]))]
     action: String,
     /// Person, group, site or thing of a new entry.
     subject: String,

@@ -99,6 +99,7 @@ pub struct How {
 #[schemars(rename = "WaiverDecision")]
 pub struct Word {
     /// `approve`, `refuse`, `revoke` or `withdraw`.
+    #[schemars(extend("enum" = ["approve", "refuse", "revoke", "withdraw"]))]
     action: String,
     /// Why.
     #[serde(default)]

@@ -2,28 +2,78 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Grounds, Held, Member};
+use super::{Counted, Grounds, Held, Member, RuleCount, fleet};
 use crate::collector::records::{Book, people};
-use crate::collector::store::{Retirement, Store, StoreError};
+use crate::collector::store::{Retirement, Store, StoreError, Tallies};
+use crate::host::clock;
 use crate::ledger::Kind;
-use crate::model::finding::Verdict;
+use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
 use crate::records::{Standing, standings};
 use crate::rules::Pack;
-use crate::rules::framework::Framework;
+use crate::rules::framework::{Check, Framework};
 
-/// All that the sentences of these pages rest on at `at`, Unix seconds.
-pub async fn load(store: &Store, pack: &Pack, pages: &[&Framework], at: i64) -> Result<Grounds, StoreError> {
+/// Spans of the past that are looked through for each verdict of now.
+const HISTORY: u32 = 5;
+
+/// All that the sentences of these pages rest on at `at`, Unix seconds. When more than `most` verdicts are behind them, their counts.
+pub async fn load(store: &Store, pack: &Pack, pages: &[&Framework], at: i64, most: u32) -> Result<Grounds, StoreError> {
     let named: BTreeSet<&str> = pages.iter().flat_map(|p| p.controls.iter()).flat_map(|c| c.rules.iter().map(|m| m.rule.as_str())).collect();
     let retired: BTreeMap<HostId, i64> =
         store.statements(Kind::Retirement).await?.iter().map(|s| s.read().map(|r: Retirement| (r.host, r.at))).collect::<Result<_, _>>()?;
+    let checks: BTreeSet<Check> = pages.iter().flat_map(|p| p.controls.iter()).flat_map(|c| c.told.iter().copied()).collect();
+    let as_of = (at < clock::unix_now()).then_some(at);
+    let counts = if most < u32::MAX { Some(store.tallies(as_of).await?) } else { None };
+    let behind = |t: &Tallies| named.iter().flat_map(|rule| Verdict::ALL.map(|v| t.of(rule, v).findings)).sum::<u64>() > u64::from(most);
+    let spells = match counts.as_ref().filter(|t| behind(t)) {
+        Some(_) => None,
+        None => store.spells(&named.iter().copied().collect::<Vec<_>>(), at, most.saturating_mul(HISTORY)).await?,
+    };
+    let Some(spells) = spells else {
+        let tallies = match counts {
+            Some(tallies) => tallies,
+            None => store.tallies(as_of).await?,
+        };
+        return Ok(Grounds {
+            counted: Some(counted(store, &tallies, &named, as_of).await?),
+            fleet: fleet::look(store, &checks, None, at).await?,
+            records: records(store, at).await?,
+            rules: severities(pack, &named),
+            ..Grounds::default()
+        });
+    };
     let hosts = store.hosts(Some(at)).await?;
+    let fleet = fleet::look(store, &checks, Some(&hosts), at).await?;
     Ok(Grounds {
-        spells: store.spells(&named.iter().copied().collect::<Vec<_>>(), at).await?,
+        spells,
+        fleet,
+        counted: None,
         hosts: hosts.into_iter().map(|h| Member { from: h.enrolled_at, until: retired.get(&h.id).copied(), id: h.id, name: h.name }).collect(),
         records: records(store, at).await?,
-        rules: pack.rules.iter().filter(|r| named.contains(r.id.as_str())).map(|r| (r.id.clone(), r.severity)).collect(),
+        rules: severities(pack, &named),
     })
+}
+
+/// Rules that judge, of those that are named.
+fn severities(pack: &Pack, named: &BTreeSet<&str>) -> BTreeMap<String, Severity> {
+    pack.rules.iter().filter(|r| named.contains(r.id.as_str())).map(|r| (r.id.clone(), r.severity)).collect()
+}
+
+async fn counted(store: &Store, tallies: &Tallies, named: &BTreeSet<&str>, as_of: Option<i64>) -> Result<Counted, StoreError> {
+    let mut rules = BTreeMap::new();
+    for rule in named {
+        let pair = |verdict| (tallies.of(rule, verdict).findings, tallies.of(rule, verdict).hosts);
+        let (fails, unknowns) = (pair(Verdict::Fail), pair(Verdict::Unknown));
+        let mut count = RuleCount { fails, unknowns, judged: Verdict::ALL.map(|v| tallies.of(rule, v).hosts).iter().sum(), ..RuleCount::default() };
+        if fails.0 > 0 {
+            count.failing_since = store.oldest_finding(rule, Verdict::Fail, as_of).await?.map(|f| f.since);
+        }
+        if unknowns.0 > 0 {
+            count.unknown_since = store.oldest_finding(rule, Verdict::Unknown, as_of).await?.map(|f| f.since);
+        }
+        rules.insert((*rule).to_string(), count);
+    }
+    Ok(Counted { hosts: store.host_count(as_of).await?, rules })
 }
 
 /// How each record type stands at `at` (Unix seconds), by what people recorded and by the rosters that were in force.

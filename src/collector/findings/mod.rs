@@ -6,6 +6,7 @@
 //! ```
 
 pub mod asked;
+mod counted;
 pub mod covered;
 pub mod export;
 mod laid;
@@ -13,5 +14,6 @@ pub mod orders;
 pub mod source;
 
 pub use asked::{Asked, Shown, View};
+pub use counted::Counted;
 pub use laid::Laid;
 pub use source::Source;

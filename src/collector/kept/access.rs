@@ -1,5 +1,6 @@
 //! Ways in of people who left, and access with more than ordinary rights: what the derived family `access` says.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::rules::access;
 const ROLE: &str = "database role ";
 
 /// A way in of somebody who left.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WayBody {
     /// `password`, `ssh-key`, `sudo`, …, `database role`.
@@ -29,7 +30,7 @@ pub struct WayBody {
 }
 
 /// Access with more than ordinary rights.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PrivilegeBody {
     /// Whether the label is a person of the roster.

@@ -1,5 +1,6 @@
 //! Certificates where they are served or stored, and the TLS versions that endpoints accept.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ const STORED: &str = "stored ";
 const MAX_NAMES: usize = 8;
 
 /// What a certificate is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CertificateAbout {
     /// Subject, RFC 4514 text.
@@ -44,7 +45,7 @@ pub struct CertificateAbout {
 }
 
 /// Where a certificate is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CertificateBody {
     /// Endpoint that serves it, or path of the file.
@@ -66,7 +67,7 @@ pub(super) fn certificates(observation: &Observation) -> Says {
         return Says::blind("certificates were not gathered, or by another version of assay");
     }
     let mut items = Vec::new();
-    let missing = [(tls.is_none(), "tls"), (files.is_none(), "certificates")].into_iter().filter_map(|(is, family)| is.then(|| not_gathered(family)));
+    let missing = [(tls.is_none(), "tls"), (files.is_none(), "certificates")].into_iter().filter(|(is, _)| *is).map(|(_, family)| not_gathered(family));
     let missing: Vec<Gap> = missing.collect();
     for chain in tls.map(|t| t.chains).unwrap_or_default() {
         for c in chain.certificates {

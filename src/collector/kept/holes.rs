@@ -1,5 +1,6 @@
 //! Published holes that installed packages still have: what the derived family `advisories` says.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Item, Says, cut};
@@ -13,7 +14,7 @@ const SEVERITIES: [&str; 6] = ["unknown", "none", "low", "medium", "high", "crit
 const KEPT_WITHOUT_FIX: [&str; 3] = ["critical", "high", "medium"];
 
 /// What an advisory says, whichever package it is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HoleAbout {
     /// Other ids of the same holes.
@@ -27,7 +28,7 @@ pub struct HoleAbout {
 }
 
 /// A hole on a host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HoleBody {
     /// Source package.

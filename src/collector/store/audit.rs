@@ -69,6 +69,21 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("rule")?)).collect()
     }
 
+    /// Kinds of kept facts of a host whose spans of one item overlap in time, end before they begin, or go on although the host was taken out.
+    pub async fn overlapping_kept(&self, host: &HostId) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT kind FROM
+               (SELECT kind, since, until, lead(since) OVER (PARTITION BY kind, label, item ORDER BY since) AS next FROM kept WHERE host = $1) AS spans
+             WHERE until <= since OR (next IS NOT NULL AND (until IS NULL OR until > next))
+               OR (until IS NULL AND EXISTS (SELECT 1 FROM hosts h WHERE h.id = $1 AND h.retired_at IS NOT NULL)) ORDER BY kind LIMIT $2",
+        )
+        .bind(host.bytes().to_vec())
+        .bind(MOST)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get("kind")?)).collect()
+    }
+
     /// Verdicts of a host that name a report that is not here.
     pub async fn findings_without_report(&self, host: &HostId) -> Result<u64> {
         let query = "SELECT count(*) AS n FROM findings f WHERE f.host = $1 AND NOT EXISTS (SELECT 1 FROM reports r WHERE r.id = f.report)";

@@ -48,6 +48,7 @@ const SQLITE_SCHEMA: &[Step] = &[
     (5, include_str!("schema/sqlite/005.sql")),
     (6, include_str!("schema/sqlite/006.sql")),
     (7, include_str!("schema/sqlite/007.sql")),
+    (9, include_str!("schema/sqlite/009.sql")),
 ];
 /// Schema steps of PostgreSQL; versions are those of SQLite, whose second step was PostgreSQL's first.
 const POSTGRES_SCHEMA: &[Step] = &[
@@ -57,6 +58,7 @@ const POSTGRES_SCHEMA: &[Step] = &[
     (5, include_str!("schema/postgres/005.sql")),
     (6, include_str!("schema/postgres/006.sql")),
     (7, include_str!("schema/postgres/007.sql")),
+    (9, include_str!("schema/postgres/009.sql")),
 ];
 /// A host not heard of for this long is silent, seconds.
 pub const SILENT_AFTER: i64 = 2 * 86_400;

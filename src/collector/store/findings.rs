@@ -85,14 +85,49 @@ impl Store {
     }
 
     /// Spans of the verdicts of these rules that began at or before `at` (Unix seconds), on all hosts, oldest first.
-    pub async fn spells(&self, rules: &[&str], at: i64) -> Result<Vec<Spell>> {
+    pub async fn spells(&self, rules: &[&str], at: i64, most: u32) -> Result<Option<Vec<Spell>>> {
         if rules.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let mut query = Query::new("SELECT host, rule, subject, verdict, since, until FROM findings WHERE since <= ");
-        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" ORDER BY since, host, rule, subject");
+        query.bind(at).push(" AND rule IN ").bind_list(rules.iter().map(|rule| (*rule).to_string())).push(" LIMIT ").bind(i64::from(most).saturating_add(1));
         let rows = query.all(&self.reader).await?;
-        rows.iter().map(spell).collect()
+        if rows.len() > most as usize {
+            return Ok(None);
+        }
+        let mut spells = rows.iter().map(spell).collect::<Result<Vec<Spell>>>()?;
+        spells.sort_by(|a, b| (a.since, a.host, &a.rule, &a.subject).cmp(&(b.since, b.host, &b.rule, &b.subject)));
+        Ok(Some(spells))
+    }
+
+    /// Open failures and what can't be told, now, whose subject begins with a text: host, rule, subject, verdict; by subject, at most `most`.
+    pub async fn findings_about(&self, beginning: &str, most: u32) -> Result<Vec<(HostId, String, String, Verdict)>> {
+        // No text of a subject is greater than its beginning and the greatest character.
+        let end = format!("{beginning}\u{10ffff}");
+        let rows = sqlx::query(
+            "SELECT host, rule, subject, verdict FROM findings
+             WHERE until IS NULL AND verdict IN ('fail', 'unknown') AND subject >= $1 AND subject < $2 ORDER BY subject, rule LIMIT $3",
+        )
+        .bind(storable(beginning))
+        .bind(storable(&end))
+        .bind(limit_of(most))
+        .fetch_all(&self.reader)
+        .await?;
+        let told = |row: &AnyRow| Ok((HostId::new(bytes(row, "host")?), row.try_get("rule")?, row.try_get("subject")?, tallies::verdict_of(row)?));
+        rows.iter().map(told).collect()
+    }
+
+    /// The finding of a rule whose verdict began first of those that are open at a time; only failures and unknowns are found quickly.
+    pub async fn oldest_finding(&self, rule: &str, verdict: Verdict, as_of: Option<i64>) -> Result<Option<FindingRow>> {
+        // The verdict as text, so that the index over it alone is used.
+        let mut query = Query::new("SELECT * FROM findings WHERE verdict = '");
+        query.push(verdict.id()).push("' AND rule = ").bind(storable(rule));
+        match as_of {
+            Some(at) => query.push(" AND since <= ").bind(at).push(" AND (until IS NULL OR until > ").bind(at).push(")"),
+            None => query.push(" AND until IS NULL"),
+        };
+        let row = query.push(" ORDER BY began LIMIT 1").first(&self.reader).await?;
+        row.map(|row| Ok(FindingRow { since: began(&row)?, ..finding_row(&row)? })).transpose()
     }
 
     /// Every verdict of a rule that overlaps `[from, to)`, in each of its words, by host, subject and time.

@@ -1,5 +1,6 @@
 //! What pages of the fleet ask of what is kept of facts: a page at a time, over an index, as of any past moment.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -37,7 +38,8 @@ pub struct LabelFilter {
 }
 
 /// How many, at most [`MAX_COUNTED`] of them counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "FleetCount")]
 pub struct Count {
     /// How many were counted.
     pub n: u64,
@@ -90,7 +92,8 @@ pub struct Place {
 }
 
 /// How well a kind could be seen on the hosts of the fleet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "HostsSeen")]
 pub struct Seen {
     /// Hosts where it was seen wholly.
     pub whole: u64,
@@ -180,7 +183,7 @@ impl Store {
         let mut query =
             Query::new("SELECT count(DISTINCT host) AS hosts, count(*) AS n, min(since) AS since FROM (SELECT k.host, k.since FROM kept k WHERE k.kind = ");
         query.bind(kind.id()).push(" AND k.label = ").bind(label.to_string());
-        at(&mut query, "k", as_of).push(" LIMIT ").bind(super::engine::signed(MAX_COUNTED + 1)).push(") AS some");
+        at(&mut query, "k", as_of).push(" LIMIT ").bind(super::engine::signed(MAX_COUNTED + 1)).push(") AS found");
         let Some(row) = query.first(&self.reader).await? else { return Ok(Counted::default()) };
         let all = unsigned(&row, "n")?;
         let count = |n: u64| Count { n: n.min(MAX_COUNTED), more: all > MAX_COUNTED };

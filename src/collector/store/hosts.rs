@@ -73,6 +73,17 @@ impl Store {
         rows.iter().map(|row| self.host_row(row, at)).collect()
     }
 
+    /// Hosts whose name holds a text, whatever its case: id and name, by name, at most `most`. Retired ones too.
+    pub async fn hosts_named(&self, text: &str, most: u32) -> Result<Vec<(HostId, String)>> {
+        let literal: String = text.to_lowercase().chars().flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c])).collect();
+        let rows = sqlx::query("SELECT id, name FROM hosts WHERE lower(name) LIKE $1 ESCAPE '\\' ORDER BY name, id LIMIT $2")
+            .bind(super::engine::storable(&format!("%{literal}%")))
+            .bind(super::engine::limit_of(most))
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(|row| Ok((HostId::new(super::engine::bytes(row, "id")?), row.try_get("name")?))).collect()
+    }
+
     /// After so many seconds without a word a host is silent.
     pub const fn silence(&self) -> i64 {
         self.silent_after

@@ -39,7 +39,7 @@ pub use population::{HostFilter, ScanRow, States, offset_of};
 pub use records::{ErasedRecord, NewRecord, RecordError};
 pub use reports::{Accepted, Missing, NewReport};
 pub use retention::{Erased, ErasedOfHost, Horizon, Thinned};
-pub use statements::Statement;
+pub use statements::{ExportSaid, Statement};
 pub use tallies::{Age, DayTally, Tallies, Tally};
 pub use transfer::Moved;
 pub(super) use transitions::is_same;
@@ -47,6 +47,7 @@ pub use users::{SignIn, UserAction, UserChange};
 pub use views::SavedView;
 pub use worklist::{Cursor, FacetCount, Group, OpenFilter, OpenFinding, Word};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::finding::{Counts, Finding, Severity, Verdict};
@@ -54,7 +55,7 @@ use crate::model::ids::{Address, Digest, HostId, Lineage, RandomId, Salt};
 use crate::model::report::{ScanKind, ScanState};
 
 /// Whether a host counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     /// Enrolled and heard of.

@@ -42,7 +42,8 @@ pub struct HostFilter {
 }
 
 /// How many hosts are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "HostStates")]
 pub struct States {
     /// Heard of.
     pub active: u64,
@@ -123,6 +124,28 @@ impl Store {
             }
         }
         Ok(states)
+    }
+
+    /// How many hosts count.
+    pub async fn host_count(&self, as_of: Option<i64>) -> Result<u64> {
+        let at = as_of.unwrap_or_else(clock::unix_now);
+        let query = "SELECT count(*) AS n FROM hosts WHERE enrolled_at <= $1 AND (retired_at IS NULL OR retired_at > $1)";
+        unsigned(&sqlx::query(query).bind(at).fetch_one(&self.reader).await?, "n")
+    }
+
+    /// How many hosts that count were enrolled for the whole week `[from, to)` of a name and made no planned scan of it, as known at a time.
+    pub async fn missed_week(&self, name: &str, from: i64, to: i64, at: i64) -> Result<u64> {
+        let query = "SELECT count(*) AS n FROM hosts h WHERE h.enrolled_at <= $1 AND (h.retired_at IS NULL OR h.retired_at > $2)
+            AND NOT EXISTS (SELECT 1 FROM reports r WHERE r.host = h.id AND r.received <= $2 AND r.finished >= $1
+              AND ((r.kind = 'weekly' AND r.scan_window = $3) OR (r.kind = 'monthly' AND r.started >= $1 AND r.started < $4)))";
+        unsigned(&sqlx::query(query).bind(from).bind(at).bind(name.to_string()).bind(to).fetch_one(&self.reader).await?, "n")
+    }
+
+    /// When the newest report that had come by then was finished, Unix seconds.
+    pub async fn newest_report(&self, as_of: Option<i64>) -> Result<Option<i64>> {
+        let at = as_of.unwrap_or(i64::MAX);
+        let query = "SELECT finished FROM reports WHERE finished <= $1 AND received <= $1 ORDER BY finished DESC LIMIT 1";
+        sqlx::query(query).bind(at).fetch_optional(&self.reader).await?.map(|row| Ok(row.try_get("finished")?)).transpose()
     }
 
     fn restrict(&self, query: &mut Query, filter: &HostFilter, at: i64) {

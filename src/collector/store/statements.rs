@@ -41,6 +41,28 @@ const STATEMENTS: &str = "SELECT s.*,
       (SELECT min(p.number) FROM pending_leaves p WHERE p.kind = s.kind AND p.reference = s.digest) AS waiting
     FROM statements s WHERE s.kind = $1 ORDER BY numbered NULLS LAST, waiting NULLS LAST, s.at, s.digest";
 
+/// The part of an export's statement that people read.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct ExportSaid {
+    /// When, Unix seconds.
+    #[serde(default)]
+    pub at: i64,
+    /// SHA-256 of the bundle's file.
+    pub bundle: crate::model::ids::Digest,
+    /// Who: id of a user, or the operator's account on the command line.
+    #[serde(default)]
+    pub by: String,
+    /// Length of the file.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Id of the framework or page.
+    pub framework: String,
+    /// First day.
+    pub from: String,
+    /// Last day.
+    pub to: String,
+}
+
 impl Store {
     /// Keeps a statement and queues the entry that refers to it: all or nothing, durable when this returns.
     pub async fn put_statement(&self, statement: &Statement, host: Option<HostId>) -> Result<()> {

@@ -52,6 +52,14 @@ impl Tallies {
         self.rules.get(rule).and_then(|verdicts| verdicts.get(&verdict)).copied().unwrap_or_default()
     }
 
+    /// Counts some failures of a rule (empty: any) as waived, on `spared` hosts all that it has.
+    pub fn waive(&mut self, rule: &str, waived: Tally, spared: u64) {
+        let verdicts = self.rules.entry(rule.to_string()).or_default();
+        let fail = verdicts.entry(Verdict::Fail).or_default();
+        *fail = Tally { findings: fail.findings.saturating_sub(waived.findings), hosts: fail.hosts.saturating_sub(spared) };
+        verdicts.insert(Verdict::Waived, waived);
+    }
+
     /// Every rule that has a finding, with the counts of its verdicts.
     pub fn rules(&self) -> impl Iterator<Item = (&str, &BTreeMap<Verdict, Tally>)> {
         self.rules.iter().filter(|(rule, _)| !rule.is_empty()).map(|(rule, verdicts)| (rule.as_str(), verdicts))
@@ -367,7 +375,7 @@ fn tally(sum: (i64, i64)) -> Tally {
     Tally { findings: u64::try_from(sum.0).unwrap_or(0), hosts: u64::try_from(sum.1).unwrap_or(0) }
 }
 
-fn verdict_of(row: &AnyRow) -> Result<Verdict> {
+pub(super) fn verdict_of(row: &AnyRow) -> Result<Verdict> {
     let word: &str = row.try_get("verdict")?;
     Verdict::from_id(word).ok_or_else(|| StoreError::Damaged(format!("verdict {word:?}")))
 }

@@ -163,6 +163,8 @@ pub struct FacetCount {
 
 /// Hosts whose names are read by one statement.
 const NAMES: usize = 500;
+/// Pairs in one question to the database.
+const ABOUT: usize = 100;
 
 const ORDER: &str = " ORDER BY f.verdict, f.rank, f.rule, f.host, f.subject LIMIT ";
 
@@ -205,6 +207,34 @@ impl Store {
 }
 
 impl Store {
+    /// Failures that a waiver covers at `at` (Unix seconds): rule, host, severity, since when.
+    pub async fn waived_now(&self, at: i64, limit: u32) -> Result<Vec<(String, HostId, Severity, i64)>> {
+        let query = "SELECT rule, host, rank, since FROM open_findings WHERE waived_until > 0 AND waived_until > $1 AND verdict = 'fail' LIMIT $2";
+        let rows = sqlx::query(query).bind(at).bind(i64::from(limit)).fetch_all(&self.reader).await?;
+        rows.iter().map(|row| Ok((row.try_get("rule")?, HostId::new(bytes(row, "host")?), severity_of(row)?, row.try_get("since")?))).collect()
+    }
+
+    /// How often each of some rules fails on each of its hosts, waived or not.
+    pub async fn failing_on(&self, about: &[(String, HostId)]) -> Result<BTreeMap<(String, HostId), u64>> {
+        let mut out = BTreeMap::new();
+        for some in about.chunks(ABOUT) {
+            let mut query = Query::new("SELECT rule, host, count(*) AS n FROM open_findings WHERE verdict = 'fail' AND (");
+            for (number, (rule, host)) in some.iter().enumerate() {
+                query
+                    .push(if number > 0 { " OR (host = " } else { "(host = " })
+                    .bind(host.bytes().to_vec())
+                    .push(" AND rule = ")
+                    .bind(storable(rule))
+                    .push(")");
+            }
+            query.push(") GROUP BY rule, host");
+            for row in query.all(&self.reader).await? {
+                out.insert((row.try_get("rule")?, HostId::new(bytes(&row, "host")?)), unsigned(&row, "n")?);
+            }
+        }
+        Ok(out)
+    }
+
     /// Hosts that count at `at` (Unix seconds) and were never judged, and when each was enrolled.
     pub async fn hosts_unjudged(&self, at: i64, limit: u32) -> Result<Vec<(HostId, String, i64)>> {
         let rows = sqlx::query(

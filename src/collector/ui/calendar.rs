@@ -28,6 +28,8 @@ pub enum Outcome {
     Other,
     /// Not enrolled for the whole week.
     NotEnrolled,
+    /// Taken out before the week was over.
+    Over,
 }
 
 impl Outcome {
@@ -40,7 +42,7 @@ impl Outcome {
             Self::Missed => "missed",
             Self::Due => "due",
             Self::Other => "other",
-            Self::NotEnrolled => "none",
+            Self::NotEnrolled | Self::Over => "none",
         }
     }
     /// A shape beside the colour.
@@ -62,6 +64,7 @@ impl Outcome {
             Self::Due => "still due",
             Self::Other => "on demand only, weekly still due",
             Self::NotEnrolled => "not enrolled yet",
+            Self::Over => "taken out",
         }
     }
 }
@@ -136,8 +139,6 @@ pub struct Calendar {
     pub rows: Vec<Row>,
     /// Hosts left out.
     pub more: usize,
-    /// Hosts that missed the last full week.
-    pub missed_last_week: usize,
 }
 
 /// First second of the calendar that ends at `at`.
@@ -145,22 +146,16 @@ pub fn begins(at: i64) -> i64 {
     week_start(at) - (WEEKS as i64 - 1) * 7 * DAY
 }
 
-/// Draws the calendar from the reports that had arrived by `at`.
-pub fn build(hosts: &[HostRow], reports: &[ReportRow], at: i64) -> Calendar {
+/// Draws the calendar of some hosts from their scans that had arrived by `at`; `all` is how many hosts there are.
+pub fn build(hosts: &[HostRow], scans: &[ScanRow], at: i64, all: usize) -> Calendar {
     let starts: Vec<i64> = (0..WEEKS as i64).map(|i| begins(at) + i * 7 * DAY).collect();
     let heads = starts.iter().enumerate().map(|(i, start)| head(i, *start)).collect();
-    let (mut rows, mut missed_last_week) = (Vec::new(), 0);
-    for host in hosts {
-        let own: Vec<&ReportRow> = reports.iter().filter(|r| r.host == host.id && r.received <= at).collect();
-        if outcome(host, &own, week_start(at) - 7 * DAY, at) == Outcome::Missed {
-            missed_last_week += 1;
-        }
-        if rows.len() < MAX_ROWS {
-            let cells = starts.iter().enumerate().map(|(i, start)| cell(host, &own, i, *start, at)).collect();
-            rows.push(Row { name: host.name.clone(), path: format!("/hosts/{}", host.id), cells });
-        }
-    }
-    Calendar { heads, more: hosts.len() - rows.len(), rows, missed_last_week }
+    let row = |host: &HostRow| {
+        let own: Vec<&ScanRow> = scans.iter().filter(|s| s.host == host.id && s.received <= at).collect();
+        let cells = starts.iter().enumerate().map(|(i, start)| cell(host, &own, i, *start, at)).collect();
+        Row { name: host.name.clone(), path: format!("/hosts/{}", host.id), cells }
+    };
+    Calendar { heads, more: all.saturating_sub(hosts.len()), rows: hosts.iter().map(row).collect() }
 }
 
 const fn is_wide_only(i: usize) -> bool {
@@ -177,7 +172,7 @@ fn head(i: usize, start: i64) -> Head {
     }
 }
 
-fn cell(host: &HostRow, own: &[&ReportRow], i: usize, start: i64, at: i64) -> Cell {
+fn cell(host: &HostRow, own: &[&ScanRow], i: usize, start: i64, at: i64) -> Cell {
     let outcome = outcome(host, own, start, at);
     let (_, number) = week(start);
     Cell { outcome, text: format!("{}, W{number:02}: {}", host.name, outcome.word()), is_wide_only: is_wide_only(i) }
@@ -185,15 +180,32 @@ fn cell(host: &HostRow, own: &[&ReportRow], i: usize, start: i64, at: i64) -> Ce
 
 /// What became of the week that begins at `start`, as known at `at`.
 pub fn outcome<R: Scan>(host: &HostRow, own: &[&R], start: i64, at: i64) -> Outcome {
-    let end = start + 7 * DAY;
+    of_window(host, own, (start, start + 7 * DAY), at, &|r| fulfils(r, week(start)))
+}
+
+/// What became of the monthly scan of the month from `start` to `end`, as known at `at`.
+pub fn month_outcome<R: Scan>(host: &HostRow, own: &[&R], (start, end): (i64, i64), at: i64) -> Outcome {
+    let name = month_name(start);
+    of_window(host, own, (start, end), at, &|r| r.kind == ScanKind::Monthly && r.window == Some(name.as_str()))
+}
+
+/// The window name of a month: `2026-11`.
+pub fn month_name(at: i64) -> String {
+    super::when::utc(at).strftime("%Y-%m").to_string()
+}
+
+fn of_window<R: Scan>(host: &HostRow, own: &[&R], (start, end): (i64, i64), at: i64, fulfils: &dyn Fn(&ScanView<'_>) -> bool) -> Outcome {
     let own: Vec<ScanView<'_>> = own.iter().map(|r| r.view()).collect();
-    let planned: Vec<&ScanView<'_>> = own.iter().filter(|r| fulfils(r, week(start))).collect();
+    let planned: Vec<&ScanView<'_>> = own.iter().filter(|r| fulfils(r)).collect();
     let complete = planned.iter().filter(|r| r.state == ScanState::Complete).map(|r| r.finished).min();
     match complete {
         Some(finished) if finished < end => return Outcome::Done,
         Some(_) => return Outcome::Late,
         None if !planned.is_empty() => return Outcome::Partial,
         None => {}
+    }
+    if host.retired_at.is_some_and(|retired| retired < end) {
+        return Outcome::Over;
     }
     if at < end && host.enrolled_at <= at {
         let has_other = own.iter().any(|r| r.finished >= start && r.finished < end);

@@ -119,7 +119,7 @@ pub fn name(about: &CertificateAbout) -> &str {
 pub const fn class(ends: i64, at: i64) -> &'static str {
     match ends - at {
         i64::MIN..=0 => "fail",
-        ..=2_592_000 => "unknown",
+        1..=2_592_000 => "unknown",
         _ => "",
     }
 }
@@ -127,6 +127,12 @@ pub const fn class(ends: i64, at: i64) -> &'static str {
 /// How many, as people read it.
 pub fn count(count: Count) -> String {
     if count.more { format!("more than {}", grouped(count.n)) } else { grouped(count.n) }
+}
+
+/// How many of something: `1 host`, `more than 10 000 hosts`.
+pub fn counted_words(n: Count, noun: &str) -> String {
+    let ending = if n.n == 1 && !n.more { "" } else { "s" };
+    format!("{} {noun}{ending}", count(n))
 }
 
 fn place(place: &Place) -> String {
@@ -139,7 +145,8 @@ async fn versions(site: &Site, visit: &Visit) -> Result<Option<String>, PageErro
     let filter = LabelFilter { as_of: visit.as_of, limit: MAX_VERSIONS, ..LabelFilter::default() };
     let labels = site.store().fleet_labels(Kind::Tls, &filter).await?;
     let rows: Vec<(String, u64)> = labels.iter().map(|l| (l.label.clone(), l.rows.n)).collect();
-    let told: Vec<String> = labels.iter().map(|l| format!("{} on {} endpoints of {} hosts", l.label, count(l.rows), count(l.hosts))).collect();
+    let told: Vec<String> =
+        labels.iter().map(|l| format!("{} on {} of {}", l.label, counted_words(l.rows, "endpoint"), counted_words(l.hosts, "host"))).collect();
     Ok(plots::bars("tls-versions", "Endpoints by the TLS versions that they accept", &rows, &format!("{}.", told.join("; "))))
 }
 
@@ -185,7 +192,7 @@ pub async fn certificate(State(site): State<Arc<Site>>, Path(fingerprint): Path<
         begins: visit.when(about.not_before),
         ends: visit.when(about.not_after),
         class: class(about.not_after, visit.at()),
-        hosts: count(label.hosts),
+        hosts: counted_words(label.hosts, "host"),
         since: label.since.map(|s| visit.when(s)),
         places: places.iter().map(|p| place_row(&visit, p)).collect(),
         pager: Pager::new(&visit, page, read, total, "places"),

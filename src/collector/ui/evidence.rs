@@ -10,14 +10,14 @@ use super::calendar::{self, Outcome};
 use super::error::PageError;
 use super::exports;
 use super::frame::{Frame, Page, Visit, render};
-use super::site::{FrameworkCard, Site};
-use super::tally::{self, MAX_FINDINGS};
+use super::site::{Catalogue, FrameworkCard, Site};
+use super::tally;
 use super::text::{counted, shown};
 use super::when::{DAY, When, day, iso_day, parse_day, week, week_name, week_start};
-use crate::collector::store::{FindingFilter, FindingRow, HostRow, HostState, ReportRow};
+use crate::collector::commitments::Held;
+use crate::collector::store::{ExportSaid, HostRow, HostState, ReportRow, Tallies};
 use crate::ledger::{Kind, Leaf};
 use crate::model::finding::Verdict;
-use crate::model::ids::Digest;
 
 /// Days before today that a period covers unless another is asked for.
 const DEFAULT_DAYS: i64 = 90;
@@ -40,9 +40,16 @@ struct EvidencePage {
     period: String,
     may_export: bool,
     facts: Vec<(String, &'static str)>,
+    spans: Vec<(String, &'static str, bool)>,
+    hosts: String,
+    seed: String,
+    sample: String,
+    covered: String,
+    counted_as: String,
     controls: Vec<Line>,
     questions: Vec<Question>,
     exports: Vec<Export>,
+    key: String,
     jobs: Vec<exports::Line>,
     has_framework: bool,
 }
@@ -53,12 +60,15 @@ struct Line {
     title: String,
     rules: usize,
     verdict: Verdict,
-    judged: usize,
-    failed: usize,
-    failing: usize,
-    unknown: usize,
+    judged: u64,
+    failing: u64,
+    unknown: u64,
+    /// Failing when the period began.
+    before: u64,
     fleet: String,
     record: String,
+    /// Record types: address, title, how it stands, words.
+    records: Vec<(String, String, Verdict, String)>,
 }
 
 /// What an auditor will ask about.
@@ -74,15 +84,8 @@ struct Export {
     leaf: String,
     what: String,
     digest: String,
-}
-
-/// The part of an export's statement that the page shows.
-#[derive(serde::Deserialize)]
-struct Said {
-    bundle: Digest,
-    framework: String,
-    from: String,
-    to: String,
+    by: String,
+    size: String,
 }
 
 /// `GET /evidence?framework=…&from=…&to=…`
@@ -92,33 +95,71 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let given = |name: &str, default: &str| Some(visit.parameter(name)).filter(|v| !v.is_empty()).unwrap_or(default).to_string();
     let (from, to) = (given("from", &default_from), given("to", &default_to));
     let (start, end) = period(&from, &to)?;
-    let chosen = framework(&site, visit.parameter("framework"))?;
+    let catalogue = site.catalogue();
+    let chosen = chosen(&catalogue, visit.parameter("framework"))?;
+    let last = end.min(visit.at().saturating_add(1)).saturating_sub(1);
     let hosts = site.store().hosts(visit.as_of).await?;
-    let filter = FindingFilter { period: Some((start, end)), limit: MAX_FINDINGS, ..FindingFilter::default() };
-    let rows = site.store().findings(&filter).await?;
+    let scope = exports::scope(visit.parameter("hosts"))?;
     let reports = site.store().reports(None, Some((start, end)), MAX_REPORTS).await?;
-    let last = end.min(visit.at() + 1) - 1;
-    let controls: Vec<Line> = chosen.map_or(Vec::new(), |f| f.controls.iter().map(|c| line(c, &rows, last)).collect());
+    let (now, before) = (site.store().tallies((last < visit.now).then_some(last)).await?, site.store().tallies(Some(start - 1)).await?);
+    let held = crate::collector::commitments::grounds::records(site.store(), last).await?;
+    let by_rule = tally::worst_by_rule(&now);
+    let controls: Vec<Line> = chosen.map_or(Vec::new(), |f| f.controls.iter().map(|c| line(c, &by_rule, &now, &before, &held)).collect());
+    let covered = hosts.iter().filter(|h| scope.covers(&h.name)).count();
     render(&EvidencePage {
-        frameworks: site.catalogue.frameworks.iter().map(|f| (f.id.clone(), f.title.clone(), Some(&f.id) == chosen.map(|c| &c.id))).collect(),
+        frameworks: catalogue.frameworks.iter().map(|f| (f.id.clone(), f.title.clone(), Some(&f.id) == chosen.map(|c| &c.id))).collect(),
         framework: chosen.map_or(String::new(), |f| f.id.clone()),
         title: chosen.map_or(String::new(), |f| f.title.clone()),
         has_framework: chosen.is_some(),
-        period: format!("{} to {}", day(start), day(end - 1)),
+        period: if from == to {
+            format!("{}, a date (Type 1)", day(start))
+        } else {
+            format!("{} to {}, both days included (Type 2)", day(start), day(end - 1))
+        },
+        spans: spans(&visit, &from, &to),
+        hosts: visit.parameter("hosts").into(),
+        seed: visit.parameter("seed").into(),
+        sample: given("sample", "25"),
+        covered: if covered == hosts.len() {
+            String::new()
+        } else {
+            format!("{} of {} in the scope; the counts below are of all", covered, counted(hosts.len(), "host", "hosts"))
+        },
+        counted_as: format!("state at the end of {}", day(last)),
         from,
         to,
         may_export: visit.session.role.may_export(),
         facts: vec![
-            (super::text::grouped(hosts.len() as u64), if hosts.len() == 1 { "host" } else { "hosts" }),
-            (super::text::grouped(reports.len() as u64), if reports.len() == 1 { "signed report" } else { "signed reports" }),
-            (super::text::grouped(rows.len() as u64), "verdicts over time"),
+            (super::text::grouped(covered as u64), if covered == 1 { "host" } else { "hosts" }),
+            (most(reports.len(), MAX_REPORTS), if reports.len() == 1 { "signed report" } else { "signed reports" }),
+            (super::text::grouped(controls.len() as u64), if controls.len() == 1 { "control" } else { "controls" }),
         ],
-        questions: chosen.map_or(Vec::new(), |f| questions(&site, f, &controls, &hosts, &reports, &rows, (start, last))),
+        questions: chosen.map_or(Vec::new(), |f| questions(&catalogue, f, &controls, &hosts, &reports, &now, (start, last))),
         controls,
         exports: earlier(&site, &visit).await?,
+        key: site.app.verifier.to_string(),
         jobs: exports::lines(&site, &visit),
         frame: visit.frame(&site, "evidence", "Evidence").await?,
     })
+}
+
+/// A count that may have been cut.
+fn most(n: usize, limit: u32) -> String {
+    if n >= limit as usize { format!("{} or more", super::text::grouped(u64::from(limit))) } else { super::text::grouped(n as u64) }
+}
+
+/// Periods that people ask for: address, words, whether it is the one shown.
+fn spans(visit: &Visit, from: &str, to: &str) -> Vec<(String, &'static str, bool)> {
+    let today = visit.at();
+    let days = [(0, "today"), (29, "30 days"), (89, "90 days"), (364, "a year")];
+    let mut out = Vec::new();
+    for (back, word) in days {
+        let (first, last) = (iso_day(today - back * DAY), iso_day(today));
+        let kept = ["framework", "hosts", "seed", "sample"].into_iter().map(|n| (n, visit.parameter(n).to_string())).filter(|(_, v)| !v.is_empty());
+        let query: Vec<String> = kept.chain([("from", first.clone()), ("to", last.clone())]).map(|(n, v)| format!("{n}={}", super::text::encode(&v))).collect();
+        out.push((format!("/evidence?{}", query.join("&")), word, first == from && last == to));
+    }
+    out
 }
 
 /// `[start, end)` of two days, both included.
@@ -134,76 +175,101 @@ pub(super) fn period(from: &str, to: &str) -> Result<(i64, i64), PageError> {
     Ok((start, end))
 }
 
-pub(super) fn framework<'a>(site: &'a Site, id: &str) -> Result<Option<&'a FrameworkCard>, PageError> {
+/// The framework of this id; the first one when none is named.
+fn chosen<'a>(catalogue: &'a Catalogue, id: &str) -> Result<Option<&'a FrameworkCard>, PageError> {
     if id.is_empty() {
-        return Ok(site.catalogue.frameworks.first());
+        return Ok(catalogue.frameworks.first());
     }
-    let found = site.catalogue.frameworks.iter().find(|f| f.id == id);
+    let found = catalogue.frameworks.iter().find(|f| f.id == id);
     found.map(Some).ok_or_else(|| PageError::NotFound(format!("A framework “{}”", shown(id))))
 }
 
-fn line(control: &super::site::ControlCard, rows: &[FindingRow], last: i64) -> Line {
-    let own: Vec<&FindingRow> = rows.iter().filter(|r| control.rules.contains(&r.finding.rule)).collect();
-    let standing: Vec<&FindingRow> = own.iter().copied().filter(|r| r.since <= last && r.until.is_none_or(|u| u > last)).collect();
-    let mut by_rule: BTreeMap<&str, Vec<Verdict>> = BTreeMap::new();
-    for row in &standing {
-        by_rule.entry(row.finding.rule.as_str()).or_default().push(row.finding.verdict);
-    }
-    let by_rule: BTreeMap<&str, Verdict> = by_rule.into_iter().map(|(r, v)| (r, tally::worst(v))).collect();
-    let standing_with = |v: Verdict| standing.iter().filter(|r| r.finding.verdict == v).count();
+/// Its id, if there is such a framework.
+pub(super) fn framework(site: &Site, id: &str) -> Result<Option<String>, PageError> {
+    Ok(chosen(&site.catalogue(), id)?.map(|f| f.id.clone()))
+}
+
+fn line(control: &super::site::ControlCard, by_rule: &BTreeMap<&str, Verdict>, now: &Tallies, before: &Tallies, held: &BTreeMap<String, Held>) -> Line {
+    let sum = |tallies: &Tallies, verdict: Verdict| control.rules.iter().map(|r| tallies.of(r, verdict).findings).sum::<u64>();
+    let record = |id: &String| {
+        let title = crate::records::types::builtin().ok().and_then(|all| crate::records::types::find(all, id)).map_or(id.as_str(), |k| k.title.as_str());
+        let (verdict, words) = held.get(id).map_or((Verdict::NotRun, "nobody recorded it".into()), |h| (h.verdict, shown(&h.message)));
+        (format!("/registers/{id}"), title.to_string(), verdict, words)
+    };
+    let records: Vec<_> = control.records.iter().map(record).collect();
+    let verdict = match (control.rules.is_empty(), records.is_empty()) {
+        (true, true) => Verdict::NotRun,
+        (true, false) => tally::worst(records.iter().map(|(_, _, verdict, _)| *verdict)),
+        (false, _) => tally::of_control(control, by_rule),
+    };
     Line {
         id: control.id.clone(),
         title: control.title.clone(),
         fleet: control.fleet.clone(),
         record: control.record.clone(),
         rules: control.rules.len(),
-        verdict: if control.rules.is_empty() { Verdict::NotRun } else { tally::of_control(control, &by_rule) },
-        judged: standing.len(),
-        failed: own.iter().filter(|r| r.finding.verdict == Verdict::Fail).count(),
-        failing: standing_with(Verdict::Fail),
-        unknown: standing_with(Verdict::Unknown),
+        verdict,
+        judged: Verdict::ALL.into_iter().map(|v| sum(now, v)).sum(),
+        failing: sum(now, Verdict::Fail),
+        unknown: sum(now, Verdict::Unknown),
+        before: sum(before, Verdict::Fail),
+        records,
     }
 }
 
 fn questions(
-    site: &Site,
+    catalogue: &Catalogue,
     framework: &FrameworkCard,
     controls: &[Line],
     hosts: &[HostRow],
     reports: &[ReportRow],
-    rows: &[FindingRow],
+    now: &Tallies,
     span: (i64, i64),
 ) -> Vec<Question> {
     let mut out = Vec::new();
     let mut ask = |text: String, detail: String, path: String| out.push(Question { text, detail, path });
-    let bare: Vec<&str> = controls.iter().filter(|c| c.rules == 0 && !c.record.is_empty()).map(|c| c.id.as_str()).collect();
+    let bare: Vec<&str> = controls.iter().filter(|c| c.rules == 0 && c.records.is_empty() && c.fleet.is_empty()).map(|c| c.id.as_str()).collect();
     if !bare.is_empty() {
         ask(
-            format!("{} without any rule", counted(bare.len(), "control", "controls")),
+            format!("{} without any rule or record", counted(bare.len(), "control", "controls")),
             format!("{}: needs documents from elsewhere", bare.join(", ")),
             String::new(),
         );
     }
-    let recorded: Vec<&str> = controls.iter().filter(|c| c.rules > 0 && !c.record.is_empty()).map(|c| c.id.as_str()).collect();
-    if !recorded.is_empty() {
-        ask(format!("{} need a record beside the rules", counted(recorded.len(), "control", "controls")), recorded.join(", "), String::new());
+    for (wanted, text, path) in [
+        (Verdict::NotRun, "lack a record", "/registers/due?state=missing"),
+        (Verdict::Fail, "rest on a record that is overdue or wrong", "/registers/due?state=wrong"),
+    ] {
+        let of: Vec<&Line> = controls.iter().filter(|c| c.records.iter().any(|(_, _, verdict, _)| *verdict == wanted)).collect();
+        if !of.is_empty() {
+            let mut titles: Vec<&str> = of.iter().flat_map(|c| &c.records).filter(|(_, _, v, _)| *v == wanted).map(|(_, title, ..)| title.as_str()).collect();
+            titles.sort_unstable();
+            titles.dedup();
+            let detail = format!("{}{}", titles.iter().take(8).copied().collect::<Vec<_>>().join(", "), if titles.len() > 8 { " …" } else { "" });
+            ask(format!("{} {text}", counted(of.len(), "control", "controls")), detail, path.into());
+        }
     }
-    let missed = missed(hosts, reports, span);
+    if reports.len() >= MAX_REPORTS as usize {
+        ask("Planned scans are not counted here".into(), format!("more than {MAX_REPORTS} reports came in the period; the bundle counts them"), String::new());
+    }
+    let missed = if reports.len() < MAX_REPORTS as usize { missed(hosts, reports, span) } else { Vec::new() };
     if !missed.is_empty() {
         let total: usize = missed.iter().map(|(_, weeks)| weeks.len()).sum();
         let list: Vec<String> = missed.iter().take(5).map(|(name, weeks)| format!("{name} {}", weeks.join(" "))).collect();
         ask(format!("{} missed", counted(total, "weekly window", "weekly windows")), list.join("; "), "/".into());
     }
-    let in_scope = |r: &&FindingRow| framework.controls.iter().any(|c| c.rules.contains(&r.finding.rule));
-    let standing = |r: &&FindingRow| r.since <= span.1 && r.until.is_none_or(|u| u > span.1);
     for (verdict, text) in [(Verdict::Fail, "still failing at the end of the period"), (Verdict::Unknown, "can’t be told at the end of the period")] {
-        let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
-        for row in rows.iter().filter(in_scope).filter(standing).filter(|r| r.finding.verdict == verdict) {
-            *rules.entry(row.finding.rule.as_str()).or_default() += 1;
+        let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
+        for rule in framework.controls.iter().flat_map(|c| &c.rules) {
+            let n = now.of(rule, verdict).findings;
+            if n > 0 {
+                rules.insert(rule, n);
+            }
         }
         if !rules.is_empty() {
-            let list: Vec<&str> = rules.keys().take(6).map(|r| site.catalogue.title(r)).collect();
-            ask(format!("{} {text}", counted(rules.values().sum(), "finding", "findings")), list.join("; "), format!("/findings?verdict={}", verdict.id()));
+            let list: Vec<&str> = rules.keys().take(6).map(|r| catalogue.title(r)).collect();
+            let total = usize::try_from(rules.values().sum::<u64>()).unwrap_or(usize::MAX);
+            ask(format!("{} {text}", counted(total, "finding", "findings")), list.join("; "), format!("/findings?verdict={}", verdict.id()));
         }
     }
     let aborted = reports.iter().filter(|r| r.state == crate::model::report::ScanState::Aborted).count();
@@ -247,14 +313,18 @@ fn missed(hosts: &[HostRow], reports: &[ReportRow], (start, last): (i64, i64)) -
 
 /// What the ledger says of exports.
 async fn earlier(site: &Site, visit: &Visit) -> Result<Vec<Export>, PageError> {
-    let said: BTreeMap<String, Said> =
+    let said: BTreeMap<String, ExportSaid> =
         site.store().statements(Kind::Export).await?.iter().filter_map(|s| Some((s.digest.to_string(), s.read().ok()?))).collect();
+    let users: BTreeMap<String, String> = site.store().users().await?.into_iter().map(|(u, _)| (u.id.to_string(), u.name)).collect();
     let rows = site.store().leaves_of_kind(Kind::Export.id(), MAX_EXPORTS).await?;
     let export = |row: crate::collector::store::LeafRow| {
         let leaf = Leaf::parse(&row.bytes).ok()?;
         let said = said.get(&row.reference)?;
         let what = format!("{} {} to {}", said.framework, said.from, said.to);
-        (leaf.at <= visit.at()).then(|| Export { at: visit.when(leaf.at), leaf: super::text::grouped(row.index), what, digest: said.bundle.to_string() })
+        let by = users.get(&said.by).cloned().unwrap_or_else(|| shown(&said.by));
+        let size = format!("{:.1} MiB", said.bytes as f64 / f64::from(1 << 20));
+        let leaf_text = super::text::grouped(row.index);
+        (leaf.at <= visit.at()).then(|| Export { at: visit.when(leaf.at), leaf: leaf_text, what, digest: said.bundle.to_string(), by, size })
     };
     Ok(rows.into_iter().filter_map(export).collect())
 }

@@ -55,7 +55,7 @@ pub async fn begin(State(site): State<Arc<Site>>, visit: Visit, headers: HeaderM
     period(&order.from, &order.to)?;
     let framework = framework(&site, &order.framework)?.ok_or_else(|| PageError::Bad("The rule pack holds no framework.".into()))?;
     let (scope, sampling) = (scope(&order.hosts)?, sampling(&order)?);
-    let wanted = Wanted { framework: &framework.id, from: &order.from, to: &order.to, scope, sampling };
+    let wanted = Wanted { framework: &framework, from: &order.from, to: &order.to, scope, sampling };
     let id = site.export(visit.session.user.id, &wanted, visit.now)?;
     Ok(Redirect::to(&format!("/evidence/export/{id}")).into_response())
 }
@@ -68,7 +68,7 @@ fn must_export(visit: &Visit) -> Result<(), PageError> {
     Err(PageError::Forbidden(format!("The role {} reads only; exporting needs auditor, reviewer or admin.", role.word())))
 }
 
-fn scope(hosts: &str) -> Result<Scope, PageError> {
+pub(super) fn scope(hosts: &str) -> Result<Scope, PageError> {
     let hosts: Vec<String> = hosts.split([',', ' ']).filter(|h| !h.is_empty()).map(str::to_string).collect();
     if hosts.len() > MAX_PATTERNS {
         return Err(PageError::Bad(format!("More than {MAX_PATTERNS} names of hosts; use * for what they share.")));

@@ -15,7 +15,7 @@ use super::when::When;
 use crate::collector::findings::asked::{self, AGES, AskedError, NOBODY, OPEN_ONLY, place};
 use crate::collector::findings::source::{self, Counted, MOST, PAGE, area_of};
 use crate::collector::findings::{Asked, Laid, Shown, Source, View};
-use crate::collector::store::{FacetCount, FindingFilter, FindingRow, Group, HostFilter, OpenFinding};
+use crate::collector::store::{FacetCount, FindingRow, Group, HostFilter, OpenFinding};
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
 
@@ -469,18 +469,4 @@ fn with(visit: &Visit, name: &str, value: &str) -> String {
     let new = (!value.is_empty()).then(|| format!("{name}={}", encode(value)));
     let query: Vec<String> = kept.chain(new).collect();
     if query.is_empty() { "/findings".into() } else { format!("/findings?{}", query.join("&")) }
-}
-
-/// How many failures are open and not waived, at most `most`.
-pub(super) async fn failing(site: &Site, visit: &Visit, most: u32) -> Result<usize, PageError> {
-    let at = visit.at();
-    if visit.as_of.is_none() {
-        let filter = crate::collector::store::OpenFilter { at, verdicts: vec![Verdict::Fail], ..Default::default() };
-        let counted: u64 = site.store().open_counts(&filter, most).await?.iter().map(|t| t.findings).sum();
-        return Ok(usize::try_from(counted).unwrap_or(usize::MAX));
-    }
-    let filter = FindingFilter { verdicts: vec![Verdict::Fail], as_of: visit.as_of, limit: most, ..FindingFilter::default() };
-    let rows = site.store().findings(&filter).await?;
-    let laid = Laid::read(site.store(), at, rows.iter().map(|row| row.host)).await?;
-    Ok(rows.iter().filter(|row| laid.waiver(row).is_none()).count())
 }

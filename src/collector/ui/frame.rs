@@ -13,10 +13,12 @@ use super::site::Site;
 use super::text::encode;
 use super::when::{DAY, When, day, iso_day, parse_day};
 use crate::collector::auth::{Role, Session};
+use crate::collector::findings::Counted;
 use crate::host::clock;
+use crate::model::finding::Verdict;
 
-/// Failures counted for the navigation; more are shown as `999+`.
-const MAX_COUNTED: u32 = 1_000;
+/// Most failures that the navigation shows; more are `999+`.
+const MAX_COUNTED: u64 = 999;
 /// Longest query string that is read, bytes.
 const MAX_QUERY_BYTES: usize = 4_096;
 
@@ -42,7 +44,10 @@ pub const PLACES: &[Place] = &[
     Place { here: "people", path: "/people", name: "People", key: 'p' },
     Place { here: "vulnerabilities", path: "/vulnerabilities", name: "Vulnerabilities", key: 'v' },
     Place { here: "certificates", path: "/certificates", name: "Certificates", key: 'c' },
+    Place { here: "lists", path: "/lists", name: "Lists", key: 'l' },
+    Place { here: "commitments", path: "/commitments", name: "Commitments", key: 'm' },
     Place { here: "evidence", path: "/evidence", name: "Evidence", key: 'e' },
+    Place { here: "registers", path: "/registers", name: "Registers", key: 'r' },
 ];
 
 /// A page that was made.
@@ -102,8 +107,8 @@ impl Visit {
 
     /// The frame of a page.
     pub async fn frame(&self, site: &Site, here: &'static str, title: impl Into<String>) -> Result<Frame, PageError> {
-        let failing = super::findings::failing(site, self, MAX_COUNTED).await?;
-        let hosts = site.store().hosts(self.as_of).await?.iter().filter(|h| !h.state.is_over()).count();
+        let failing = Counted::read(site.store(), self.at(), self.as_of).await?.tallies.any(Verdict::Fail).findings;
+        let hosts = site.store().host_count(self.as_of).await?;
         Ok(Frame {
             title: title.into(),
             here,
@@ -113,7 +118,7 @@ impl Visit {
             as_of: self.as_of.map(|at| AsOf { day: iso_day(at), text: day(at) }),
             today: iso_day(self.now),
             made: When::new(self.now, self.now),
-            failing: if failing < MAX_COUNTED as usize { failing.to_string() } else { "999+".into() },
+            failing: if failing <= MAX_COUNTED { failing.to_string() } else { "999+".into() },
             hosts,
             search: if here == "findings" { self.parameter("q").to_string() } else { String::new() },
             path: self.path.clone(),
@@ -153,7 +158,7 @@ pub struct Frame {
     /// Failures, for the navigation.
     pub failing: String,
     /// Hosts, for the navigation.
-    pub hosts: usize,
+    pub hosts: u64,
     /// Text in the search box.
     pub search: String,
     /// Path of this page.

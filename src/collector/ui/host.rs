@@ -18,6 +18,7 @@ use crate::collector::store::{FindingFilter, FindingRow, HostState, ReportRow};
 use crate::model::fact::Observation;
 use crate::model::finding::{Counts, Severity, Verdict};
 use crate::model::ids::HostId;
+use crate::model::labels::HostLabels;
 use crate::model::report::ScanState;
 
 /// Reports listed.
@@ -57,6 +58,11 @@ struct HostPage {
     gaps_more: usize,
     reports: Vec<ReportLine>,
     is_observed: bool,
+    labels: Option<HostLabels>,
+    said: HostLabels,
+    words: String,
+    can_change: bool,
+    is_asked: bool,
 }
 
 /// A finding that is not true or can't be told.
@@ -95,8 +101,8 @@ pub async fn page(State(site): State<Arc<Site>>, Path(host): Path<String>, visit
     let at = visit.at();
     let gone = || PageError::NotFound("That host".into());
     let id: HostId = host.parse().map_err(|_| gone())?;
-    // The list knows the state on the day asked for; a host enrolled later was not there.
-    let row = site.store().hosts(visit.as_of).await?.into_iter().find(|h| h.id == id).ok_or_else(gone)?;
+    let row = site.store().host_at(&id, visit.as_of).await?.ok_or_else(gone)?;
+    let labels = site.store().labels_of(&[&row.name], visit.as_of).await?.into_values().next();
     let filter = FindingFilter { host: Some(id), as_of: visit.as_of, limit: MAX_FINDINGS, ..FindingFilter::default() };
     let mut findings = site.store().findings(&filter).await?;
     tally::waived(&site, &mut findings, &visit).await?;
@@ -140,6 +146,11 @@ pub async fn page(State(site): State<Arc<Site>>, Path(host): Path<String>, visit
         gaps_more,
         reports: reports.iter().take(MAX_REPORTS).map(|r| report_line(&visit, r)).collect(),
         is_observed,
+        said: labels.clone().unwrap_or_default(),
+        words: labels.as_ref().map_or_else(String::new, |l| l.labels.join(", ")),
+        labels,
+        can_change: visit.session.role.may_record() && visit.as_of.is_none(),
+        is_asked: visit.as_of.is_none() && site.app.scan_requests.of(&id).is_some(),
     })
 }
 

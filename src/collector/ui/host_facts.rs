@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::frame::Visit;
 use super::text::shown;
 use super::when::When;
+use crate::evidence::plots::chain::{self, Layer};
 use crate::facts::Document;
 use crate::facts::accounts::Accounts;
 use crate::facts::kernel::Kernel;
@@ -173,18 +174,6 @@ fn tls_words(mode: &str, plaintext: bool, accepted: Option<&[String]>) -> (Strin
     }
 }
 
-/// One layer of storage.
-pub struct Layer {
-    /// What it is.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// What the kernel or header says.
-    pub detail: String,
-    /// Whether it encrypts.
-    pub is_locked: bool,
-}
-
 /// One mount or swap area down to the hardware.
 pub struct Tree {
     /// Mount point.
@@ -197,14 +186,14 @@ pub struct Tree {
     pub word: &'static str,
     /// What decides.
     pub why: String,
-    /// Layers, parallel ones together.
-    pub levels: Vec<Vec<Layer>>,
+    /// Layers as a drawing; empty when none is known.
+    pub drawing: String,
 }
 
 /// Storage as trees; `None` when not gathered.
 pub fn trees(families: &BTreeMap<String, Value>) -> Option<Vec<Tree>> {
     let storage = document::<Storage>(families)?;
-    let tree = |v: crate::facts::storage::Volume| {
+    let tree = |(number, v): (usize, crate::facts::storage::Volume)| {
         let (class, word) = match (v.encrypted.as_str(), v.removable_or_boot) {
             ("yes", _) => ("pass", "encrypted"),
             ("no", true) => ("not_applicable", "not encrypted, boot or removable"),
@@ -212,13 +201,20 @@ pub fn trees(families: &BTreeMap<String, Value>) -> Option<Vec<Tree>> {
             _ => ("unknown", "can’t be told"),
         };
         let mut levels: BTreeMap<u64, Vec<Layer>> = BTreeMap::new();
+        let mut details: Vec<String> = Vec::new();
         for link in v.chain {
-            let layer = Layer { kind: shown(&link.kind), name: shown(&link.name), detail: shown(&link.detail), is_locked: link.encrypted };
-            levels.entry(link.depth).or_default().push(layer);
+            if !link.detail.is_empty() {
+                details.push(format!("{}: {}", link.name, link.detail));
+            }
+            levels.entry(link.depth).or_default().push(Layer { kind: link.kind, name: link.name, locked: link.encrypted });
         }
-        Tree { subject: shown(&v.subject), file_system: shown(&v.file_system), class, word, why: shown(&v.why), levels: levels.into_values().collect() }
+        let mount = Layer { kind: v.file_system.clone(), name: v.subject.clone(), locked: false };
+        let levels: Vec<Vec<Layer>> = std::iter::once(vec![mount]).chain(levels.into_values()).collect();
+        let drawing = chain::chain(&format!("volume-{number}"), &format!("Layers below {}", v.subject), &levels).unwrap_or_default();
+        let why = if details.is_empty() { v.why } else { format!("{}; {}", v.why, details.join("; ")) };
+        Tree { subject: shown(&v.subject), file_system: shown(&v.file_system), class, word, why: shown(&why), drawing }
     };
-    Some(storage.volumes.into_iter().map(tree).collect())
+    Some(storage.volumes.into_iter().enumerate().map(tree).collect())
 }
 
 /// An account with a way in.

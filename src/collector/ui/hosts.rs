@@ -197,7 +197,7 @@ fn chips(visit: &Visit, states: &States, now: Option<HostState>) -> Vec<Chip> {
 
 async fn facets(site: &Site, visit: &Visit, filter: &HostFilter) -> Result<Vec<Facet>, PageError> {
     let mut out = Vec::new();
-    let systems = site.store().systems().await?.into_iter().map(|(os, n)| (os, n)).collect();
+    let systems = site.store().systems().await?;
     out.push(facet("system", &filter.system, systems));
     let values = site.store().label_values(visit.as_of).await?;
     for field in FIELDS {

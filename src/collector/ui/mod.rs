@@ -1,8 +1,11 @@
 //! Pages for people: server-rendered, complete without script, nothing from elsewhere.
 
 mod assignments;
+pub mod cadence;
 pub mod calendar;
 pub mod certificates;
+mod commitments;
+pub mod compare;
 pub mod error;
 pub mod evidence;
 mod exports;
@@ -13,11 +16,15 @@ pub mod host;
 pub mod host_facts;
 pub mod hosts;
 pub mod known;
+pub mod lists;
+mod orders;
 pub mod overview;
 pub mod paging;
 pub mod people;
 mod picked;
+mod registers;
 mod said;
+mod search;
 pub mod sight;
 pub mod signin;
 pub mod site;
@@ -68,8 +75,7 @@ const HEADERS: [(&str, &str); 7] = [
 
 /// Every page of a collector, sign-in included.
 pub fn router(app: Arc<App>) -> Router {
-    let catalogue = Catalogue::of(&app.pack, &app.basis.now().pages);
-    pages(Arc::new(Site::new(app, catalogue)))
+    pages(Arc::new(Site::following(app)))
 }
 
 /// Every page over a catalogue.
@@ -88,6 +94,13 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/hosts", get(hosts::page))
         .route("/hosts/known", get(known::page))
         .route("/hosts/{host}", get(host::page))
+        .route("/hosts/{host}/compare", get(compare::page))
+        .route("/hosts/{host}/labels", post(orders::label))
+        .route("/hosts/{host}/scan", post(orders::scan))
+        .route("/commitments", get(commitments::list))
+        .route("/commitments/{page}", get(commitments::page))
+        .route("/commitments/{page}/status", get(commitments::published))
+        .route("/search", get(search::page))
         .route("/people", get(people::page))
         .route("/people/privileged", get(people::privileged))
         .route("/people/{person}", get(people::person))
@@ -95,6 +108,11 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/vulnerabilities/{advisory}", get(vulnerabilities::vulnerability))
         .route("/certificates", get(certificates::page))
         .route("/certificates/{fingerprint}", get(certificates::certificate))
+        .route("/calendar", get(cadence::page))
+        .route("/lists", get(lists::page))
+        .route("/lists/{name}", get(lists::list).post(lists::put))
+        .route("/lists/{name}/check", post(lists::check).layer(DefaultBodyLimit::max(lists::MAX_UPLOAD)))
+        .route("/lists/{name}/{version}", get(lists::fetch))
         .route("/evidence", get(evidence::page))
         .route("/evidence/export", post(exports::begin))
         .route("/evidence/export/{id}", get(exports::page))
@@ -106,6 +124,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/static/app.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/static/icon.svg", get(|| asset("image/svg+xml", ICON)))
+        .merge(registers::routes())
         .merge(api::router())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))

@@ -1,31 +1,32 @@
 //! The overview: is it true, since when, where not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
 
 use super::calendar::{self, Calendar};
+use super::certificates;
+use super::error::PageError;
 use super::frame::{Frame, Page, Visit, render};
 use super::site::Site;
-use super::tally::{self, Bar, MAX_FINDINGS};
-use super::text::{brief, counted};
-use super::when::{DAY, When, span};
-use crate::collector::store::{FindingFilter, FindingRow, HostRow, HostState};
-use crate::facts::Document as _;
-use crate::facts::tls::Tls;
+use super::tally::{self, Bar};
+use super::text::{brief, counted, encode, grouped, shown};
+use super::when::{DAY, When, day, span, week_start};
+use crate::collector::findings::Counted;
+use crate::collector::leavers;
+use crate::collector::store::{Age, HostFilter, States, Tallies};
+use crate::evidence::plots;
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
 
-/// Reports that the calendar looks at.
-const MAX_REPORTS: u32 = 50_000;
-/// Hosts whose TLS facts are opened for the list of certificates.
-const MAX_CERTIFICATE_HOSTS: usize = 200;
 /// Certificates that end within this many days are listed.
 const CERTIFICATE_DAYS: i64 = 30;
-/// Changes of this many days are listed.
+/// Changes of this many days are told.
 const CHANGE_DAYS: i64 = 7;
+/// Days that the trend shows.
+const TREND_DAYS: i64 = 90;
 /// Characters of a host's text in a list.
 const MAX_BRIEF: usize = 140;
 /// Lines of the lists.
@@ -37,14 +38,18 @@ struct Overview {
     frame: Frame,
     headline: Headline,
     sub: String,
+    is_behind: bool,
     broken: Vec<Broken>,
     broken_more: usize,
     bars: Vec<Bar>,
     calendar: Calendar,
     open: Vec<Open>,
     certificates: Vec<Expiring>,
-    certificate_note: String,
+    leavers: Vec<Leaver>,
+    leavers_note: &'static str,
     changes: Vec<Change>,
+    trend: Option<String>,
+    defs: &'static str,
     is_empty: bool,
 }
 
@@ -62,7 +67,7 @@ struct Broken {
     verdict: Verdict,
     severity: Severity,
     since: When,
-    hosts: usize,
+    hosts: String,
     why: String,
     detail: String,
 }
@@ -70,74 +75,109 @@ struct Broken {
 /// Open failures of one severity.
 struct Open {
     severity: Severity,
-    ages: [usize; 3],
-    total: usize,
+    ages: [u64; 3],
+    total: u64,
     oldest: String,
 }
 
 /// A certificate near its end.
 struct Expiring {
     name: String,
+    path: String,
     places: String,
     ends: When,
     is_over: bool,
 }
 
-/// What one report changed.
-struct Change {
-    when: When,
-    host: String,
+/// A person who left and has a way in.
+struct Leaver {
+    person: String,
     path: String,
-    parts: Vec<(Verdict, String)>,
+    left: When,
+    hosts: String,
+    is_late: bool,
+}
+
+/// A rule that fails on more or fewer hosts than before.
+struct Change {
+    title: String,
+    path: String,
+    severity: Severity,
+    before: u64,
+    now: u64,
+    text: String,
+    class: &'static str,
 }
 
 /// `GET /`
 pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
-    let at = visit.at();
-    // Who was taken out counts no longer; one that was replaced is counted by its successor.
-    let hosts: Vec<HostRow> = site.store().hosts(visit.as_of).await?.into_iter().filter(|h| !h.state.is_over()).collect();
-    let all = FindingFilter { as_of: visit.as_of, limit: MAX_FINDINGS, ..FindingFilter::default() };
-    let mut rows = site.store().findings(&all).await?;
-    tally::waived(&site, &mut rows, &visit).await?;
-    let recent = FindingFilter { period: Some((at - CHANGE_DAYS * DAY, at + 1)), limit: MAX_FINDINGS, ..FindingFilter::default() };
-    let recent = site.store().findings(&recent).await?;
-    let reports = site.store().reports(None, Some((calendar::begins(at), at + 1)), MAX_REPORTS).await?;
-    let calendar = calendar::build(&hosts, &reports, at);
-    let rules = tally::by_rule(&rows);
-    let mut broken = broken(&site, &visit, &rows, &hosts);
-    let broken_more = broken.len().saturating_sub(MAX_LINES);
-    broken.truncate(MAX_LINES);
-    let (certificates, certificate_note) = certificates(&site, &visit, &hosts).await?;
+    let (at, store) = (visit.at(), site.store());
+    let states = store.host_states(&HostFilter { as_of: visit.as_of, ..HostFilter::default() }).await?;
+    let Counted { tallies, ages } = Counted::read(store, at, visit.as_of).await?;
+    let before = at - CHANGE_DAYS * DAY;
+    let before = Counted::read(store, before, Some(before)).await?.tallies;
+    let calendar = calendar(&site, &visit).await?;
+    let missed = missed_last_week(&site, at).await?;
+    let rules = tally::worst_by_rule(&tallies);
+    let (broken, broken_more) = broken(&site, &visit, &tallies).await?;
+    let (leavers, leavers_note) = leavers(&site, &visit).await?;
+    let newest = store.newest_report(visit.as_of).await?;
+    let is_judged = newest.is_some() || tallies.rules().next().is_some();
+    let trend = store.trend(at - (TREND_DAYS - 1) * DAY, at).await?;
+    let trend: Vec<(String, u64, u64)> = trend.iter().map(|t| (day(t.day), t.fail.hosts, t.unknown.hosts)).collect();
     render(&Overview {
-        headline: headline(&site, &rules, &rows, &hosts, !reports.is_empty() || !rows.is_empty()),
-        sub: sub(&visit, &hosts, &calendar, reports.iter().map(|r| r.finished).max()),
+        headline: headline(&site, &rules, &tallies, states, is_judged),
+        sub: sub(&visit, states, missed, newest),
+        is_behind: tallies.is_behind,
         broken,
         broken_more,
-        bars: site.catalogue.frameworks.iter().map(|f| tally::bar(f, &rules)).collect(),
-        open: open(&rows, at),
-        certificates,
-        certificate_note,
-        changes: changes(&visit, &rows, &recent, &hosts),
-        is_empty: hosts.is_empty(),
+        bars: site.catalogue().frameworks.iter().map(|f| tally::bar(f, &rules)).collect(),
+        open: open(&ages, at),
+        certificates: certificates(&site, &visit).await?,
+        leavers,
+        leavers_note,
+        changes: changes(&site, &before, &tallies),
+        trend: plots::trend("hosts-trend", "Hosts with a failure, and with something that can’t be told, day by day", &trend, states.counting()),
+        defs: plots::DEFS,
+        is_empty: states.counting() == 0 && states.retired == 0 && states.replaced == 0,
         frame: visit.frame(&site, "overview", "Overview").await?,
         calendar,
     })
 }
 
-fn headline(site: &Site, rules: &BTreeMap<&str, Verdict>, rows: &[FindingRow], hosts: &[HostRow], is_judged: bool) -> Headline {
+/// Weeks of the first hosts by name.
+async fn calendar(site: &Site, visit: &Visit) -> Result<Calendar, PageError> {
+    let at = visit.at();
+    let most = u32::try_from(calendar::MAX_ROWS).unwrap_or(u32::MAX);
+    let some = HostFilter { as_of: visit.as_of, counts: Some(true), limit: most, ..HostFilter::default() };
+    let hosts = site.store().hosts_where(&some).await?;
+    let ids: Vec<HostId> = hosts.iter().map(|h| h.id).collect();
+    let scans = site.store().scans(&ids, calendar::begins(at), at + 1, at).await?;
+    let all = site.store().host_count(visit.as_of).await?;
+    Ok(calendar::build(&hosts, &scans, at, usize::try_from(all).unwrap_or(usize::MAX)))
+}
+
+/// Hosts without a planned scan of the last full week.
+async fn missed_last_week(site: &Site, at: i64) -> Result<u64, PageError> {
+    let start = week_start(at) - 7 * DAY;
+    Ok(site.store().missed_week(&super::when::week_name(super::when::week(start)), start, start + 7 * DAY, at).await?)
+}
+
+fn headline(site: &Site, rules: &BTreeMap<&str, Verdict>, tallies: &Tallies, states: States, is_judged: bool) -> Headline {
     let line = |class, first: String, rest: String| Headline { class, first, rest };
-    if hosts.is_empty() {
-        return line("", "No host yet.".into(), String::new());
+    let hosts = usize::try_from(states.counting()).unwrap_or(usize::MAX);
+    if hosts == 0 {
+        return line("", "No host counts.".into(), String::new());
     }
     if !is_judged {
-        return line("doubt", "Nothing is known yet:".into(), format!(" {} enrolled, no report has arrived.", counted(hosts.len(), "host is", "hosts are")));
+        return line("doubt", "Nothing is known yet:".into(), format!(" {} enrolled, no report has arrived.", counted(hosts, "host is", "hosts are")));
     }
-    let total = site.catalogue.rules.len().max(rules.len());
+    let total = site.catalogue().rules.len().max(rules.len());
     let count = |v: Verdict| rules.values().filter(|r| **r == v).count();
     let (fail, unknown) = (count(Verdict::Fail), count(Verdict::Unknown));
-    let where_not = |v: Verdict| format!(" on {} of {}", tally::hosts_with(rows, v).len(), counted(hosts.len(), "host", "hosts"));
+    let where_not = |v: Verdict| format!(" on {} of {}", grouped(tallies.any(v).hosts), counted(hosts, "host", "hosts"));
     match (fail, unknown) {
-        (0, 0) => line("", format!("{} hold", counted(total, "rule", "rules")), format!(" on {}.", counted(hosts.len(), "host", "hosts"))),
+        (0, 0) => line("", format!("{} hold", counted(total, "rule", "rules")), format!(" on {}.", counted(hosts, "host", "hosts"))),
         (0, n) => line("doubt", format!("{n} of {} can’t be told", counted(total, "rule", "rules")), format!("{}; none fails.", where_not(Verdict::Unknown))),
         (n, 0) => {
             line("", format!("{n} of {} {}", counted(total, "rule", "rules"), if n == 1 { "fails" } else { "fail" }), format!("{}.", where_not(Verdict::Fail)))
@@ -150,18 +190,18 @@ fn headline(site: &Site, rules: &BTreeMap<&str, Verdict>, rows: &[FindingRow], h
     }
 }
 
-fn sub(visit: &Visit, hosts: &[HostRow], calendar: &Calendar, newest: Option<i64>) -> String {
+fn sub(visit: &Visit, states: States, missed: u64, newest: Option<i64>) -> String {
+    let many = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let mut parts = Vec::new();
     if let Some(at) = newest {
         parts.push(format!("newest scan {}", visit.when(at).relative));
     }
-    let silent = hosts.iter().filter(|h| h.state == HostState::Silent).count();
-    if silent > 0 {
-        parts.push(format!("{} silent", counted(silent, "host is", "hosts are")));
+    if states.silent > 0 {
+        parts.push(format!("{} silent", counted(many(states.silent), "host is", "hosts are")));
     }
-    if calendar.missed_last_week > 0 {
-        parts.push(format!("{} missed last week’s scan", counted(calendar.missed_last_week, "host", "hosts")));
-    } else if !hosts.is_empty() {
+    if missed > 0 {
+        parts.push(format!("{} missed last week’s scan", counted(many(missed), "host", "hosts")));
+    } else if states.counting() > 0 {
         parts.push("no host missed last week’s scan".into());
     }
     let mut text = parts.join(" · ");
@@ -171,128 +211,112 @@ fn sub(visit: &Visit, hosts: &[HostRow], calendar: &Calendar, newest: Option<i64
     text
 }
 
-/// Rules that fail or can't be told, worst first.
-fn broken(site: &Site, visit: &Visit, rows: &[FindingRow], hosts: &[HostRow]) -> Vec<Broken> {
-    let names: BTreeMap<HostId, &str> = hosts.iter().map(|h| (h.id, h.name.as_str())).collect();
-    let mut grouped: BTreeMap<(&str, Verdict), Vec<&FindingRow>> = BTreeMap::new();
-    for row in rows.iter().filter(|r| matches!(r.finding.verdict, Verdict::Fail | Verdict::Unknown)) {
-        grouped.entry((row.finding.rule.as_str(), row.finding.verdict)).or_default().push(row);
+/// Rules that fail or can't be told, worst first and then by hosts, and how many more.
+async fn broken(site: &Site, visit: &Visit, tallies: &Tallies) -> Result<(Vec<Broken>, usize), PageError> {
+    let catalogue = site.catalogue();
+    let mut all: Vec<(Verdict, Severity, u64, u64, &str)> = Vec::new();
+    for (rule, verdicts) in tallies.rules() {
+        let severity = catalogue.rules.get(rule).map_or(Severity::Info, |r| r.severity);
+        for (verdict, tally) in verdicts.iter().filter(|(v, t)| matches!(v, Verdict::Fail | Verdict::Unknown) && t.findings > 0) {
+            all.push((*verdict, severity, tally.hosts, tally.findings, rule));
+        }
     }
-    let mut out: Vec<(i64, Broken)> = Vec::new();
-    for ((rule, verdict), group) in grouped {
-        let (Some(first), Some(since)) = (group.first(), group.iter().map(|r| r.since).min()) else { continue };
-        let on: BTreeSet<HostId> = group.iter().map(|r| r.host).collect();
-        let path = match group.as_slice() {
-            [only] => tally::finding_path(only),
-            _ => format!("/findings?rule={}&verdict={}", super::text::encode(rule), verdict.id()),
+    all.sort_by_key(|(verdict, severity, hosts, ..)| (*verdict != Verdict::Fail, std::cmp::Reverse(*severity), std::cmp::Reverse(*hosts)));
+    let more = all.len().saturating_sub(MAX_LINES);
+    let mut out = Vec::new();
+    for (verdict, severity, hosts, findings, rule) in all.into_iter().take(MAX_LINES) {
+        // Counted a moment ago and gone by now: the next look shows it.
+        let Some(oldest) = site.store().oldest_finding(rule, verdict, visit.as_of).await? else { continue };
+        let path = match findings {
+            1 => tally::finding_path(&oldest),
+            _ => format!("/findings?rule={}&verdict={}", encode(rule), verdict.id()),
         };
-        let host = names.get(&first.host).copied().unwrap_or("a host that is gone");
-        let subject = if first.finding.subject.is_empty() { String::new() } else { format!("{}, ", super::text::shown(&first.finding.subject)) };
-        let more = if group.len() > 1 { format!(", and {} more", group.len() - 1) } else { String::new() };
-        let broken = Broken {
-            title: site.catalogue.title(rule).to_string(),
+        let host = site.store().host_at(&oldest.host, visit.as_of).await?.map_or_else(|| "a host that is gone".into(), |h| h.name);
+        let subject = if oldest.finding.subject.is_empty() { String::new() } else { format!("{}, ", shown(&oldest.finding.subject)) };
+        let others = if findings > 1 { format!(", and {} more", grouped(findings - 1)) } else { String::new() };
+        out.push(Broken {
+            title: catalogue.title(rule).to_string(),
             path,
             verdict,
-            severity: first.finding.severity,
-            since: visit.when(since),
-            hosts: on.len(),
-            why: brief(&tally::words(first, &site.catalogue), MAX_BRIEF),
-            detail: format!("{}{}{more}", brief(&subject, MAX_BRIEF), brief(host, MAX_BRIEF)),
-        };
-        out.push((since, broken));
+            severity,
+            since: visit.when(oldest.since),
+            hosts: grouped(hosts),
+            why: brief(&tally::words(&oldest, &catalogue), MAX_BRIEF),
+            detail: format!("{}{}{others}", brief(&subject, MAX_BRIEF), brief(&host, MAX_BRIEF)),
+        });
     }
-    out.sort_by_key(|(since, b)| (b.verdict != Verdict::Fail, std::cmp::Reverse(b.severity), *since));
-    out.into_iter().map(|(_, b)| b).collect()
+    Ok((out, more))
 }
 
-fn open(rows: &[FindingRow], at: i64) -> Vec<Open> {
-    Severity::ALL
-        .into_iter()
-        .filter_map(|severity| {
-            let ages: Vec<i64> = rows.iter().filter(|r| r.finding.verdict == Verdict::Fail && r.finding.severity == severity).map(|r| at - r.since).collect();
-            let oldest = span(ages.iter().copied().max()?.max(0));
-            let within = |from: i64, to: i64| ages.iter().filter(|a| **a >= from && **a < to).count();
-            Some(Open { severity, ages: [within(i64::MIN, 7 * DAY), within(7 * DAY, 30 * DAY), within(30 * DAY, i64::MAX)], total: ages.len(), oldest })
-        })
-        .collect()
-}
-
-/// Certificates that end soon, and what keeps the list from being complete.
-async fn certificates(site: &Site, visit: &Visit, hosts: &[HostRow]) -> Result<(Vec<Expiring>, String), super::error::PageError> {
-    if hosts.len() > MAX_CERTIFICATE_HOSTS {
-        return Ok((Vec::new(), format!("Listed for fleets up to {MAX_CERTIFICATE_HOSTS} hosts; see the rule’s findings.")));
-    }
-    // By fingerprint: end, name, where it is shown.
-    let mut found: BTreeMap<String, (i64, String, Vec<String>)> = BTreeMap::new();
-    let mut blind = 0_usize;
-    for host in hosts {
-        let document = site.store().observation(&host.id, visit.as_of).await?.and_then(|(_, mut o)| o.families.remove(Tls::NAME));
-        let Some(tls) = document.and_then(|d| serde_json::from_value::<Tls>(d).ok()) else {
-            blind += 1;
-            continue;
-        };
-        for chain in tls.chains {
-            let Some(leaf) = chain.certificates.into_iter().next() else { continue };
-            if leaf.not_after - visit.at() < CERTIFICATE_DAYS * DAY {
-                let name = leaf.names.first().cloned().unwrap_or(leaf.subject_name);
-                let entry = found.entry(leaf.fingerprint).or_insert_with(|| (leaf.not_after, name, Vec::new()));
-                entry.2.push(format!("{} {}", host.name, chain.subject));
-            }
-        }
-    }
-    let mut all: Vec<(i64, String, Vec<String>)> = found.into_values().collect();
-    all.sort();
-    let is_over = |ends: i64| ends <= visit.at();
-    let lines = all.into_iter().take(MAX_LINES).map(|(ends, name, places)| Expiring {
-        name,
-        places: places.join(", "),
-        ends: visit.when(ends),
-        is_over: is_over(ends),
-    });
-    let note = if blind == 0 { String::new() } else { format!("No TLS facts from {}.", counted(blind, "host", "hosts")) };
-    Ok((lines.collect(), note))
-}
-
-/// What changed in the last days, one line per report.
-fn changes(visit: &Visit, now: &[FindingRow], recent: &[FindingRow], hosts: &[HostRow]) -> Vec<Change> {
-    let start = visit.at() - CHANGE_DAYS * DAY;
-    let mut first_seen: BTreeMap<HostId, i64> = BTreeMap::new();
-    for row in now.iter().chain(recent) {
-        first_seen.entry(row.host).and_modify(|s| *s = row.since.min(*s)).or_insert(row.since);
-    }
-    let mut grouped: BTreeMap<(i64, HostId), [usize; 4]> = BTreeMap::new();
-    for row in recent {
-        let slot = match row.finding.verdict {
-            Verdict::Fail => 0,
-            Verdict::Unknown => 1,
-            _ => 2,
-        };
-        if row.since >= start && row.since <= visit.at() {
-            grouped.entry((row.since, row.host)).or_default()[slot] += 1;
-        }
-        if let Some(until) = row.until.filter(|u| *u <= visit.at() && *u >= start) {
-            grouped.entry((until, row.host)).or_default()[3] += usize::from(row.finding.verdict == Verdict::Fail);
-        }
-    }
-    let change = |((at, id), [fail, unknown, other, ended]): ((i64, HostId), [usize; 4])| {
-        let host = hosts.iter().find(|h| h.id == id)?;
-        let is_first = first_seen.get(&id) == Some(&at);
-        let say = |v: Verdict, n: usize, text: String| (n > 0).then_some((v, text));
-        let parts = if is_first {
-            vec![
-                say(Verdict::Fail, fail, format!("first report: {fail} fail")),
-                say(Verdict::Unknown, unknown, format!("{unknown} unknown")),
-                say(Verdict::Pass, other, format!("{other} pass or not applicable")),
-            ]
-        } else {
-            vec![
-                say(Verdict::Fail, fail, format!("{fail} began to fail")),
-                say(Verdict::Unknown, unknown, format!("{unknown} can’t be told any more")),
-                say(Verdict::Pass, ended, format!("{ended} fail no more")),
-            ]
-        };
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
-        (!parts.is_empty()).then(|| Change { when: visit.when(at), host: host.name.clone(), path: format!("/hosts/{id}"), parts })
+fn open(ages: &[Age], at: i64) -> Vec<Open> {
+    let line = |severity| {
+        let own: Vec<(i64, u64)> = ages.iter().filter(|a| a.verdict == Verdict::Fail && a.severity == severity).map(|a| (at - a.began, a.findings)).collect();
+        let oldest = span(own.iter().map(|(age, _)| *age).max()?.max(0));
+        let within = |from: i64, to: i64| own.iter().filter(|(age, _)| *age >= from && *age < to).map(|(_, n)| n).sum::<u64>();
+        let total = own.iter().map(|(_, n)| n).sum();
+        Some(Open { severity, ages: [within(i64::MIN, 7 * DAY), within(7 * DAY, 30 * DAY), within(30 * DAY, i64::MAX)], total, oldest })
     };
-    grouped.into_iter().rev().filter_map(change).take(MAX_LINES).collect()
+    Severity::ALL.into_iter().filter_map(line).collect()
+}
+
+/// Certificates that end soon.
+async fn certificates(site: &Site, visit: &Visit) -> Result<Vec<Expiring>, PageError> {
+    let before = visit.at().saturating_add(CERTIFICATE_DAYS * DAY);
+    let ending = site.store().certificates_ending(visit.as_of, before, u32::try_from(MAX_LINES).unwrap_or(u32::MAX)).await?;
+    let line = |e: &crate::collector::store::Ending| {
+        let places: Vec<String> = e.label.places.iter().map(|p| brief(&p.name, MAX_BRIEF)).collect();
+        let more = if e.label.hosts.more || e.label.hosts.n > places.len() as u64 { ", …" } else { "" };
+        Expiring {
+            name: brief(certificates::name(&e.about), MAX_BRIEF),
+            path: format!("/certificates/{}", encode(&e.label.label)),
+            places: format!("{}{more}", places.join(", ")),
+            ends: visit.when(e.label.rank),
+            is_over: e.label.rank <= visit.at(),
+        }
+    };
+    Ok(ending.iter().map(line).collect())
+}
+
+/// People who left and still have a way in, and what keeps the list from being told.
+async fn leavers(site: &Site, visit: &Visit) -> Result<(Vec<Leaver>, &'static str), PageError> {
+    if leavers::roster(site.store(), visit.at()).await?.is_none() {
+        return Ok((Vec::new(), "There is no roster, so it can’t be told who left."));
+    }
+    let limit = leavers::limit(&site.app.basis.now().policy);
+    let inside = site.store().leavers_inside(visit.as_of, u32::try_from(MAX_LINES).unwrap_or(u32::MAX)).await?;
+    let line = |label: &crate::collector::store::Label| Leaver {
+        person: shown(&label.label),
+        path: format!("/people/{}", encode(&label.label)),
+        left: visit.when(label.rank),
+        hosts: certificates::count(label.hosts),
+        is_late: visit.at().saturating_sub(label.rank) > limit,
+    };
+    Ok((inside.iter().map(line).collect(), ""))
+}
+
+/// Rules that fail on more or fewer hosts than some days ago: those that got worse first, most hosts first.
+fn changes(site: &Site, before: &Tallies, now: &Tallies) -> Vec<Change> {
+    let catalogue = site.catalogue();
+    let rules: std::collections::BTreeSet<&str> = before.rules().chain(now.rules()).map(|(rule, _)| rule).collect();
+    let mut out: Vec<Change> = Vec::new();
+    for rule in rules {
+        let (then, today) = (before.of(rule, Verdict::Fail).hosts, now.of(rule, Verdict::Fail).hosts);
+        let moved = then.abs_diff(today);
+        if moved == 0 {
+            continue;
+        }
+        let many = |word: &str| format!("{} {word}", counted(usize::try_from(moved).unwrap_or(usize::MAX), "host", "hosts"));
+        out.push(Change {
+            title: catalogue.title(rule).to_string(),
+            path: format!("/findings?rule={}&verdict=fail", encode(rule)),
+            severity: catalogue.rules.get(rule).map_or(Severity::Info, |r| r.severity),
+            before: then,
+            now: today,
+            text: many(if today > then { "more" } else { "fewer" }),
+            class: if today > then { "fail" } else { "pass" },
+        });
+    }
+    out.sort_by_key(|c| (c.now < c.before, std::cmp::Reverse(c.severity), std::cmp::Reverse(c.before.abs_diff(c.now))));
+    out.truncate(MAX_LINES);
+    out
 }

@@ -57,7 +57,8 @@ impl Pager {
         let begin = u64::from(page.saturating_sub(1)) * u64::from(ROWS);
         let shown = read.min(ROWS as usize) as u64;
         let of = total.map_or_else(String::new, |n| format!(" of {}", grouped(n)));
-        let text = if shown == 0 { String::new() } else { format!("{}–{}{of} {noun}", grouped(begin + 1), grouped(begin + shown)) };
+        let text =
+            if shown == 0 || (page == 1 && shown == 1) { String::new() } else { format!("{}–{}{of} {noun}", grouped(begin + 1), grouped(begin + shown)) };
         let to = |page: u32| address(visit, &[("page", &if page > 1 { page.to_string() } else { String::new() })]);
         Self {
             text,

@@ -21,7 +21,7 @@ use crate::evidence::paper::Leaver;
 use crate::evidence::plots;
 
 /// Ways in that are listed under one person; the rest is counted.
-const MAX_WAYS: u32 = 20;
+const MAX_WAYS: u32 = 8;
 /// Revocations that are listed, newest first.
 const MAX_REVOKED: usize = 50;
 /// Approvals that are looked up.
@@ -110,6 +110,7 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let more = if read > ROWS as usize { " or more" } else { "" };
     let heading = match (read.min(ROWS as usize), late) {
         (0, _) => "Nobody who left is known to get in".into(),
+        (1, late) => format!("1 person who left still gets in, {}", if late == 0 { "within the limit" } else { "past the limit" }),
         (n, 0) => format!("{}{more} who left still get in, within the limit", counted(n, "person", "people")),
         (n, late) => format!("{}{more} who left still get in, {late} past the limit", counted(n, "person", "people")),
     };

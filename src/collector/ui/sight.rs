@@ -5,7 +5,7 @@ use super::frame::Visit;
 use super::site::Site;
 use super::text::{brief, counted, shown};
 use crate::collector::kept::{Kind, Sight};
-use crate::collector::store::{HostFilter, Seen};
+use crate::collector::store::Seen;
 
 /// Hosts that are named with their reason.
 const MAX_NAMED: u32 = 8;
@@ -39,8 +39,7 @@ impl Sights {
 
 /// How well a kind could be seen.
 pub async fn sights(site: &Site, visit: &Visit, kind: Kind) -> Result<Sights, PageError> {
-    let filter = HostFilter { as_of: visit.as_of, counts: Some(true), ..HostFilter::default() };
-    let counting = site.store().host_states(&filter).await?.counting();
+    let counting = site.store().host_count(visit.as_of).await?;
     let seen = site.store().fleet_seen(kind, visit.as_of).await?;
     let hosts = |n: u64| counted(usize::try_from(n).unwrap_or(usize::MAX), "host", "hosts");
     let mut out = Sights { counting, seen, ..Sights::default() };

@@ -1,11 +1,13 @@
 //! What every page works with: the store, the catalogue of rules and frameworks, the door.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::PageError;
+use super::lists::Drafts;
 use crate::collector::App;
 use crate::collector::auth::{Gate, random_id};
+use crate::collector::basis::Basis;
 use crate::collector::export;
 use crate::collector::export::jobs::{Job, Jobs, State};
 use crate::collector::store::Store;
@@ -47,6 +49,8 @@ pub struct ControlCard {
     pub fleet: String,
     /// What a person must record; empty when rules serve it alone.
     pub record: String,
+    /// Record types that hold it.
+    pub records: Vec<String>,
 }
 
 /// A framework.
@@ -56,6 +60,8 @@ pub struct FrameworkCard {
     pub id: String,
     /// Its name.
     pub title: String,
+    /// Whether it is a page of commitments.
+    pub is_page: bool,
     /// Its controls, in its order.
     pub controls: Vec<ControlCard>,
 }
@@ -111,8 +117,10 @@ fn framework_card(framework: framework::Framework) -> FrameworkCard {
         rules: c.rules.into_iter().map(|m| m.rule).collect(),
         fleet: c.fleet,
         record: c.record,
+        records: c.records,
     };
-    FrameworkCard { id: framework.id, title: framework.title, controls: framework.controls.into_iter().map(control).collect() }
+    let is_page = framework.kind == framework::Kind::Commitments;
+    FrameworkCard { id: framework.id, title: framework.title, is_page, controls: framework.controls.into_iter().map(control).collect() }
 }
 
 /// What a person asks to be exported.
@@ -135,19 +143,42 @@ pub struct Wanted<'a> {
 pub struct Site {
     /// The collector.
     pub app: Arc<App>,
-    /// What is judged.
-    pub catalogue: Catalogue,
+    /// What was judged when the collector started; [`Site::catalogue`] is what is judged now.
+    pub catalogue: Arc<Catalogue>,
+    /// The newest catalogue and the pages it was made of; `None`: it does not change.
+    live: Option<Mutex<(Arc<Basis>, Arc<Catalogue>)>>,
     /// Who may come in.
     pub gate: Gate,
     /// Exports under way and done.
     pub jobs: Jobs,
+    /// Lists that were uploaded and wait to be put into force.
+    pub lists: Drafts,
 }
 
 impl Site {
-    /// The pages' view of a collector.
+    /// The pages' view of a collector, over a catalogue that does not change.
     pub fn new(app: Arc<App>, catalogue: Catalogue) -> Self {
         let jobs = Jobs::open(app.store.folder());
-        Self { app, catalogue, gate: Gate::new(), jobs }
+        Self { app, catalogue: Arc::new(catalogue), live: None, gate: Gate::new(), jobs, lists: Drafts::default() }
+    }
+
+    /// The pages' view of a collector, over what it judges by.
+    pub fn following(app: Arc<App>) -> Self {
+        let basis = app.basis.now();
+        let mut site = Self::new(app, Catalogue::of(&basis.pack, &basis.pages));
+        site.live = Some(Mutex::new((basis, site.catalogue.clone())));
+        site
+    }
+
+    /// What is judged now: the company's own pages change while the collector runs.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        let Some(live) = &self.live else { return self.catalogue.clone() };
+        let basis = self.app.basis.now();
+        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        if !(Arc::ptr_eq(&live.0.pages, &basis.pages) && Arc::ptr_eq(&live.0.pack, &basis.pack)) {
+            *live = (basis.clone(), Arc::new(Catalogue::of(&basis.pack, &basis.pages)));
+        }
+        live.1.clone()
     }
 
     /// What is remembered.

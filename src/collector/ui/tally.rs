@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::site::{Catalogue, ControlCard, FrameworkCard};
-use crate::collector::store::FindingRow;
+use crate::collector::store::{FindingRow, Tallies, Tally};
 use crate::model::finding::{Counts, Verdict};
 use crate::model::ids::HostId;
 
@@ -26,6 +26,12 @@ pub fn by_rule(rows: &[FindingRow]) -> BTreeMap<&str, Verdict> {
         grouped.entry(row.finding.rule.as_str()).or_default().push(row.finding.verdict);
     }
     grouped.into_iter().map(|(rule, verdicts)| (rule, worst(verdicts))).collect()
+}
+
+/// The same from counts.
+pub fn worst_by_rule(tallies: &Tallies) -> BTreeMap<&str, Verdict> {
+    let of = |verdicts: &BTreeMap<Verdict, Tally>| worst(verdicts.iter().filter(|(_, t)| t.findings > 0).map(|(v, _)| *v));
+    tallies.rules().filter(|(_, verdicts)| verdicts.values().any(|t| t.findings > 0)).map(|(rule, verdicts)| (rule, of(verdicts))).collect()
 }
 
 /// Verdict of a control: the worst of its rules, an unjudged rule counts as `not run`.
@@ -178,6 +184,7 @@ mod tests {
             rules: rules.iter().map(|r| r.to_string()).collect(),
             fleet: String::new(),
             record: String::new(),
+            records: Vec::new(),
         };
         let rules = BTreeMap::from([("a", Verdict::Pass), ("b", Verdict::Fail), ("c", Verdict::Unknown)]);
         assert_eq!(of_control(&control(&["a"]), &rules), Verdict::Pass);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 
-use super::certificates::count;
+use super::certificates::{count, counted_words};
 use super::error::PageError;
 use super::frame::{Frame, Page, Visit, render};
 use super::paging::{self, Pager, ROWS};
@@ -190,7 +190,7 @@ pub async fn vulnerability(State(site): State<Arc<Site>>, Path(id): Path<String>
         severity: severity(&about).into(),
         score: score(&about),
         published: about.published_at.map(|p| visit.when(p)),
-        hosts: count(label.hosts),
+        hosts: counted_words(label.hosts, "host"),
         since: label.since.map(|s| visit.when(s)),
         rows: places.iter().map(touched).collect(),
         pager: Pager::new(&visit, page, read, total, "places"),

@@ -40,6 +40,7 @@ pub fn span(seconds: i64) -> String {
         ..90 => format!("{seconds} s"),
         90..5_400 => format!("{} min", seconds / 60),
         5_400..129_600 => format!("{} h", seconds / 3_600),
+        ..172_800 => "1 day".into(),
         _ => format!("{} days", seconds / DAY),
     }
 }

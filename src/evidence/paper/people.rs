@@ -1,5 +1,6 @@
 //! People: who works here, who left, and how long they could still get in.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::ids::{Digest, HostId};
@@ -116,7 +117,7 @@ impl RevocationState {
 }
 
 /// The last way in of a person who left, on one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Revocation {
     /// Who, as the roster names them.
     pub person: String,

@@ -149,6 +149,7 @@ fn people(made: &mut Made, hosts: &[HostId]) {
         text: "New users are authorised before they get access; access ends when it is no longer authorised.".into(),
         rules: vec![Mapping { rule: "access-leaver-active".into(), mapping: "satisfies".into() }],
         fleet: "Time to revoke over all hosts (revocations.csv).".into(),
+        told: Vec::new(),
         record: "Approvals of new access.".into(),
         records: vec!["access-approvals".into(), "handling".into()],
     });

@@ -91,6 +91,7 @@ fn framework() -> Framework {
         text: "What it asks for, <b>in our words</b>.".into(),
         rules: rules.iter().map(|r| Mapping { rule: (*r).into(), mapping: "supports".into() }).collect(),
         fleet: String::new(),
+        told: Vec::new(),
         record: record.into(),
         records: Vec::new(),
     };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay::collector::fsck::{Fsck, fsck};
+use assay::collector::kept::{Extract, Item, Kind as KeptKind, Says, Sight};
 use assay::collector::sequencer::Task;
 use assay::collector::store::{
     Accepted, BlobRow, Engine, Erased, FindingFilter, Horizon, NewHost, NewReport, ReportRow, Retirement, Store, StoreError, UserRow,
@@ -99,10 +100,23 @@ impl Machine {
             needs: Arc::default(),
             basis: Digest::of(b""),
             looked_at: ["accounts".to_string()].into(),
-            kept: Vec::new(),
+            kept: vec![kept(person, at)],
         };
         assert_eq!(store.accept(new).await.unwrap(), Accepted::New);
     }
+}
+
+/// A way in of somebody who left, as it is kept.
+fn kept(person: &str, at: i64) -> Extract {
+    let item = Item {
+        label: person.into(),
+        item: format!("ssh-key /home/{person}"),
+        rank: NOW,
+        about: "{}".into(),
+        body: format!("{{\"detail\":\"{person}, {at}\"}}"),
+    };
+    let says = Says { sight: Sight::Whole, why: String::new(), items: vec![item], doubts: Vec::new() };
+    Extract { kind: KeptKind::Way, source: Digest::of(&at.to_be_bytes()), says: Some(says) }
 }
 
 pub(super) fn keys(folder: &Path) -> Keys {
@@ -248,7 +262,8 @@ pub async fn every_tampering_is_named(store: Store) {
     };
     run("CREATE TABLE k_reports AS SELECT * FROM reports; CREATE TABLE k_blobs AS SELECT * FROM blobs; CREATE TABLE k_leaves AS SELECT * FROM leaves").await;
     run("CREATE TABLE k_findings AS SELECT * FROM findings; CREATE TABLE k_statements AS SELECT * FROM statements; CREATE TABLE k_heads AS SELECT * FROM checkpoints").await;
-    let cases: [(&str, &str); 14] = [
+    run("CREATE TABLE k_kept AS SELECT * FROM kept").await;
+    let cases: [(&str, &str); 16] = [
         ("UPDATE reports SET sequence = 9 WHERE sequence = 3", "report-row"),
         ("UPDATE reports SET finished = finished - 86400 WHERE sequence = 3", "report-row"),
         ("UPDATE reports SET envelope = (SELECT envelope FROM reports WHERE sequence = 2) WHERE sequence = 3", "report-row"),
@@ -261,6 +276,8 @@ pub async fn every_tampering_is_named(store: Store) {
         ("UPDATE leaves SET kind = 'user' WHERE number = 0", "leaf-row"),
         ("UPDATE checkpoints SET size = 8 WHERE size = 7", "checkpoint-row"),
         ("UPDATE findings SET until = since - 1 WHERE until IS NOT NULL", "finding-overlap"),
+        ("UPDATE kept SET until = since - 1", "kept-overlap"),
+        ("UPDATE kept SET until = NULL", "kept-overlap"),
         ("UPDATE statements SET body = CAST('{}' AS BLOB)", "statement-altered"),
         ("DELETE FROM statements", "statement-deleted"),
     ];
@@ -270,7 +287,7 @@ pub async fn every_tampering_is_named(store: Store) {
         assert!(found.differences.iter().any(|d| d.id == id), "{sql}: {:?}", found.differences);
         run("PRAGMA foreign_keys = OFF; DELETE FROM findings; DELETE FROM reports; INSERT INTO reports SELECT * FROM k_reports; INSERT INTO findings SELECT * FROM k_findings;
              DELETE FROM blobs; INSERT INTO blobs SELECT * FROM k_blobs; DELETE FROM leaves; INSERT INTO leaves SELECT * FROM k_leaves;
-             DELETE FROM statements; INSERT INTO statements SELECT * FROM k_statements; DELETE FROM checkpoints; INSERT INTO checkpoints SELECT * FROM k_heads")
+             DELETE FROM kept; INSERT INTO kept SELECT * FROM k_kept; DELETE FROM statements; INSERT INTO statements SELECT * FROM k_statements; DELETE FROM checkpoints; INSERT INTO checkpoints SELECT * FROM k_heads")
         .await;
         let found = checked(&store).await;
         assert!(found.is_clean(), "after {sql}: {:?}", found.differences);

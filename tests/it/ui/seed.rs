@@ -433,10 +433,12 @@ pub fn catalogue() -> Catalogue {
         rules: rules.iter().map(|r| (*r).into()).collect(),
         fleet: String::new(),
         record: String::new(),
+        records: Vec::new(),
     };
     let soc2 = FrameworkCard {
         id: "soc2-2017".into(),
         title: "SOC 2".into(),
+        is_page: false,
         controls: vec![
             control("CC6.1", "Logical access is limited to those who need it", &["storage-encryption", "sshd-root-login", "accounts-dormant"]),
             control("CC6.2", "Access is granted and removed with employment", &["access-leaver-active"]),

@@ -25,8 +25,8 @@ CREATE TABLE tally_log (
     body   TEXT NOT NULL
 );
 
-CREATE INDEX findings_fail ON findings (rule, began) WHERE verdict = 'fail';
-CREATE INDEX findings_unknown ON findings (rule, began) WHERE verdict = 'unknown';
+CREATE INDEX findings_fail ON findings (rule, began, since, until) WHERE verdict = 'fail';
+CREATE INDEX findings_unknown ON findings (rule, began, since, until) WHERE verdict = 'unknown';
 
 DROP INDEX findings_open;
 DROP INDEX findings_span;

@@ -31,8 +31,8 @@ CREATE TABLE tally_log (
 ) STRICT;
 
 -- The oldest findings of a rule, now and on any past day.
-CREATE INDEX findings_fail ON findings (rule, began) WHERE verdict = 'fail';
-CREATE INDEX findings_unknown ON findings (rule, began) WHERE verdict = 'unknown';
+CREATE INDEX findings_fail ON findings (rule, began, since, until) WHERE verdict = 'fail';
+CREATE INDEX findings_unknown ON findings (rule, began, since, until) WHERE verdict = 'unknown';
 
 -- What a host says, and how much of each verdict, now and on any past day; what a host says of one subject is found by its key.
 DROP INDEX findings_open;
