@@ -88,7 +88,8 @@ async function addresses(page) {
     ["registers", "/registers"], ["due", "/registers/due?within=90"], ["register", "/registers/incidents"], ["register-people", "/registers/awareness-training"],
     ["record-form", "/registers/incidents/new"], ["sub-processors-published", "/registers/sub-processors/published"], ["search", "/search?q=ssh"], ["search-nothing", "/search?q=zzzz"],
     ["settings", "/settings"], ["account", "/settings/account"], ["sign-in-people", "/settings/users"], ["tokens", "/settings/tokens"], ["alerts", "/settings/alerts"], ["audit", "/audit"], ["enrol", "/enrol"], ["enrol-wait", "/enrol/wait"], ["grant", "/grant"],
-    ["all-findings", "/findings?verdict=all"]]);
+    ["all-findings", "/findings?verdict=all"], ["causes", "/findings?view=groups"], ["waivers", "/waivers"], ["waiver-new", "/waivers/new"],
+    ["assignments", "/assignments"], ["review", "/findings/review"]]);
   const first = async (from, selector, name) => {
     await page.goto(base + from);
     const link = page.locator(selector).first();
@@ -99,6 +100,7 @@ async function addresses(page) {
   await first("/hosts", 'main tbody a[href^="/hosts/"]', "host");
   await first("/settings/users", 'main tbody a[href^="/settings/users/"]', "sign-in-person");
   await first("/audit", 'main tbody a[href^="/audit/"]', "leaf");
+  await waive(page, found);
   found.set("compare", `${found.get("host")}/compare`);
   await first("/registers/incidents", 'main tbody a[href^="/registers/incidents/"]', "record");
   found.set("record-change", `${found.get("record")}/change`);
@@ -111,6 +113,21 @@ async function addresses(page) {
   found.set("overview-as-of", `/?as_of=${day}`);
   found.set("not-found", "/no-such-page");
   return found;
+}
+
+/** Asks for a waiver from the list, by keyboard, as whoever can't approve it. */
+async function waive(page, found) {
+  await page.goto(`${base}/findings?verdict=fail&view=list`);
+  if (!await page.locator("tr[data-row][data-waive]").count()) { problems.push("no failure to waive"); return; }
+  await page.keyboard.press("j");
+  await Promise.all([page.waitForURL((u) => u.pathname === "/waivers/new"), page.keyboard.press("w")]).catch(() => problems.push("w does not lead to a waiver"));
+  check((await page.textContent("#covers")).startsWith("It would cover 1 open failure"), "the request does not show what it covers");
+  found.set("waiver-dry-run", new URL(page.url()).pathname + new URL(page.url()).search);
+  await page.fill("textarea[name=reason]", "moves to new disks in June");
+  await page.fill("textarea[name=control]", "locked cage");
+  await Promise.all([page.waitForURL((u) => /^\/waivers\/[0-9a-f]{32}$/.test(u.pathname)), page.click("button[value=ask]")]).catch(() => problems.push("asking leads to no waiver"));
+  check(await page.locator("button[value=approve]").count() === 0, "who asked is offered to approve");
+  found.set("waiver", new URL(page.url()).pathname);
 }
 
 async function look(page, name, address) {
@@ -146,7 +163,7 @@ async function keyboard(page, pages) {
   await page.screenshot({ path: path.join(shots, "help-wide-light.png") });
   await page.keyboard.press("Escape");
   check(!await page.locator("#help").evaluate((d) => d.open), "Escape does not close the help");
-  for (const [key, where] of [["f", "/findings"], ["h", "/hosts"], ["e", "/evidence"], ["m", "/commitments"], ["r", "/registers"], ["o", "/"]]) {
+  for (const [key, where] of [["f", "/findings"], ["w", "/waivers"], ["h", "/hosts"], ["e", "/evidence"], ["m", "/commitments"], ["r", "/registers"], ["o", "/"]]) {
     await page.keyboard.press("g");
     await Promise.all([page.waitForURL((u) => u.pathname === where), page.keyboard.press(key)]).catch(() => problems.push(`g ${key} does not lead to ${where}`));
   }
@@ -156,6 +173,18 @@ async function keyboard(page, pages) {
   await page.keyboard.press("j");
   await page.keyboard.press("k");
   check(await page.locator("tr[data-row]").first().evaluate((r) => r.classList.contains("at")), "j j k does not stand on the first row");
+  await page.goto(`${base}/findings?view=list`);
+  await page.keyboard.press("j");
+  await page.keyboard.press("x");
+  check(await page.locator(".pick input:checked").count() === 1, "x does not pick the row");
+  await page.keyboard.press("e");
+  const beside = page.locator(".beside");
+  check(await beside.waitFor({ state: "visible", timeout: 10_000 }).then(() => true, () => false), "e does not explain beside the list");
+  await audit(page, "beside");
+  await page.screenshot({ path: path.join(shots, "beside-wide-light.png") });
+  await page.keyboard.press("Escape");
+  check(await beside.isHidden(), "Escape does not close what is beside");
+  await page.goto(`${base}/findings?verdict=all`);
   await page.keyboard.press("/");
   await page.keyboard.type("zzzz-nothing");
   check(await page.locator("tr[data-row]:visible").count() === 0, "typing does not filter the rows");
@@ -179,6 +208,11 @@ async function withoutScript(context, pages) {
     const response = await page.goto(base + pages.get(name));
     check(response.status() === 200 && await page.locator("h1").isVisible(), `${name} needs a script`);
   }
+  await page.goto(`${base}/findings?view=list`);
+  await page.locator(".pick input").first().check();
+  await page.fill(".bulk input[name=owner]", "ops");
+  await Promise.all([page.waitForNavigation(), page.click("button[value=assign]")]);
+  check((await page.textContent(".said")).includes("1 finding is changed"), "assigning needs a script");
   await plain.close();
 }
 

@@ -21,31 +21,40 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// Reads the records up to `at` (Unix seconds); `as_of` is the past day of the names, `None`: now.
-    pub async fn read(store: &Store, at: i64, as_of: Option<i64>) -> Result<Self, StoreError> {
-        Self::of(store, &store.record_events().await?, at, as_of).await
+    /// Reads the records up to `at` (Unix seconds), to be laid over findings of these hosts.
+    pub async fn read(store: &Store, at: i64, hosts: impl Iterator<Item = HostId>) -> Result<Self, StoreError> {
+        let names = store.names_of_hosts(&hosts.collect()).await?;
+        Ok(Self::of(&store.record_events().await?, at, names))
     }
 
-    /// The same, unless no waiver is in force then.
+    /// The same for findings of any host, unless no waiver is in force then; `as_of` is the past day of the hosts, `None`: now.
     pub async fn read_if_waived(store: &Store, at: i64, as_of: Option<i64>) -> Result<Option<Self>, StoreError> {
         let events = store.record_events().await?;
         let is_waived = waivers(&events, at).iter().any(|w| w.in_force().is_some_and(|(from, to)| from <= at && at < to));
-        if is_waived { Self::of(store, &events, at, as_of).await.map(Some) } else { Ok(None) }
+        if !is_waived {
+            return Ok(None);
+        }
+        let names = store.host_names(as_of).await?.into_iter().map(|(id, name, _)| (id, name)).collect();
+        Ok(Some(Self::of(&events, at, names)))
     }
 
-    async fn of(store: &Store, events: &[Recorded], at: i64, as_of: Option<i64>) -> Result<Self, StoreError> {
+    fn of(events: &[Recorded], at: i64, names: BTreeMap<HostId, String>) -> Self {
         let mut by_rule: BTreeMap<String, Vec<Waiver>> = BTreeMap::new();
         for waiver in waivers(events, at) {
             by_rule.entry(waiver.scope.rule.clone()).or_default().push(waiver);
         }
-        let names = store.host_names(as_of).await?.into_iter().map(|(id, name, _)| (id, name)).collect();
-        Ok(Self { at, waivers: by_rule, handlings: Handlings::of(events, at), names })
+        Self { at, waivers: by_rule, handlings: Handlings::of(events, at), names }
     }
 
     /// Rules that a waiver in force is about.
     pub fn waived_rules(&self) -> impl Iterator<Item = &str> {
         let in_force = |w: &Waiver| w.in_force().is_some_and(|(from, to)| from <= self.at && self.at < to);
         self.waivers.iter().filter(move |(_, waivers)| waivers.iter().any(in_force)).map(|(rule, _)| rule.as_str())
+    }
+
+    /// Whether no waiver was in force.
+    pub fn has_no_waiver(&self) -> bool {
+        self.waived_rules().next().is_none()
     }
 
     /// The waiver that covers a failure, if one does.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::export;
 use super::source::Source;
 use crate::collector::records::{self as desk, Order};
-use crate::collector::store::{OpenFilter, OpenFinding, RecordError, Store, StoreError};
+use crate::collector::store::{HostFilter, OpenFilter, OpenFinding, RecordError, Store, StoreError};
 use crate::collector::ui::site::Catalogue;
 use crate::host::clock;
 use crate::model::finding::Verdict;
@@ -120,12 +120,20 @@ pub async fn labelled(store: &Store, scope: Scope, label: &str, at: i64) -> Resu
     if label.trim().is_empty() {
         return Ok(scope);
     }
-    let hosts = store.hosts_labelled(label.trim(), at, u32::try_from(MAX_LABELLED + 1).unwrap_or(u32::MAX)).await?;
+    let limit = u32::try_from(MAX_LABELLED + 1).unwrap_or(u32::MAX);
+    let filter = HostFilter { as_of: Some(at), counts: Some(true), labels: vec![("label".into(), label.trim().into())], limit, ..HostFilter::default() };
+    let hosts = store.hosts_where(&filter).await?;
     match hosts.len() {
         0 => Err(Refusal::Value(format!("no host has the label {label:?}")).into()),
         n if n > MAX_LABELLED => Err(Refusal::Value(format!("more than {MAX_LABELLED} hosts have the label {label:?}: name them by a pattern")).into()),
-        _ => Ok(Scope { hosts: hosts.into_iter().map(|(_, name)| name).collect(), label: label.trim().into(), ..scope }),
+        _ => Ok(Scope { hosts: sorted(hosts.into_iter().map(|h| h.name).collect()), label: label.trim().into(), ..scope }),
     }
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Why some failures are accepted, and until when.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::laid::Laid;
 use crate::collector::cause::CauseId;
-use crate::collector::store::{Cursor, FacetCount, FindingFilter, Group, OpenFilter, OpenFinding, Store, StoreError};
+use crate::collector::store::{Cursor, FacetCount, FindingFilter, Group, HostFilter, OpenFilter, OpenFinding, Store, StoreError};
 use crate::collector::ui::site::Catalogue;
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
@@ -66,9 +66,12 @@ impl<'s> Source<'s> {
         let mut rows = store.findings(&asked).await?;
         let is_cut = rows.len() > MOST_PAST as usize;
         rows.truncate(MOST_PAST as usize);
-        let laid = Laid::read(store, at, as_of).await?;
+        let laid = Laid::read(store, at, rows.iter().map(|row| row.host)).await?;
         let labelled: Option<BTreeSet<HostId>> = match &filter.label {
-            Some(label) => Some(store.hosts_labelled(label, at, MOST_LABELLED).await?.into_iter().map(|(host, _)| host).collect()),
+            Some(label) => {
+                let labelled = HostFilter { as_of, labels: vec![("label".into(), label.clone())], limit: MOST_LABELLED, ..HostFilter::default() };
+                Some(store.hosts_where(&labelled).await?.into_iter().map(|host| host.id).collect())
+            }
             None => None,
         };
         let is_labelled = |row: &OpenFinding| labelled.as_ref().is_none_or(|hosts| hosts.contains(&row.host));

@@ -1,6 +1,6 @@
 //! Lists of open findings: by page, by root cause, counted. Every answer is bounded; none reads what a finding rests on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -161,6 +161,8 @@ pub struct FacetCount {
     pub findings: u64,
 }
 
+/// Hosts whose names are read by one statement.
+const NAMES: usize = 500;
 /// Pairs in one question to the database.
 const ABOUT: usize = 100;
 
@@ -246,19 +248,27 @@ impl Store {
         rows.iter().map(|row| Ok((HostId::new(bytes(row, "id")?), row.try_get("name")?, row.try_get("enrolled_at")?))).collect()
     }
 
-    /// Hosts that have a label at `at` (Unix seconds) and count, by name.
-    pub async fn hosts_labelled(&self, label: &str, at: i64, limit: u32) -> Result<Vec<(HostId, String)>> {
-        let rows = sqlx::query(
-            "SELECT h.id, h.name FROM labels l JOIN hosts h ON lower(h.name) = l.name
-             WHERE l.field = 'label' AND l.value = $1 AND l.since <= $2 AND (l.until IS NULL OR l.until > $2) AND (h.retired_at IS NULL OR h.retired_at > $2)
-             ORDER BY h.name, h.id LIMIT $3",
-        )
-        .bind(storable(label))
-        .bind(at)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter().map(|row| Ok((HostId::new(bytes(row, "id")?), row.try_get("name")?))).collect()
+    /// Names of these hosts.
+    pub async fn names_of_hosts(&self, hosts: &BTreeSet<HostId>) -> Result<BTreeMap<HostId, String>> {
+        let (hosts, mut out) = (hosts.iter().collect::<Vec<_>>(), BTreeMap::new());
+        for some in hosts.chunks(NAMES) {
+            let mut query = Query::new("SELECT id, name FROM hosts WHERE id IN ");
+            query.bind_list(some.iter().map(|host| host.bytes().to_vec()));
+            for row in query.all(&self.reader).await? {
+                out.insert(HostId::new(bytes(&row, "id")?), row.try_get("name")?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// How many findings of each of these hosts are waived at `at` (Unix seconds).
+    pub async fn waived_counts(&self, hosts: &[HostId], at: i64) -> Result<BTreeMap<HostId, u64>> {
+        if hosts.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut query = Query::new("SELECT host, count(*) AS findings FROM open_findings WHERE waived_until > 0 AND waived_until > ");
+        query.bind(at).push(" AND host IN ").bind_list(hosts.iter().map(|host| host.bytes().to_vec())).push(" GROUP BY host");
+        query.all(&self.reader).await?.iter().map(|row| Ok((HostId::new(bytes(row, "host")?), unsigned(row, "findings")?))).collect()
     }
 }
 

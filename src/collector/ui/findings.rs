@@ -15,12 +15,14 @@ use super::when::When;
 use crate::collector::findings::asked::{self, AGES, AskedError, NOBODY, OPEN_ONLY, place};
 use crate::collector::findings::source::{self, Counted, MOST, PAGE, area_of};
 use crate::collector::findings::{Asked, Laid, Shown, Source, View};
-use crate::collector::store::{FacetCount, FindingRow, Group, OpenFinding};
+use crate::collector::store::{FacetCount, FindingRow, Group, HostFilter, OpenFinding};
 use crate::model::finding::{Severity, Verdict};
 use crate::model::ids::HostId;
 
 /// Hosts that a search lists.
 const MAX_HOSTS: usize = 20;
+/// Hosts with the first word that are looked at for the others.
+const MAX_LOOKED_AT: u32 = 500;
 /// People that are offered as owners.
 const MAX_PEOPLE: usize = 200;
 /// Parameters that a change of the filter lets go of: they belong to one page.
@@ -177,21 +179,31 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     page.is_empty = page.rows.is_empty() && page.groups.is_empty();
     page.first = (asked.after.is_some() || asked.page > 1).then(|| with(&visit, "after", ""));
     if !asked.search.is_empty() {
-        let words: Vec<&str> = asked.filter.words.iter().map(|w| w.text.as_str()).collect();
-        let hosts = site.store().hosts(visit.as_of).await?;
-        let is_match = |name: &str| words.iter().all(|w| name.to_lowercase().contains(w));
-        page.hosts = hosts.iter().filter(|h| is_match(&h.name)).take(MAX_HOSTS).map(|h| (shown(&h.name), format!("/hosts/{}", h.id))).collect();
+        page.hosts = matching_hosts(&site, &visit, &asked).await?;
         page.heading = format!("{} with “{}”", page.heading, shown(&asked.search));
     }
     if page.is_open && page.may_record && !page.is_empty {
         page.people = people(&site).await?;
     }
-    if page.facets.is_empty() {
+    if page.facets.is_empty() && asked.shown != Shown::NotRun {
         page.facets = facets(&site, &visit, &[]);
+    }
+    if !page.facets.is_empty() {
+        page.facets.extend(labels(&site, &visit).await?);
     }
     let in_facets: BTreeSet<&str> = page.facets.iter().map(|f| f.name).collect();
     page.kept = visit.query.iter().filter(|(n, v)| !v.is_empty() && !in_facets.contains(n.as_str()) && !PLACES.contains(&n.as_str())).cloned().collect();
     render(&page)
+}
+
+/// Hosts whose names hold every word that is searched for.
+async fn matching_hosts(site: &Site, visit: &Visit, asked: &Asked) -> Result<Vec<(String, String)>, PageError> {
+    let words: Vec<&str> = asked.filter.words.iter().map(|w| w.text.as_str()).collect();
+    let first = words.first().map_or_else(String::new, |word| (*word).to_string());
+    let filter = HostFilter { as_of: visit.as_of, text: first, limit: MAX_LOOKED_AT, ..HostFilter::default() };
+    let hosts = site.store().hosts_where(&filter).await?;
+    let is_match = |name: &str| words.iter().all(|w| name.to_lowercase().contains(w));
+    Ok(hosts.iter().filter(|h| is_match(&h.name)).take(MAX_HOSTS).map(|h| (shown(&h.name), format!("/hosts/{}", h.id))).collect())
 }
 
 /// What the address asks for.
@@ -244,7 +256,7 @@ async fn open(site: &Site, visit: &Visit, asked: &Asked, page: &mut Findings) ->
 /// Findings of whatever verdict, or of one that is not open: by host.
 async fn closed(site: &Site, visit: &Visit, asked: &Asked, verdict: Option<Verdict>, page: &mut Findings) -> Result<(), PageError> {
     let rows = site.store().every_finding(&asked.filter, verdict, visit.as_of, asked.after.as_ref(), PAGE + 1).await?;
-    let laid = Laid::read(site.store(), visit.at(), visit.as_of).await?;
+    let laid = Laid::read(site.store(), visit.at(), rows.iter().map(|row| row.host)).await?;
     let next = rows.get(PAGE as usize - 1).filter(|_| rows.len() > PAGE as usize).map(|row: &FindingRow| laid.finding(row).cursor());
     page.rows = rows.iter().take(PAGE as usize).map(|found| row(site, visit, &laid.finding(found))).collect();
     page.heading = match verdict {
@@ -373,15 +385,32 @@ fn facets(site: &Site, visit: &Visit, tallies: &[FacetCount]) -> Vec<Facet> {
     let own = |text: &str| text.to_string();
     let nobody = (own(NOBODY), told("nobody", sum(&|t| t.owner.is_empty())));
     let owners = owners.iter().map(|o| (own(o), told(o, sum(&|t| t.owner == **o))));
-    vec![
-        facet("severity", "Severity", Severity::ALL.iter().map(|s| (own(s.word()), told(s.word(), sum(&|t| t.severity == *s)))).collect()),
-        facet("area", "Area", areas.iter().map(|a| (own(a), told(a, sum(&|t| area_of(&t.rule) == *a)))).collect()),
-        facet("rule", "Rule", rules.iter().map(|(id, title)| (own(id), told(title, sum(&|t| t.rule == **id)))).collect()),
+    let open_only = [
         facet("owner", "Owner", std::iter::once(nobody).chain(owners).collect()),
         facet("age", "Age", AGES.iter().map(|(id, text, ..)| (own(id), own(text))).collect()),
         facet("due", "Due", vec![(own("overdue"), told("overdue", sum(&|t| t.overdue)))]),
         facet("baseline", "Baseline", vec![(own("new"), own("new since")), (own("known"), own("known"))]),
-    ]
+    ];
+    let of_all = [
+        facet("severity", "Severity", Severity::ALL.iter().map(|s| (own(s.word()), told(s.word(), sum(&|t| t.severity == *s)))).collect()),
+        facet("area", "Area", areas.iter().map(|a| (own(a), told(a, sum(&|t| area_of(&t.rule) == *a)))).collect()),
+        facet("rule", "Rule", rules.iter().map(|(id, title)| (own(id), told(title, sum(&|t| t.rule == **id)))).collect()),
+    ];
+    let is_open = matches!(visit.parameter("verdict"), "" | "fail" | "unknown" | "waived");
+    of_all.into_iter().chain(open_only.into_iter().filter(|f| is_open && (f.name != "baseline" || visit.as_of.is_none()))).collect()
+}
+
+/// The labels that hosts have, with how many hosts each; nothing when no host has one.
+async fn labels(site: &Site, visit: &Visit) -> Result<Option<Facet>, PageError> {
+    let chosen = visit.parameter("label");
+    let values = site.store().label_values(visit.as_of).await?;
+    let mut known: Vec<(String, String)> =
+        values.into_iter().filter(|(field, ..)| field == "label").map(|(_, value, n)| (value.clone(), format!("{value} · {}", grouped(n)))).collect();
+    if !chosen.is_empty() && !known.iter().any(|(value, _)| value == chosen) {
+        known.push((chosen.into(), chosen.into()));
+    }
+    let choice = |(value, text): (String, String)| Choice { is_on: value == chosen, text: shown(&text), value };
+    Ok((!known.is_empty()).then(|| Facet { name: "label", label: "Label of the host", choices: known.into_iter().map(choice).collect() }))
 }
 
 /// What narrows the list without being a facet, in words, and the list without it.
@@ -391,7 +420,7 @@ async fn narrowed(site: &Site, visit: &Visit) -> Result<Vec<(String, String)>, P
         let name = site.store().host(&host).await?.map_or_else(|| "a host that is gone".into(), |h| shown(&h.name));
         out.push((format!("on {name}"), with(visit, "host", "")));
     }
-    for (name, word) in [("cause", "one root cause"), ("control", visit.parameter("control")), ("label", visit.parameter("label"))] {
+    for (name, word) in [("cause", "one root cause"), ("control", visit.parameter("control"))] {
         if !visit.parameter(name).is_empty() {
             out.push((shown(word), with(visit, name, "")));
         }

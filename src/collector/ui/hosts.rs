@@ -1,5 +1,6 @@
 //! The list of hosts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -12,8 +13,9 @@ use super::paging::{self, Pager, ROWS};
 use super::site::Site;
 use super::text::{brief, counted, shown};
 use super::when::{DAY, When, week_start};
-use crate::collector::store::{HostFilter, HostState, States, offset_of};
-use crate::model::finding::Counts;
+use crate::collector::findings::Laid;
+use crate::collector::store::{FindingFilter, HostFilter, HostState, States, offset_of};
+use crate::model::finding::{Counts, Verdict};
 use crate::model::ids::HostId;
 use crate::model::labels::FIELDS;
 
@@ -63,6 +65,7 @@ struct Row {
     scanned: Option<When>,
     week: Outcome,
     counts: Counts,
+    waived: u64,
     is_judged: bool,
 }
 
@@ -102,7 +105,16 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     hosts.truncate(ROWS as usize);
     let total = filter.state.map_or(states.counting() + states.retired + states.replaced, |state| states.of(state));
     let (at, ids) = (visit.at(), hosts.iter().map(|h| h.id).collect::<Vec<HostId>>());
-    let counts = store.verdict_counts(&ids, visit.as_of).await?;
+    let mut counts = store.verdict_counts(&ids, visit.as_of).await?;
+    let waived = match visit.as_of {
+        None => store.waived_counts(&ids, at).await?,
+        Some(_) => waived_then(&site, &visit, &ids).await?,
+    };
+    for (host, n) in &waived {
+        if let Some(counts) = counts.get_mut(host) {
+            counts.fail = counts.fail.saturating_sub(*n);
+        }
+    }
     let this_week = week_start(at);
     let scans = store.scans(&ids, this_week - 7 * DAY, at + 1, at).await?;
     let names: Vec<&str> = hosts.iter().map(|h| h.name.as_str()).collect();
@@ -125,6 +137,7 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
             seen: host.seen_at.map(|s| visit.when(s)),
             scanned: scanned.map(|s| visit.when(s)),
             week: calendar::outcome(host, &own, this_week, at),
+            waived: waived.get(&host.id).copied().unwrap_or_default(),
             is_judged: counts.contains_key(&host.id),
             counts: counts.get(&host.id).copied().unwrap_or_default(),
         });
@@ -142,6 +155,22 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         frame: visit.frame(&site, "hosts", "Hosts").await?,
         text: filter.text,
     })
+}
+
+/// How many failures of these hosts a waiver covered on the day shown.
+async fn waived_then(site: &Site, visit: &Visit, hosts: &[HostId]) -> Result<BTreeMap<HostId, u64>, PageError> {
+    let mut out = BTreeMap::new();
+    let laid = Laid::read(site.store(), visit.at(), hosts.iter().copied()).await?;
+    if laid.has_no_waiver() {
+        return Ok(out);
+    }
+    for host in hosts {
+        let filter = FindingFilter { host: Some(*host), verdicts: vec![Verdict::Fail], as_of: visit.as_of, ..FindingFilter::default() };
+        let rows = site.store().findings(&filter).await?;
+        let n = rows.iter().filter(|row| laid.waiver(row).is_some()).count() as u64;
+        out.extend((n > 0).then_some((*host, n)));
+    }
+    Ok(out)
 }
 
 fn heading(states: &States, has_filter: bool) -> String {

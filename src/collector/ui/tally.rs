@@ -153,7 +153,7 @@ pub fn finding_address(host: &HostId, rule: &str, subject: &str) -> String {
 /// Findings with the waivers of their time laid over them: a failure that one covers is `waived` and nothing else.
 pub async fn waived(site: &super::Site, rows: &mut [FindingRow], visit: &super::frame::Visit) -> Result<(), super::error::PageError> {
     if rows.iter().any(|row| row.finding.verdict == Verdict::Fail) {
-        let laid = crate::collector::findings::Laid::read(site.store(), visit.at(), visit.as_of).await?;
+        let laid = crate::collector::findings::Laid::read(site.store(), visit.at(), rows.iter().map(|row| row.host)).await?;
         for row in rows.iter_mut().filter(|row| laid.waiver(row).is_some()) {
             row.finding.verdict = Verdict::Waived;
         }

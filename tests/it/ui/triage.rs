@@ -386,3 +386,37 @@ async fn the_api_assigns_as_the_pages_do_and_refuses_what_they_refuse() {
     let (_, rest) = api(&viewer, "GET", &format!("/findings?after={}", assay::collector::ui::text::encode(&after)), &Value::Null).await;
     assert_eq!(rest["findings"].as_array().unwrap().as_slice(), &found[1..]);
 }
+
+#[tokio::test]
+async fn a_label_chooses_hosts_of_a_list_and_those_of_a_waiver_as_they_are_labelled_now() {
+    use assay::collector::lists::{self, List};
+    let seeded = seeded().await;
+    let (reviewer, admin) = (Browser::signed_in(&seeded, "reviewer").await, Browser::signed_in(&seeded, "admin").await);
+    let label = async |csv: &str, at: i64| {
+        let parsed = List::Labels.parse("labels.csv", csv.as_bytes()).unwrap();
+        lists::put(&seeded.app.store, List::Labels, &parsed, csv.as_bytes().to_vec(), "test", at).await.unwrap();
+    };
+    let now = clock::unix_now();
+    label("host,labels\nweb01,shop\n", now - 60).await;
+    let list = reviewer.get("/findings?label=shop&rule=storage-encryption").await.text;
+    assert!(list.contains("1 open finding") && list.contains("Label of the host") && list.contains("shop · 1"), "{list}");
+    let (_, told) = api(&reviewer, "GET", "/findings?label=shop", &Value::Null).await;
+    assert!(told["findings"].as_array().unwrap().iter().all(|f| f["host_name"] == "web01"), "{told}");
+    let expires = assay::collector::ui::when::iso_day(now + 30 * DAY);
+    let words = json!({ "rule": "storage-encryption", "label": "shop", "subject": "*", "reason": "lab", "control": "cage", "expires": expires });
+    let (status, dry) = api(&reviewer, "POST", "/waivers?dry_run=true", &words).await;
+    assert_eq!((status, dry["covers"].as_array().unwrap().len(), dry["covers"][0]["host"].as_str()), (StatusCode::OK, 1, Some("web01")), "{dry}");
+    let (_, asked) = api(&reviewer, "POST", "/waivers", &words).await;
+    let path = format!("/waivers/{}", asked["entry"].as_str().unwrap());
+    assert_eq!(api(&admin, "POST", &path, &json!({ "action": "approve" })).await.0, StatusCode::CREATED);
+    assert!(admin.get(&path).await.text.contains("1 host labelled shop"));
+    // Who is labelled later does not slip under it.
+    label("host,labels\nweb01,shop\nweb02,shop\n", now).await;
+    let (_, waived) = api(&reviewer, "GET", "/findings?verdict=waived&label=shop", &Value::Null).await;
+    let names: Vec<&str> = waived["findings"].as_array().unwrap().iter().map(|f| f["host_name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["web01"]);
+    let none = json!({ "rule": "storage-encryption", "label": "nobody-has-it", "reason": "x", "control": "y", "expires": expires });
+    assert_eq!(api(&reviewer, "POST", "/waivers", &none).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let hosts = reviewer.get("/hosts").await.text;
+    assert!(hosts.contains("1 waived"), "{hosts}");
+}
