@@ -219,8 +219,8 @@ pub async fn gather_records(app: &App, now: i64) -> Result<usize, AlertError> {
     let events = store.record_events().await?;
     let ending = |w: &records::waiver::Waiver| w.stage(now) == Stage::InForce && w.expires - now <= WAIVER_DAYS * DAY;
     let waivers = waivers(&events, now).into_iter().filter(ending).map(|w| {
-        let text = format!("the waiver of {} on {} ends on {}; its failures open again", w.rule, w.host, iso_day(w.expires - 1));
-        (w.id.to_string(), Item { detail: vec![w.reason], link: format!("/findings?rule={}", encode(&w.rule)), severity: Severity::Medium, text })
+        let text = format!("the waiver of {} on {} ends on {}; its failures open again", w.scope.rule, w.scope.host, iso_day(w.expires - 1));
+        (w.id.to_string(), Item { detail: vec![w.reason], link: format!("/findings?rule={}", encode(&w.scope.rule)), severity: Severity::Medium, text })
     });
     let topics = Topics { app, prefix: "waiver/", now: waivers.collect() };
     let mut written = topics.tell(now, ("waivers", &|n| format!("{} within {WAIVER_DAYS} days", counted(n, "waiver ends", "waivers end"))), None).await?;
