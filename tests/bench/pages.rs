@@ -199,7 +199,7 @@ impl Collector {
     }
 
     async fn sign_in(&self, data: &Path) -> reqwest::Client {
-        let client = reqwest::Client::builder().cookie_store(true).build().unwrap();
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let mut add = Command::new(env!("CARGO_BIN_EXE_assay-collector"))
             .args(["user", "add", "bench", "--role", "admin", "--data"])
             .arg(data)
@@ -218,8 +218,9 @@ impl Collector {
             .send()
             .await
             .unwrap();
-        assert!(answer.status().is_success(), "{}", answer.status());
-        client
+        let cookie = answer.headers().get("set-cookie").and_then(|c| c.to_str().ok()).and_then(|c| c.split(';').next()).expect("signing in gives a cookie");
+        let headers = [(reqwest::header::COOKIE, cookie.parse().unwrap())].into_iter().collect();
+        reqwest::Client::builder().default_headers(headers).build().unwrap()
     }
 }
 

@@ -66,7 +66,7 @@ pub async fn gather_failures(app: &App, known: &(dyn Fn(&Fresh) -> Known + Sync)
     }
     let numbers: Vec<i64> = fresh.iter().map(|f| f.number).collect();
     let targets = Target::all(store).await?;
-    let ids: Vec<HostId> = fresh.iter().map(|f| f.host).collect::<BTreeSet<_>>().into_iter().collect();
+    let ids: BTreeSet<HostId> = fresh.iter().map(|f| f.host).collect();
     let names = if targets.is_empty() { BTreeMap::new() } else { store.names_of_hosts(&ids).await? };
     let events = store.record_events().await?;
     let mut accepted = waivers(&events, now);

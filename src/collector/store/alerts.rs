@@ -359,19 +359,6 @@ impl Store {
         let rows = rows.bind(i64::from(limit)).fetch_all(&self.reader).await?;
         rows.iter().map(|row| Ok((row.try_get("rule")?, row.try_get("severity")?, count(row, "n")?))).collect()
     }
-
-    /// Names of hosts, in no order; those that are not here are left out.
-    pub async fn names_of_hosts(&self, ids: &[HostId]) -> Result<std::collections::BTreeMap<HostId, String>> {
-        let mut names = std::collections::BTreeMap::new();
-        for some in ids.chunks(ROWS) {
-            let mut query = Query::new("SELECT id, name FROM hosts WHERE id IN ");
-            query.bind_list(some.iter().map(|id| id.bytes().to_vec()));
-            for row in query.all(&self.reader).await? {
-                names.insert(HostId::new(bytes(&row, "id")?), row.try_get("name")?);
-            }
-        }
-        Ok(names)
-    }
 }
 
 fn count(row: &AnyRow, column: &str) -> Result<usize> {

@@ -80,7 +80,7 @@ fn asked(visit: &Visit, names: &Names, limit: u32) -> Result<TraceFilter, PageEr
 }
 
 async fn lines(site: &Site, visit: &Visit, names: &Names, traces: &[Trace]) -> Result<Vec<Line>, PageError> {
-    let ids: Vec<_> = traces.iter().filter_map(|t| t.host).collect();
+    let ids: std::collections::BTreeSet<_> = traces.iter().filter_map(|t| t.host).collect();
     let hosts = site.store().names_of_hosts(&ids).await?;
     let line = |trace: &Trace| {
         let told = names.tell(trace);

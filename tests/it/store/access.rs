@@ -142,6 +142,6 @@ pub async fn topics_are_told_once_by_one_of_two_collectors(store: Store) {
     let host = enrolled(&store, 3).await;
     assert_eq!(store.hosts_silent_since(NOW + 100, 5).await.unwrap(), [(host, "web03".to_string())]);
     assert_eq!(store.hosts_without_scan("2025-W47", NOW, NOW + 604_800, 5).await.unwrap(), ["web03"]);
-    assert_eq!(store.names_of_hosts(&[host]).await.unwrap()[&host], "web03");
+    assert_eq!(store.names_of_hosts(&[host].into()).await.unwrap()[&host], "web03");
     assert!(store.failures_by_severity(NOW).await.unwrap().is_empty() && store.most_failing(5).await.unwrap().is_empty());
 }
