@@ -90,7 +90,7 @@ async function firstHost(page) {
   const state = path.join(folder, "state");
   const collector = words[words.indexOf("--collector") + 1];
   const config = path.join(folder, "agent.yaml");
-  writeFileSync(config, `collector: ${collector}\nstate_dir: ${state}\n`);
+  writeFileSync(config, `collector: ${collector}\nstate_dir: ${state}\nfamilies: [os, kernel, accounts, ssh_keys, pam, sudo, sshd, sessions]\ngatherer:\n  in_process: true\n`);
   // As the command says, as this user and with a state folder of its own.
   const token = command.match(/'([^']+)'/)?.[1] ?? "";
   execFileSync(assay, [...words.slice(words.indexOf("enroll")), "--state", state, "--name", "web01"], { input: token });

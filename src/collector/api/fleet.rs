@@ -148,9 +148,19 @@ pub struct ScansAsked {
     b: String,
 }
 
-/// What people say of a host.
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// What people say of a host, as it is sent: what is left out is said no more.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+pub struct NewHostWords {
+    owner: String,
+    purpose: String,
+    criticality: String,
+    region: String,
+    labels: Vec<String>,
+}
+
+/// What people say of a host.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct HostWords {
     /// Who answers for it; may be empty.
     owner: String,
@@ -595,7 +605,7 @@ pub async fn scan(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<
 pub async fn label(State(site): State<Arc<Site>>, caller: Caller, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Result<Json<InForce>, Problem> {
     caller.must_record(&headers)?;
     let row = existing(&site, &id, None).await?;
-    let HostWords { owner, purpose, criticality, region, labels } = said(&site, &headers, body).await?;
+    let NewHostWords { owner, purpose, criticality, region, labels } = said(&site, &headers, body).await?;
     let said = HostLabels { host: row.name, owner, purpose, criticality, region, labels, line: 0 };
     let given = labels::set(site.store(), said, &caller.id.to_string(), caller.now).await.map_err(|e| match e {
         LabelError::Store(e) => e.into(),

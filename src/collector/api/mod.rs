@@ -109,7 +109,7 @@ pub fn operations() -> Vec<Operation> {
         get("/hosts/{host}", "One host with its latest reports", fleet::host).answers::<fleet::HostStory>(200),
         get("/hosts/{host}/compare", "Facts and verdicts that differ between two scans", fleet::compared).answers::<fleet::Compared>(200),
         post("/hosts/{host}/scan", "Asks a host for a scan with its next heartbeat", fleet::scan).answers::<fleet::ScanAsked>(202),
-        put("/hosts/{host}/labels", "Says who owns a host, what it is for and the like", fleet::label).sends::<fleet::HostWords>().answers::<fleet::InForce>(200),
+        put("/hosts/{host}/labels", "Says who owns a host, what it is for and the like", fleet::label).sends::<fleet::NewHostWords>().answers::<fleet::InForce>(200),
         get("/known-elsewhere", "The inventory against the hosts that are enrolled", fleet::elsewhere).answers::<fleet::Elsewhere>(200),
         get("/people", "People who left and still get in, and how long it took of the others", fleet::people).answers::<fleet::LeaversTold>(200),
         get("/people/privileged", "Who can act with more than ordinary rights", fleet::privileged).answers::<fleet::Privileged>(200),

@@ -27,6 +27,8 @@ const CERTIFICATE_DAYS: i64 = 30;
 const CHANGE_DAYS: i64 = 7;
 /// Days that the trend shows.
 const TREND_DAYS: i64 = 90;
+/// Days that make a trend.
+const MIN_TREND: usize = 4;
 /// Characters of a host's text in a list.
 const MAX_BRIEF: usize = 140;
 /// Lines of the lists.
@@ -48,6 +50,7 @@ struct Overview {
     leavers: Vec<Leaver>,
     leavers_note: &'static str,
     changes: Vec<Change>,
+    is_new: bool,
     trend: Option<String>,
     defs: &'static str,
     is_empty: bool,
@@ -124,7 +127,9 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let newest = store.newest_report(visit.as_of).await?;
     let is_judged = newest.is_some() || tallies.rules().next().is_some();
     let trend = store.trend(at - (TREND_DAYS - 1) * DAY, at).await?;
-    let trend: Vec<(String, u64, u64)> = trend.iter().map(|t| (day(t.day), t.fail.hosts, t.unknown.hosts)).collect();
+    // From the day before the first that anything was judged.
+    let from = trend.iter().position(|t| t.fail.hosts + t.unknown.hosts > 0).unwrap_or(0).saturating_sub(1);
+    let trend: Vec<(String, u64, u64)> = trend.iter().skip(from).map(|t| (day(t.day), t.fail.hosts, t.unknown.hosts)).collect();
     render(&Overview {
         headline: headline(&site, &rules, &tallies, states, is_judged),
         sub: sub(&visit, states, missed, newest),
@@ -136,8 +141,10 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         certificates: certificates(&site, &visit).await?,
         leavers,
         leavers_note,
+        is_new: before.rules().next().is_none(),
         changes: changes(&site, &before, &tallies),
-        trend: plots::trend("hosts-trend", "Hosts with a failure, and with something that can’t be told, day by day", &trend, states.counting()),
+        trend: if trend.len() < MIN_TREND { None } else { Some(&trend) }
+            .and_then(|trend| plots::trend("hosts-trend", "Hosts with a failure, and with something that can’t be told, day by day", trend, states.counting())),
         defs: plots::DEFS,
         is_empty: states.counting() == 0 && states.retired == 0 && states.replaced == 0,
         frame: visit.frame(&site, "overview", "Overview").await?,
@@ -251,7 +258,11 @@ async fn broken(site: &Site, visit: &Visit, tallies: &Tallies) -> Result<(Vec<Br
 fn open(ages: &[Age], at: i64) -> Vec<Open> {
     let line = |severity| {
         let own: Vec<(i64, u64)> = ages.iter().filter(|a| a.verdict == Verdict::Fail && a.severity == severity).map(|a| (at - a.began, a.findings)).collect();
-        let oldest = span(own.iter().map(|(age, _)| *age).max()?.max(0));
+        // Counted by day: no hour is claimed.
+        let oldest = match own.iter().map(|(age, _)| *age).max()? / DAY {
+            0 => "today".into(),
+            days => span(days * DAY),
+        };
         let within = |from: i64, to: i64| own.iter().filter(|(age, _)| *age >= from && *age < to).map(|(_, n)| n).sum::<u64>();
         let total = own.iter().map(|(_, n)| n).sum();
         Some(Open { severity, ages: [within(i64::MIN, 7 * DAY), within(7 * DAY, 30 * DAY), within(30 * DAY, i64::MAX)], total, oldest })
