@@ -191,7 +191,7 @@ impl Store {
         bounded(&mut query, filter, most);
         // The rank is part of what is grouped, for a rule may have had another severity when a host was judged.
         query
-            .push(") AS some GROUP BY cause, rule, verdict, rank ORDER BY verdict, rank, hosts DESC, findings DESC, rule, cause LIMIT ")
+            .push(") AS found GROUP BY cause, rule, verdict, rank ORDER BY verdict, rank, hosts DESC, findings DESC, rule, cause LIMIT ")
             .bind(i64::from(limit));
         query.push(" OFFSET ").bind(i64::from(skip));
         query.all(&self.reader).await?.iter().map(group_row).collect()
@@ -201,7 +201,7 @@ impl Store {
     pub async fn open_counts(&self, filter: &OpenFilter, most: u32) -> Result<Vec<FacetCount>> {
         let mut query = Query::new("SELECT rule, verdict, rank, owner, overdue, waived, count(*) AS findings FROM (");
         bounded(&mut query, filter, most);
-        query.push(") AS some GROUP BY rule, verdict, rank, owner, overdue, waived ORDER BY rule, verdict, rank, owner, overdue, waived");
+        query.push(") AS found GROUP BY rule, verdict, rank, owner, overdue, waived ORDER BY rule, verdict, rank, owner, overdue, waived");
         query.all(&self.reader).await?.iter().map(count_row).collect()
     }
 }
