@@ -136,6 +136,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let horizon = Horizon { facts_days: config.retention.facts_days, monthly_facts_days: config.retention.monthly_facts_days };
     let store = store.keeping(horizon);
     let lock = lock(&config.data)?;
+    // Before anybody is served: counting holds the database, minutes long for a large fleet, once after an upgrade or a restored backup.
+    if store.recount_if_never().await? {
+        tracing::info!("counted the verdicts of all hosts, once");
+    }
     let Keys { authority, signer, verifier } = Keys::load_or_create(&config.data, now)?;
     let signer = Arc::new(signer);
     let half = config.data.join(rotate::NEXT_FILE);
@@ -266,11 +270,6 @@ fn rules(config: &Config, now: i64) -> anyhow::Result<Pack> {
 
 /// Adds up the counts that reports move.
 async fn add_up(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    match app.store.recount_if_never().await {
-        Ok(true) => tracing::info!("counted all findings"),
-        Ok(false) => {}
-        Err(e) => tracing::error!("findings were not counted: {e}"),
-    }
     while !*stop.borrow() {
         match app.store.add_up().await {
             Ok(0) => {}

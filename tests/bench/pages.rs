@@ -68,6 +68,7 @@ impl Options {
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
+    assay::pki::install_provider();
     let own = tempfile::tempdir_in("target").unwrap();
     let data = options.keep.clone().unwrap_or_else(|| own.path().join("data"));
     if data.join("assay.db").exists() {

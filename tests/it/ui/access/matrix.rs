@@ -16,6 +16,13 @@ fn filled(path: &str) -> String {
         .join("/")
 }
 
+/// The method by which a route changes something.
+fn method_of(path: &str) -> axum::http::Method {
+    let is_this = |o: &&assay::collector::api::operation::Operation| o.method != "get" && path.strip_prefix("/api/v1") == Some(o.path);
+    let method = assay::collector::api::operations().iter().find(is_this).map_or("post", |o| o.method);
+    method.to_uppercase().parse().unwrap()
+}
+
 #[test]
 fn every_route_of_the_routers_is_in_the_list_with_its_methods() {
     let mut seen: std::collections::BTreeMap<String, (bool, bool)> = std::collections::BTreeMap::new();
@@ -59,17 +66,22 @@ async fn each_role_opens_and_changes_what_it_may_and_nothing_else() {
                 if path == "/signout" {
                     continue;
                 }
+                let form = || {
+                    let request = Request::builder().method(method_of(route.path)).uri(&path).header("sec-fetch-site", "same-origin");
+                    request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                };
                 // Without the form's token nothing is done, whoever asks.
-                let answer = browser.post(&path, "action=none").await;
+                let answer = browser.ask(form(), "action=none".into()).await;
                 let is_refused = answer.status.is_client_error();
                 assert!(is_refused || need == Need::Anyone, "POST {path} as {} without a token: {}", role.word(), answer.status);
-                let unknown = stranger.post(&path, "action=none").await.status;
+                let unknown = stranger.ask(form(), "action=none".into()).await.status;
                 let is_out = matches!(unknown, StatusCode::UNAUTHORIZED | StatusCode::SEE_OTHER);
                 assert!(is_out || need == Need::Anyone, "POST {path} as a stranger: {unknown}");
                 // With it, the role decides.
                 let token = token_of(&browser).await;
                 let answer = if path.starts_with("/api/") {
-                    let request = Request::post(&path).header("x-form-token", &token).header("sec-fetch-site", "same-origin");
+                    let request = Request::builder().method(method_of(route.path)).uri(&path).header("x-form-token", &token);
+                    let request = request.header("sec-fetch-site", "same-origin");
                     browser.ask(request.header(header::CONTENT_TYPE, "application/json").header(header::CONTENT_LENGTH, 2), "{}".into()).await
                 } else if path == "/settings/account/sessions" {
                     continue;
@@ -92,7 +104,7 @@ async fn a_form_of_another_site_changes_nothing() {
     let token = token_of(&browser).await;
     for route in ROUTES.iter().filter(|r| r.write.is_some()) {
         let path = filled(route.path);
-        let request = Request::post(&path).header("sec-fetch-site", "cross-site").header("x-form-token", &token);
+        let request = Request::builder().method(method_of(route.path)).uri(&path).header("sec-fetch-site", "cross-site").header("x-form-token", &token);
         let kind = if path.starts_with("/api/") { "application/json" } else { "application/x-www-form-urlencoded" };
         let body = if path.starts_with("/api/") {
             "{}".to_string()
