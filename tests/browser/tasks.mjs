@@ -203,7 +203,7 @@ async function auditor(page) {
   await press(page, "Set bounds");
   await picture(page, "bounds");
   const audrey = await signIn("audrey");
-  for (const [address, status] of [["/settings/users", 403], ["/waivers/new", 403], [`/findings?as_of=${day(-60)}`, 403]]) {
+  for (const [address, status] of [["/settings/users", 403], ["/settings/alerts", 403], [`/findings?as_of=${day(-60)}`, 403]]) {
     const answer = await audrey.goto(base + address);
     check(answer.status() === status, `${address} answers an auditor ${answer.status()}`);
   }
