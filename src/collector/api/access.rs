@@ -148,7 +148,7 @@ pub async fn change_user(
     caller.must_mean_it(&headers)?;
     let order: UserOrder = said(&site, &headers, body).await?;
     let user = accounts::find_user(site.store(), &text).await?;
-    let known: Vec<String> = site.catalogue.frameworks.iter().map(|f| f.id.clone()).collect();
+    let known: Vec<String> = site.catalogue().frameworks.iter().map(|f| f.id.clone()).collect();
     let done = accounts::change_user(site.store(), &user, &order, &known, &caller.id.to_string(), caller.now).await?;
     site.app.sequencer.wake();
     Ok(Json(done))

@@ -174,7 +174,7 @@ pub async fn review(State(site): State<Arc<Site>>, caller: Caller, headers: Head
     let said: Reviewed = said(&site, &headers, body).await?;
     let filter = filter_of(&site, &said.filter, caller.now).await?;
     let review = Review { scope: said.scope, decision: said.decision, seen: said.seen };
-    made(&site, vec![orders::sign_off(site.store(), &site.catalogue, &filter, &review, &caller.name).await?])
+    made(&site, vec![orders::sign_off(site.store(), &site.catalogue(), &filter, &review, &caller.name).await?])
 }
 
 /// What is known by the baseline in force.

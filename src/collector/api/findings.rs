@@ -157,7 +157,7 @@ pub struct Cause {
 async fn asked(site: &Site, caller: &Caller, mut wanted: Wanted) -> Result<(Asked, Option<i64>), Problem> {
     let at = second_of(&std::mem::take(&mut wanted.as_of), caller.now)?;
     let past = (at < caller.now).then_some(at);
-    let asked = Asked::read(site.store(), &site.catalogue, &wanted.pairs(), at, past.is_some()).await?;
+    let asked = Asked::read(site.store(), &site.catalogue(), &wanted.pairs(), at, past.is_some()).await?;
     if asked.shown != Shown::Open {
         return Err(Problem::Parameter("verdict is none of fail, unknown and waived: other verdicts are in the evidence".into()));
     }
@@ -167,16 +167,16 @@ async fn asked(site: &Site, caller: &Caller, mut wanted: Wanted) -> Result<(Aske
 /// `GET /findings`
 pub async fn list(State(site): State<Arc<Site>>, caller: Caller, Query(wanted): Query<Wanted>) -> Result<Json<Listed>, Problem> {
     let (asked, past) = asked(&site, &caller, wanted).await?;
-    let source = Source::open(site.store(), &site.catalogue, &asked.filter, past).await?;
+    let source = Source::open(site.store(), &site.catalogue(), &asked.filter, past).await?;
     let page = source.page(&asked.filter, asked.after.as_ref()).await?;
-    let findings = page.rows.iter().map(|row| FindingDocument::of(row, &site.catalogue)).collect();
+    let findings = page.rows.iter().map(|row| FindingDocument::of(row, &site.catalogue())).collect();
     Ok(Json(Listed { as_of: asked.filter.at, findings, next: page.next.as_ref().map(place) }))
 }
 
 /// `GET /finding-groups`
 pub async fn groups(State(site): State<Arc<Site>>, caller: Caller, Query(wanted): Query<Wanted>) -> Result<Json<Grouped>, Problem> {
     let (asked, past) = asked(&site, &caller, wanted).await?;
-    let source = Source::open(site.store(), &site.catalogue, &asked.filter, past).await?;
+    let source = Source::open(site.store(), &site.catalogue(), &asked.filter, past).await?;
     let (groups, is_more) = source.groups(&asked.filter, asked.page).await?;
     let counted = source.counted(&asked.filter).await?;
     let cause = |g: crate::collector::store::Group| Cause {
@@ -188,7 +188,7 @@ pub async fn groups(State(site): State<Arc<Site>>, caller: Caller, Query(wanted)
         oldest: g.oldest,
         overdue: g.overdue,
         owner: g.owner,
-        title: site.catalogue.title(&g.rule).to_string(),
+        title: site.catalogue().title(&g.rule).to_string(),
         rule: g.rule,
         severity: g.severity.word().into(),
         verdict: g.verdict.id().into(),
@@ -209,7 +209,7 @@ pub async fn filter_of(site: &Site, query: &str, now: i64) -> Result<OpenFilter,
     let unreadable = || Problem::Parameter("the filter can’t be read: write it as the query of an address".into());
     let uri = format!("/?{query}").parse().map_err(|_| unreadable())?;
     let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).map_err(|_| unreadable())?;
-    let asked = Asked::read(site.store(), &site.catalogue, &pairs.0, now, false).await?;
+    let asked = Asked::read(site.store(), &site.catalogue(), &pairs.0, now, false).await?;
     if asked.shown == Shown::Open {
         Ok(asked.filter)
     } else {

@@ -109,7 +109,7 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
         known,
         news,
         reviews: reviews.iter().take(MAX_ROWS).map(|e| review(&visit, e)).collect(),
-        rules: site.catalogue.rules.values().map(|r| (r.id.clone(), r.title.clone())).collect(),
+        rules: site.catalogue().rules.values().map(|r| (r.id.clone(), r.title.clone())).collect(),
         severities: Severity::ALL.map(Severity::word).into(),
         people: if may_record { people(&site).await? } else { Vec::new() },
         max_days: MAX_DUE_DAYS,
@@ -133,7 +133,7 @@ fn order(site: &Site, visit: &Visit, entry: &Entry) -> Standing {
     };
     Standing {
         entry: entry.id.to_string(),
-        rule: if scope.rule == EVERY { "every rule".into() } else { site.catalogue.title(&scope.rule).to_string() },
+        rule: if scope.rule == EVERY { "every rule".into() } else { site.catalogue().title(&scope.rule).to_string() },
         rule_id: scope.rule.clone(),
         scope: shown(&scope.words()),
         severity: entry.value("severity").to_string(),

@@ -133,7 +133,7 @@ fn told(site: &Site, visit: &Visit, host: &HostId, (a, b): (&ReportRow, &ReportR
                 encode(&c.rule),
                 if c.subject.is_empty() { String::new() } else { format!("?subject={}", encode(&c.subject)) }
             ),
-            title: site.catalogue.title(&c.rule).to_string(),
+            title: site.catalogue().title(&c.rule).to_string(),
             subject: shown(&c.subject),
             before: c.before,
             after: c.after,

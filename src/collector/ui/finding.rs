@@ -165,7 +165,7 @@ pub async fn page(State(site): State<Arc<Site>>, Path((host, rule)): Path<(Strin
     let events = site.store().decisions(&rule).await?;
     let waivers: Vec<Waiver> = waivers(&events, visit.at()).into_iter().filter(|w| w.covers(&row.name, &rule, &subject)).collect();
     let (history, history_from, older) = history(&site, &visit, &known, &waivers, &row.name);
-    let catalogue = &site.catalogue;
+    let catalogue = &site.catalogue();
     let controls = catalogue.controls_of(&rule).into_iter();
     let name = shown(&row.name);
     let ended = current.until.filter(|u| *u <= visit.at());
@@ -280,8 +280,8 @@ fn heading(site: &Site, row: &FindingRow, host: &str) -> String {
     match row.finding.verdict {
         Verdict::Pass => format!("{place}: holds"),
         Verdict::NotApplicable => format!("{place}: does not apply"),
-        Verdict::Unknown => format!("{place}: can’t be told, {}", tally::words(row, &site.catalogue)),
-        _ => format!("{place}: {}", tally::words(row, &site.catalogue)),
+        Verdict::Unknown => format!("{place}: can’t be told, {}", tally::words(row, &site.catalogue())),
+        _ => format!("{place}: {}", tally::words(row, &site.catalogue())),
     }
 }
 
@@ -330,7 +330,7 @@ fn history(site: &Site, visit: &Visit, known: &[&FindingRow], waivers: &[Waiver]
                     (false, true) => "No scan: a waiver begins to cover it.".into(),
                     (false, false) => "No scan: the waiver ended, it is open again.".into(),
                 },
-                what: if verdict == Verdict::Pass { String::new() } else { tally::words(f, &site.catalogue) },
+                what: if verdict == Verdict::Pass { String::new() } else { tally::words(f, &site.catalogue()) },
             }
         })
         .collect();
@@ -367,7 +367,7 @@ async fn elsewhere(site: &Site, visit: &Visit, current: &FindingRow) -> Result<(
     let limit = MAX_ELSEWHERE + 1;
     let mut filter = OpenFilter { at: visit.at(), rules: Some(vec![rule.clone()]), ..OpenFilter::default() };
     if visit.as_of.is_some() {
-        let source = Source::open(site.store(), &site.catalogue, &filter, visit.as_of).await?;
+        let source = Source::open(site.store(), &site.catalogue(), &filter, visit.as_of).await?;
         let rows = source.rows(&filter, None, limit).await?;
         return Ok((rows.iter().filter(is_other).map(entry).take(MAX_ELSEWHERE as usize).collect(), by_rule, false));
     }

@@ -208,12 +208,12 @@ async fn matching_hosts(site: &Site, visit: &Visit, asked: &Asked) -> Result<Vec
 
 /// What the address asks for.
 pub(super) async fn asked(site: &Site, visit: &Visit) -> Result<Asked, PageError> {
-    Ok(Asked::read(site.store(), &site.catalogue, &visit.query, visit.at(), visit.as_of.is_some()).await?)
+    Ok(Asked::read(site.store(), &site.catalogue(), &visit.query, visit.at(), visit.as_of.is_some()).await?)
 }
 
 /// Open findings: by root cause, or one by one.
 async fn open(site: &Site, visit: &Visit, asked: &Asked, page: &mut Findings) -> Result<(), PageError> {
-    let source = Source::open(site.store(), &site.catalogue, &asked.filter, visit.as_of).await?;
+    let source = Source::open(site.store(), &site.catalogue(), &asked.filter, visit.as_of).await?;
     let counts = source.counted(&asked.filter).await?;
     let is_grouped = match asked.view {
         View::Groups => true,
@@ -308,7 +308,7 @@ fn row(site: &Site, visit: &Visit, found: &OpenFinding) -> Row {
         pick: format!("{}:{}:{}", found.host, encode(&found.rule), encode(&found.subject)),
         path: finding_address(&found.host, &found.rule, &found.subject),
         waive: format!("/waivers/new?{about}"),
-        title: site.catalogue.title(&found.rule).to_string(),
+        title: site.catalogue().title(&found.rule).to_string(),
         subject: shown(&found.subject),
         host: shown(&found.name),
         host_path: format!("/hosts/{}", found.host),
@@ -328,7 +328,7 @@ fn cause(site: &Site, visit: &Visit, group: &Group) -> Cause {
         path: format!("{}&view=list", with(visit, "cause", &id).replace("&view=groups", "").replace("?view=groups&", "?")),
         waive: format!("/waivers/new?rule={}", encode(&group.rule)),
         id,
-        title: site.catalogue.title(&group.rule).to_string(),
+        title: site.catalogue().title(&group.rule).to_string(),
         verdict: group.verdict,
         severity: group.severity,
         what: shown(&group.message),
@@ -369,10 +369,11 @@ fn done(visit: &Visit) -> String {
 fn facets(site: &Site, visit: &Visit, tallies: &[FacetCount]) -> Vec<Facet> {
     let sum = |is: &dyn Fn(&FacetCount) -> bool| tallies.iter().filter(|t| is(t)).map(|t| t.findings).sum::<u64>();
     let told = |text: &str, n: u64| if n > 0 { format!("{text} · {}", grouped(n)) } else { text.to_string() };
-    let mut areas: BTreeSet<&str> = site.catalogue.rules.keys().map(|r| area_of(r)).collect();
+    let catalogue = site.catalogue();
+    let mut areas: BTreeSet<&str> = catalogue.rules.keys().map(|r| area_of(r)).collect();
     areas.extend(tallies.iter().map(|t| area_of(&t.rule)));
-    let mut rules: BTreeMap<&str, &str> = site.catalogue.rules.values().map(|r| (r.id.as_str(), r.title.as_str())).collect();
-    rules.extend(tallies.iter().map(|t| (t.rule.as_str(), site.catalogue.title(&t.rule))));
+    let mut rules: BTreeMap<&str, &str> = catalogue.rules.values().map(|r| (r.id.as_str(), r.title.as_str())).collect();
+    rules.extend(tallies.iter().map(|t| (t.rule.as_str(), catalogue.title(&t.rule))));
     let chosen = visit.parameter("area");
     rules.retain(|rule, _| chosen.is_empty() || area_of(rule) == chosen);
     let mut owners: BTreeSet<&str> = tallies.iter().map(|t| t.owner.as_str()).filter(|o| !o.is_empty()).collect();

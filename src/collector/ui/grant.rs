@@ -34,7 +34,8 @@ pub async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Page {
     let (from, to) = grant.span();
     let to = to.min(visit.now);
     let from = if grant.from.is_empty() { to - 89 * super::when::DAY } else { from };
-    let inside = site.catalogue.frameworks.iter().filter(|f| grant.covers_framework(&f.id));
+    let catalogue = site.catalogue();
+    let inside = catalogue.frameworks.iter().filter(|f| grant.covers_framework(&f.id));
     let mut hosts: Option<Vec<(String, String)>> = None;
     let mut more = 0;
     if !grant.hosts.is_empty() {

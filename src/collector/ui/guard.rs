@@ -189,7 +189,7 @@ impl Asked<'_> {
             return outside(if self.is_api { "today (ask with as_of=YYYY-MM-DD)".into() } else { "today".into() });
         }
         // Frameworks and pages of commitments, by parameter or in the path.
-        let known = |id: &str| site.catalogue.frameworks.iter().any(|f| f.id == id);
+        let known = |id: &str| site.catalogue().frameworks.iter().any(|f| f.id == id);
         let parts = request.uri.path().split('/').chain(["framework", "page", "commitments"].into_iter().flat_map(asked));
         if let Some(other) = parts.filter(|id| known(id)).find(|id| !grant.covers_framework(id)) {
             return outside(format!("the framework {other}"));
@@ -228,7 +228,8 @@ enum Beyond {
 fn evidence_address(site: &Site, grant: &Grant, framework: &str, now: i64) -> String {
     /// Days that a period without a beginning covers.
     const DAYS: i64 = 90;
-    let first = site.catalogue.frameworks.iter().find(|f| grant.covers_framework(&f.id)).map_or("", |f| f.id.as_str());
+    let catalogue = site.catalogue();
+    let first = catalogue.frameworks.iter().find(|f| grant.covers_framework(&f.id)).map_or("", |f| f.id.as_str());
     let framework = if framework.is_empty() { first } else { framework };
     let (from, to) = grant.span();
     let to = to.min(now);

@@ -172,9 +172,9 @@ fn open(site: &Site, visit: &Visit, findings: &[FindingRow]) -> Vec<Open> {
         .filter(is_open)
         .map(|f| Open {
             path: tally::finding_path(f),
-            title: site.catalogue.title(&f.finding.rule).to_string(),
+            title: site.catalogue().title(&f.finding.rule).to_string(),
             subject: shown(&f.finding.subject),
-            what: tally::words(f, &site.catalogue),
+            what: tally::words(f, &site.catalogue()),
             verdict: f.finding.verdict,
             severity: f.finding.severity,
             since: visit.when(f.since),

@@ -117,7 +117,7 @@ async fn list(site: &Site, visit: &Visit, query: &str) -> Result<OpenFilter, Pag
     let unreadable = || PageError::Bad("The list can’t be found again; open it anew.".into());
     let uri = format!("/?{query}").parse().map_err(|_| unreadable())?;
     let pairs = axum::extract::Query::<Pairs>::try_from_uri(&uri).map_err(|_| unreadable())?;
-    let asked = Asked::read(site.store(), &site.catalogue, &pairs.0, visit.now, false).await?;
+    let asked = Asked::read(site.store(), &site.catalogue(), &pairs.0, visit.now, false).await?;
     if asked.shown == Shown::Open { Ok(asked.filter) } else { Err(unreadable()) }
 }
 
@@ -127,10 +127,10 @@ fn download(site: &Site, visit: &Visit, rows: &[OpenFinding], is_csv: bool) -> R
         return Err(PageError::Forbidden(format!("The role {} reads only; exporting needs auditor, reviewer or admin.", role.word())));
     }
     let (kind, name, body) = if is_csv {
-        let body = export::csv(rows, &site.catalogue).map_err(|e| PageError::Internal(e.to_string()))?;
+        let body = export::csv(rows, &site.catalogue()).map_err(|e| PageError::Internal(e.to_string()))?;
         ("text/csv; charset=utf-8", "findings.csv", body)
     } else {
-        let all: Vec<_> = rows.iter().map(|row| export::FindingDocument::of(row, &site.catalogue)).collect();
+        let all: Vec<_> = rows.iter().map(|row| export::FindingDocument::of(row, &site.catalogue())).collect();
         let body = serde_json::to_vec_pretty(&serde_json::json!({ "as_of": visit.at(), "findings": all })).map_err(|e| PageError::Internal(e.to_string()))?;
         ("application/json", "findings.json", body)
     };
@@ -200,7 +200,7 @@ pub async fn review(State(site): State<Arc<Site>>, visit: Visit, headers: Header
     let filter = list(&site, &visit, field(&form, "query")).await?;
     let text = |name: &str| field(&form, name).to_string();
     let review = Review { scope: text("scope"), decision: text("decision"), seen: text("seen") };
-    orders::sign_off(site.store(), &site.catalogue, &filter, &review, &visit.session.user.name).await?;
+    orders::sign_off(site.store(), &site.catalogue(), &filter, &review, &visit.session.user.name).await?;
     site.app.sequencer.wake();
     Ok(Redirect::to("/assignments#reviews").into_response())
 }

@@ -144,7 +144,7 @@ pub struct Site {
     /// The collector.
     pub app: Arc<App>,
     /// What was judged when the collector started; [`Site::catalogue`] is what is judged now.
-    pub catalogue: Arc<Catalogue>,
+    first: Arc<Catalogue>,
     /// The newest catalogue and the pages it was made of; `None`: it does not change.
     live: Option<Mutex<(Arc<Basis>, Arc<Catalogue>)>>,
     /// Who may come in.
@@ -159,20 +159,20 @@ impl Site {
     /// The pages' view of a collector, over a catalogue that does not change.
     pub fn new(app: Arc<App>, catalogue: Catalogue) -> Self {
         let jobs = Jobs::open(app.store.folder());
-        Self { app, catalogue: Arc::new(catalogue), live: None, gate: Gate::new(), jobs, lists: Drafts::default() }
+        Self { app, first: Arc::new(catalogue), live: None, gate: Gate::new(), jobs, lists: Drafts::default() }
     }
 
     /// The pages' view of a collector, over what it judges by.
     pub fn following(app: Arc<App>) -> Self {
         let basis = app.basis.now();
         let mut site = Self::new(app, Catalogue::of(&basis.pack, &basis.pages));
-        site.live = Some(Mutex::new((basis, site.catalogue.clone())));
+        site.live = Some(Mutex::new((basis, site.first.clone())));
         site
     }
 
     /// What is judged now: the company's own pages change while the collector runs.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        let Some(live) = &self.live else { return self.catalogue.clone() };
+        let Some(live) = &self.live else { return self.first.clone() };
         let basis = self.app.basis.now();
         let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
         if !(Arc::ptr_eq(&live.0.pages, &basis.pages) && Arc::ptr_eq(&live.0.pack, &basis.pack)) {

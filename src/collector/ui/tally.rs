@@ -1,6 +1,6 @@
 //! Verdicts summed up: per rule, per control, per framework.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::site::{Catalogue, ControlCard, FrameworkCard};
 use crate::collector::store::{FindingRow, Tallies, Tally};
@@ -20,15 +20,6 @@ pub fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 }
 
 /// Verdict per rule over all hosts and subjects.
-pub fn by_rule(rows: &[FindingRow]) -> BTreeMap<&str, Verdict> {
-    let mut grouped: BTreeMap<&str, Vec<Verdict>> = BTreeMap::new();
-    for row in rows {
-        grouped.entry(row.finding.rule.as_str()).or_default().push(row.finding.verdict);
-    }
-    grouped.into_iter().map(|(rule, verdicts)| (rule, worst(verdicts))).collect()
-}
-
-/// The same from counts.
 pub fn worst_by_rule(tallies: &Tallies) -> BTreeMap<&str, Verdict> {
     let of = |verdicts: &BTreeMap<Verdict, Tally>| worst(verdicts.iter().filter(|(_, t)| t.findings > 0).map(|(v, _)| *v));
     tallies.rules().filter(|(_, verdicts)| verdicts.values().any(|t| t.findings > 0)).map(|(rule, verdicts)| (rule, of(verdicts))).collect()
@@ -58,11 +49,6 @@ pub fn counts(rows: &[FindingRow], host: &HostId) -> Counts {
 /// How many of one host's findings have a verdict.
 pub fn of_verdict(rows: &[FindingRow], host: &HostId, verdict: Verdict) -> usize {
     rows.iter().filter(|r| r.host == *host && r.finding.verdict == verdict).count()
-}
-
-/// Hosts with a verdict.
-pub fn hosts_with(rows: &[FindingRow], verdict: Verdict) -> BTreeSet<HostId> {
-    rows.iter().filter(|r| r.finding.verdict == verdict).map(|r| r.host).collect()
 }
 
 /// One coloured stretch of a bar, in hundredths of its length.

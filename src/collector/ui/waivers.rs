@@ -108,7 +108,7 @@ fn row(site: &Site, visit: &Visit, waiver: &Waiver) -> Row {
         path: format!("/waivers/{}", waiver.id),
         id: short(&waiver.id),
         stage: waiver.stage(visit.at()),
-        title: site.catalogue.title(&waiver.scope.rule).to_string(),
+        title: site.catalogue().title(&waiver.scope.rule).to_string(),
         scope: shown(&waiver.scope.words()),
         reason: shown(&waiver.reason),
         ends: visit.when(waiver.expires - 1),
@@ -182,8 +182,8 @@ async fn form(site: &Site, visit: &Visit, scopes: Vec<Scope>, label: &str, why: 
     let names_hosts =
         scopes.iter().all(|s| !s.rule.is_empty() && (!s.host.is_empty() || !s.places.is_empty())) || (!first.rule.is_empty() && !label.is_empty());
     let covers = if names_hosts { Some(covers(site, visit, resolved(site, visit, scopes.clone(), label).await?).await?) } else { None };
-    let fixed = |scope: &Scope| Fixed { title: site.catalogue.title(&scope.rule).to_string(), words: shown(&scope.words()), value: carried(scope) };
-    let mut rules: Vec<(String, String)> = site.catalogue.rules.values().map(|r| (r.id.clone(), r.title.clone())).collect();
+    let fixed = |scope: &Scope| Fixed { title: site.catalogue().title(&scope.rule).to_string(), words: shown(&scope.words()), value: carried(scope) };
+    let mut rules: Vec<(String, String)> = site.catalogue().rules.values().map(|r| (r.id.clone(), r.title.clone())).collect();
     if !first.rule.is_empty() && !rules.iter().any(|(id, _)| *id == first.rule) {
         rules.push((first.rule.clone(), shown(&first.rule)));
     }
@@ -322,7 +322,7 @@ pub async fn page(State(site): State<Arc<Site>>, Path(id): Path<String>, visit: 
         id: short(&waiver.id),
         entry: waiver.id.to_string(),
         stage,
-        title: site.catalogue.title(&waiver.scope.rule).to_string(),
+        title: site.catalogue().title(&waiver.scope.rule).to_string(),
         rule_path: format!("/findings?rule={}&verdict=all", encode(&waiver.scope.rule)),
         rule: waiver.scope.rule.clone(),
         scope: shown(&waiver.scope.words()),

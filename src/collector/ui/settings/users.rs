@@ -119,7 +119,7 @@ async fn show_one(site: &Site, visit: &Visit, user: UserRow, status: StatusCode,
         since: visit.when(user.created_at),
         has_factor: store.second_factor(&user.id).await?.is_some(),
         is_auditor: Role::of(&user.role) == Role::Auditor,
-        frameworks: site.catalogue.frameworks.iter().map(|f| (f.id.clone(), f.title.clone(), is_in(&f.id))).collect(),
+        frameworks: site.catalogue().frameworks.iter().map(|f| (f.id.clone(), f.title.clone(), is_in(&f.id))).collect(),
         grant,
         bounds,
         sessions: store.sessions(&user.id, visit.now).await?.len(),
@@ -146,7 +146,7 @@ pub async fn act(
     }
     let order: UserOrder = form::read(form::accepted(&visit, &headers, fields)?)?;
     let user = find(&site, &id).await?;
-    let known: Vec<String> = site.catalogue.frameworks.iter().map(|f| f.id.clone()).collect();
+    let known: Vec<String> = site.catalogue().frameworks.iter().map(|f| f.id.clone()).collect();
     match accounts::change_user(site.store(), &user, &order, &known, &visit.session.user.id.to_string(), visit.now).await {
         Ok(done) if order.action == "remove" => {
             site.app.sequencer.wake();
